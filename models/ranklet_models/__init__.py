@@ -1,0 +1,1 @@
+"""The two models that ranklet is shown and measured with."""
