@@ -1,0 +1,107 @@
+//! `cargo xtask`: builds, shows and tests ranklet. Two commands do everything on a fresh machine: `demo` and `test`.
+//!
+//! Results go to stdout, progress and children's output to stderr; the last line of a failure is
+//! `error: what, where, mend`.
+
+mod demo;
+mod failure;
+mod glue;
+mod licences;
+mod native;
+mod package;
+mod process;
+mod python;
+mod size;
+mod stamp;
+mod suite;
+mod tally;
+mod toolchain;
+mod variant;
+mod wasm;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use failure::{Failure, Result};
+use workspace::Workspace;
+
+/// Builds, shows and tests ranklet.
+#[derive(Parser)]
+#[command(name = "xtask", bin_name = "cargo xtask", after_help = EXAMPLES)]
+enum Task {
+    /// Build everything, print one real re-rank, serve the page and print its address
+    #[command(after_help = BREAKING)]
+    Demo(demo::Options),
+    /// Run every check: format, licences, lints, Rust, JavaScript, Python, the page in Chromium, the size budget
+    Test,
+    /// Build the npm package into pkg/dist, the command line, and the demo's bundle
+    Build,
+    /// Measure what a browser loads, in brotli bytes
+    Size {
+        /// Print one JSON document
+        #[arg(long)]
+        json: bool,
+    },
+    /// Train and evaluate the models of models/ (minutes)
+    Train {
+        /// Which ones; both by default
+        #[arg(value_enum)]
+        models: Vec<python::Model>,
+    },
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask demo                 see candidates re-ranked, in the terminal and in the browser
+  cargo xtask demo --once --json   the decision records before and after the events
+  cargo xtask test                 what CI runs";
+
+const BREAKING: &str = "\
+See it fail:
+  RANKLET_BREAK=bundle cargo xtask demo --once   a truncated bundle: server order, bundle_corrupt
+  RANKLET_BREAK=wasm cargo xtask demo --once     no wasm file: server order, wasm_fetch_failed";
+
+fn main() -> ExitCode {
+    match run(&Task::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// `false` is an answer, not an error: something did not pass.
+fn run(task: &Task) -> Result<bool> {
+    let work = Workspace::find()?;
+    match task {
+        Task::Demo(options) => demo::run(&work, options)?,
+        Task::Test => return suite::test(&work),
+        Task::Build => {
+            package::build(&work)?;
+            native::bundle(&work)?;
+            eprintln!("built: pkg/dist, {}, {}", work.show(&work.binary()), work.show(&work.bundle()));
+        }
+        Task::Size { json } => {
+            package::build(&work)?;
+            let size = size::measure(&work)?;
+            if *json {
+                let text = serde_json::to_string(&size)
+                    .map_err(|error| Failure::new(error.to_string(), "size", "report this"))?;
+                println!("{text}");
+            } else {
+                print!("{}", size.table());
+            }
+            size::within_budget(&size)?;
+        }
+        Task::Train { models } => {
+            native::build(&work)?;
+            let both = [python::Model::AdsRecs, python::Model::Movielens];
+            python::train(&work, if models.is_empty() { &both } else { models })?;
+        }
+    }
+    Ok(true)
+}

@@ -1,0 +1,225 @@
+//! `cargo xtask test`: every check of the project, stage by stage, a failed one keeping none of the others from running.
+
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::failure::{AtPath, Failure, Result};
+use crate::process::{Progress, now, run, show_end};
+use crate::tally::Tally;
+use crate::workspace::{Workspace, cargo};
+use crate::{licences, native, package, python, size, toolchain};
+
+/// What a stage found, and the output that shows why if it failed.
+struct Finding {
+    tally: Tally,
+    output: String,
+}
+
+struct Stage {
+    name: &'static str,
+    run: fn(&Workspace) -> Result<Finding>,
+}
+
+/// Cheap ones first; what needs a build comes after it.
+const STAGES: [Stage; 11] = [
+    Stage { name: "format", run: format },
+    Stage { name: "licences", run: allowed_licences },
+    Stage { name: "lints", run: lints },
+    Stage { name: "rust", run: rust },
+    Stage { name: "xtask", run: own },
+    Stage { name: "build", run: build },
+    Stage { name: "size", run: budget },
+    Stage { name: "javascript", run: javascript },
+    Stage { name: "demo", run: demo },
+    Stage { name: "python", run: python_tests },
+    Stage { name: "page", run: page },
+];
+
+/// Runs all stages and prints the table; `false` if anything failed.
+pub fn test(work: &Workspace) -> Result<bool> {
+    let logs = work.made().join("logs");
+    fs::create_dir_all(&logs).at(&logs)?;
+    let mut total = Tally::default();
+    let mut rows = Vec::new();
+    for (index, stage) in STAGES.iter().enumerate() {
+        eprintln!("[{}/{}] {}", index + 1, STAGES.len(), stage.name);
+        let start = now();
+        // A stage that cannot run has failed, and the next one runs all the same.
+        let finding = (stage.run)(work)
+            .unwrap_or_else(|failure| Finding { tally: Tally::check(false), output: format!("error: {failure}\n") });
+        let took = start.elapsed();
+        let log = logs.join(format!("{}.log", stage.name));
+        fs::write(&log, &finding.output).at(&log)?;
+        if finding.tally.failed > 0 {
+            show_end(&finding.output);
+            eprintln!("  the whole output: {}", work.show(&log));
+        }
+        rows.push((stage.name, took, finding.tally.clone()));
+        total += finding.tally;
+    }
+    print!("{}", table(&rows, &total));
+    Ok(total.failed == 0)
+}
+
+/// Stages with their seconds, what was skipped by name, and the closing line alone on the last line.
+fn table(rows: &[(&str, Duration, Tally)], total: &Tally) -> String {
+    let mut text = format!("\n{:<12} {:>8} {:>8} {:>8} {:>8}\n", "stage", "seconds", "passed", "failed", "skipped");
+    let whole: Duration = rows.iter().map(|(_, took, _)| *took).sum();
+    for (name, took, tally) in rows.iter().chain([&("all", whole, total.clone())]) {
+        let seconds = took.as_secs_f64();
+        text += &format!("{name:<12} {seconds:>8.1} {:>8} {:>8} {:>8}\n", tally.passed, tally.failed, tally.skipped);
+    }
+    for unmet in &total.unmet {
+        text += &format!("skipped: {unmet}\n");
+    }
+    text + &format!("\n{} passed, {} failed, {} skipped\n", total.passed, total.failed, total.skipped)
+}
+
+/// Runs commands until one fails; together they are one check.
+fn check(work: &Workspace, commands: &mut [Command]) -> Result<Finding> {
+    let mut output = String::new();
+    for command in commands {
+        let (text, success) = quietly(work, command)?;
+        output += &text;
+        if !success {
+            return Ok(Finding { tally: Tally::check(false), output });
+        }
+    }
+    Ok(Finding { tally: Tally::check(true), output })
+}
+
+/// Runs a test runner and counts what it ran.
+fn counted(work: &Workspace, command: &mut Command) -> Result<Finding> {
+    let (output, success) = quietly(work, command)?;
+    Ok(Finding { tally: Tally::of_runner(&output, success), output })
+}
+
+fn quietly(work: &Workspace, command: &mut Command) -> Result<(String, bool)> {
+    // Runners colour, page or ask when they believe that somebody watches.
+    command.env("NO_COLOR", "1").env("CARGO_TERM_COLOR", "never").env("CI", "true").env_remove("FORCE_COLOR");
+    command.env("RANKLET_BIN", work.binary());
+    if let Some(folder) = work.data() {
+        command.env("RANKLET_DATA", folder);
+    }
+    let progress = Progress::start("test");
+    let ended = run(command, &progress);
+    progress.vanish();
+    ended.map(|ended| (ended.text, ended.status.success()))
+}
+
+fn cargo_at(work: &Workspace, arguments: &[&str]) -> Command {
+    let mut command = cargo();
+    command.args(arguments).current_dir(&work.root);
+    command
+}
+
+fn format(work: &Workspace) -> Result<Finding> {
+    check(work, &mut [cargo_at(work, &["fmt", "--all", "--check"])])
+}
+
+fn allowed_licences(work: &Workspace) -> Result<Finding> {
+    let refused = licences::refused(work)?;
+    Ok(Finding { tally: Tally::check(refused.is_empty()), output: refused.join("\n") })
+}
+
+/// The page's wasm is another platform with code of its own: it is linted too.
+fn lints(work: &Workspace) -> Result<Finding> {
+    toolchain::wasm_target(work)?;
+    let native =
+        ["clippy", "--release", "--workspace", "--all-targets", "--features", "ranklet/cli", "--", "-Dwarnings"];
+    let wasm = ["clippy", "--profile", "wasm", "--package", "ranklet", "--lib", "--target", "wasm32-unknown-unknown"];
+    check(work, &mut [cargo_at(work, &native), cargo_at(work, &[&wasm[..], &["--", "-Dwarnings"]].concat())])
+}
+
+/// The core, its kernels and the command line, which tests find built.
+fn rust(work: &Workspace) -> Result<Finding> {
+    native::build(work)?;
+    counted(
+        work,
+        &mut cargo_at(
+            work,
+            &[
+                "test",
+                "--release",
+                "--no-fail-fast",
+                "-p",
+                "ranklet",
+                "-p",
+                "ranklet-kernels",
+                "--features",
+                "ranklet/cli",
+            ],
+        ),
+    )
+}
+
+/// xtask's own tests, in the profile in which it runs.
+fn own(work: &Workspace) -> Result<Finding> {
+    counted(work, &mut cargo_at(work, &["test", "-p", "xtask"]))
+}
+
+fn build(work: &Workspace) -> Result<Finding> {
+    package::build(work)?;
+    native::bundle(work)?;
+    Ok(Finding { tally: Tally::check(true), output: String::new() })
+}
+
+fn budget(work: &Workspace) -> Result<Finding> {
+    package::build(work)?;
+    let size = size::measure(work)?;
+    size::within_budget(&size)?;
+    Ok(Finding { tally: Tally::check(true), output: size.table() })
+}
+
+fn javascript(work: &Workspace) -> Result<Finding> {
+    package::build(work)?;
+    package::install(&work.pkg(), "pkg")?;
+    counted(work, toolchain::npm()?.arg("test").current_dir(work.pkg()))
+}
+
+/// The demo's promises, the failing ones included, on the assembled package.
+fn demo(work: &Workspace) -> Result<Finding> {
+    package::build(work)?;
+    let mut command = toolchain::node()?;
+    command.args(["--test", "--test-reporter=spec", "xtask/demo/demo.test.mjs"]).current_dir(&work.root);
+    command.env("RANKLET_BUNDLE", work.bundle());
+    counted(work, &mut command)
+}
+
+fn python_tests(work: &Workspace) -> Result<Finding> {
+    let mut finding = counted(work, python::command(work)?.args(["-m", "pytest", "-rs", "-p", "no:cacheprovider"]))?;
+    if work.data().is_none() {
+        finding.tally.unmet.push("RANKLET_DATA names no folder: what needs the data sets did not run".into());
+    }
+    Ok(finding)
+}
+
+fn page(work: &Workspace) -> Result<Finding> {
+    let Some(chromium) = toolchain::chromium() else {
+        let unmet = format!("the page in Chromium: none is installed, run `{}`", toolchain::chromium_line());
+        return Ok(Finding { tally: Tally::unmet(unmet), output: String::new() });
+    };
+    package::build(work)?;
+    let demo = work.web_demo();
+    if !demo.is_dir() {
+        return Err(Failure::new("there is no page", demo.display(), "restore web-demo/"));
+    }
+    crate::demo::provide(work)?;
+    package::install(&demo, "web-demo")?;
+    counted(work, toolchain::npm()?.arg("test").env("CHROMIUM_PATH", chromium).current_dir(demo))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_counts_stand_alone_on_the_last_line() {
+        let skipped = Tally { passed: 2, ..Tally::unmet("the page in Chromium: none is installed") };
+        let text = table(&[("page", Duration::from_millis(1500), skipped.clone())], &skipped);
+        assert!(text.contains("\nskipped: the page in Chromium: none is installed\n"));
+        assert!(text.ends_with("\n\n2 passed, 0 failed, 1 skipped\n"));
+        assert!(text.contains(" 1.5 "));
+    }
+}
