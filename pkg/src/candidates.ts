@@ -1,0 +1,134 @@
+import type { Rows } from "./columns.js";
+import { RankletError, describe } from "./reasons.js";
+import type { Accessor, Accessors, Facts, Id } from "./types.js";
+import { idText, toNumber } from "./values.js";
+
+/** Where each value of the caller's type is found; the options with the defaults filled in. */
+export type Reader<C> = { [K in keyof Required<Accessors<C>>]: (candidate: C) => unknown };
+
+const DEFAULTS: Record<keyof Accessors<unknown>, string> = {
+  id: "id",
+  key: "key",
+  type: "type",
+  features: "features",
+  serverScore: "server_score",
+  value: "value",
+  boost: "boost",
+};
+
+export function makeReader<C>(options: Accessors<C>): Reader<C> {
+  const reader = {} as Record<string, (candidate: C) => unknown>;
+  for (const name of Object.keys(DEFAULTS) as (keyof Accessors<C>)[]) {
+    const given = options[name] as Accessor<C, unknown> | undefined;
+    const property = typeof given === "string" ? given : DEFAULTS[name];
+    reader[name] = typeof given === "function" ? given : (candidate) => (candidate as Record<string, unknown>)[property];
+  }
+  return reader as Reader<C>;
+}
+
+/** Reads the objects from `first` on, each once. A row that cannot be read is left empty; the first such makes the request invalid. */
+export function readRows<C>(reader: Reader<C>, items: readonly C[], first: number): { rows: Rows; error: RankletError | null } {
+  const rows: Rows = { ids: [], keys: [], types: [], scores: [], values: [], boosts: [], features: [] };
+  let error: RankletError | null = null;
+  for (let at = first; at < items.length; at++) {
+    let row = EMPTY;
+    try {
+      row = readRow(reader, items[at]);
+    } catch (thrown) {
+      error ??= invalid(`candidate ${at}: ${describe(thrown)}`);
+    }
+    rows.ids.push(row.id);
+    rows.keys.push(row.key);
+    rows.types.push(row.type);
+    rows.scores.push(row.score);
+    rows.values.push(row.value);
+    rows.boosts.push(row.boost);
+    rows.features.push(row.features);
+  }
+  return { rows, error };
+}
+
+type Features = Record<string, unknown>;
+
+const EMPTY = {
+  id: "",
+  key: null as string | null,
+  type: null as string | null,
+  score: NaN,
+  value: NaN,
+  boost: NaN,
+  features: null as Features | null,
+};
+
+function readRow<C>(reader: Reader<C>, item: C | null | undefined): typeof EMPTY {
+  if (item === null || item === undefined) throw invalid(`is ${item}`);
+  const id = idText(reader.id(item));
+  if (id === null) throw invalid("has no id that is a string, a BigInt or an exact number");
+  const type = reader.type(item);
+  const features = reader.features(item);
+  return {
+    id,
+    key: idText(reader.key(item)),
+    type: typeof type === "string" ? type : null,
+    score: toNumber(reader.serverScore(item)),
+    value: toNumber(reader.value(item)),
+    boost: toNumber(reader.boost(item)),
+    features: typeof features === "object" ? (features as Features | null) : null,
+  };
+}
+
+export function invalid(message: string): RankletError {
+  return new RankletError("request_invalid", message);
+}
+
+/** Copies of what the schema may ask for later, so that a list prepared while loading shows the values of its `prepare`. */
+export function keepFeatures(rows: Rows): void {
+  rows.features = rows.features.map((features) => (features ? shallow(features) : null));
+}
+
+export function keepFacts(facts: Facts | null | undefined): Facts {
+  const kept: Record<string, unknown> = {};
+  for (const [group, values] of Object.entries(facts ?? {})) {
+    if (typeof values === "object" && values !== null) kept[group] = shallow(values as Record<string, unknown>);
+  }
+  return kept;
+}
+
+function shallow(values: Record<string, unknown>): Record<string, unknown> {
+  const copy: Record<string, unknown> = { ...values };
+  for (const name of Object.keys(copy)) {
+    const value = copy[name];
+    if (Array.isArray(value)) copy[name] = value.slice();
+  }
+  return copy;
+}
+
+/** Frozen items as the engine takes them: a count of leading rows, or rows. */
+export interface FrozenRows {
+  count: number;
+  rows: Uint32Array;
+}
+
+const NONE = new Uint32Array(0);
+export const NONE_FROZEN: FrozenRows = { count: 0, rows: NONE };
+
+/** No list holds more ids than this, so an iterable that gives more never ends. */
+const MOST_FROZEN = 65_536;
+
+export function readFrozen(frozen: number | Iterable<Id> | null | undefined, rowOf: Map<string, number>): FrozenRows {
+  if (frozen === null || frozen === undefined) return NONE_FROZEN;
+  if (typeof frozen === "number") {
+    if (!Number.isInteger(frozen) || frozen < 0) throw invalid(`frozen is ${frozen}, not a count`);
+    return { count: Math.min(frozen, rowOf.size), rows: NONE };
+  }
+  if (typeof frozen !== "object") throw invalid("frozen is neither a count nor ids");
+  const rows = new Set<number>();
+  let seen = 0;
+  for (const id of frozen) {
+    if (++seen > MOST_FROZEN) throw invalid("frozen names too many ids");
+    const row = rowOf.get(idText(id) ?? "");
+    if (row === undefined) throw invalid("frozen names an id that the list does not hold");
+    rows.add(row);
+  }
+  return { count: -1, rows: Uint32Array.from(rows) };
+}

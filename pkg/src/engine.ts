@@ -1,0 +1,61 @@
+/** The wasm boundary as the face sees it. The generated class has this shape; nothing else of the package knows the glue. */
+
+export interface ColumnInfo {
+  path: string;
+  kind: "number" | "string" | "strings";
+  per: "candidate" | "request";
+}
+
+export interface EngineInfo {
+  name: string;
+  version: number;
+  numerics: number;
+  digests: { bundle: string; schema: string; policy: string };
+  heads: string[];
+  columns: ColumnInfo[];
+  reasons: string[];
+  constraints: string[];
+  signals: string[];
+  size_bytes: number;
+  self_test_rows: number;
+}
+
+/** A tensor as plain data: row-major values and the size of each dimension. Booleans are bytes. */
+export interface Tensor {
+  data: Float32Array | Int32Array | BigInt64Array | Uint8Array;
+  dims: readonly number[];
+}
+
+export type Tensors = Record<string, Tensor>;
+
+export interface TensorInfo {
+  name: string;
+  dtype: string;
+  dims: (number | string | null)[];
+}
+
+export interface Engine {
+  info(): EngineInfo;
+  session(): number;
+  session_free(session: number): void;
+  restore(session: number, snapshot: string): void;
+  snapshot(session: number): string;
+  observe(session: number, event: string): boolean;
+  signals(session: number, now: number): Record<string, number | null>;
+  prepare(session: number, options: object, n: number, columns: Float64Array, pool: string, lengths: Uint32Array): number;
+  append(list: number, n: number, columns: Float64Array, pool: string, lengths: Uint32Array): void;
+  update_facts(list: number, columns: Float64Array, pool: string, lengths: Uint32Array): void;
+  rerank(list: number, now: number, frozenCount: number, frozenRows: Uint32Array): Float64Array;
+  record(list: number): unknown;
+  list_free(list: number): void;
+  scorer_info(): { inputs: TensorInfo[]; outputs: TensorInfo[] };
+  score(inputs: Tensors): Tensors;
+  free(): void;
+}
+
+/** What `dist/engine.js` exports: a fresh wasm instance for each call, so that a trap of one reaches no other. */
+export type MakeInstance = (module: WebAssembly.Module) => { Engine: new (bundle: Uint8Array) => Engine };
+
+/** The header of a `rerank` answer, then its items, `ITEM` numbers and two for each head. */
+export const HEADER = 8;
+export const ITEM = 8;

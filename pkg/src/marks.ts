@@ -1,0 +1,56 @@
+/** What a person did with a candidate last, as far as it hides it. */
+export type Mark = 0 | 1 | 2;
+export const MARK_NAMES = [null, "dismissed", "snoozed"] as const;
+
+const DAY = 86_400_000;
+const DISMISSED_FOR = 30 * DAY;
+const SNOOZED_FOR = DAY;
+
+/** Past this many, what ends first is forgotten first. */
+const MOST = 4096;
+
+interface Entry {
+  mark: Mark;
+  time: number;
+  until: number;
+}
+
+/**
+ * Dismissals and snoozes outside the wasm, so that a hidden item stays marked while there is no engine.
+ * The latest action on a key counts, in whatever order events arrive; an `undo` lifts what was before it.
+ */
+export class Marks {
+  readonly #entries = new Map<string, Entry>();
+
+  /** Takes an event in; true if an item's mark changed. */
+  apply(type: string, key: string, time: number, value: unknown): boolean {
+    const mark: Mark | undefined = type === "dismiss" ? 1 : type === "snooze" ? 2 : type === "undo" ? 0 : undefined;
+    if (mark === undefined) return false;
+    const before = this.#entries.get(key);
+    if (before && before.time > time) return false;
+    const length = mark === 2 ? (typeof value === "number" ? value : SNOOZED_FOR) : DISMISSED_FOR;
+    this.#entries.set(key, { mark, time, until: time + length });
+    if (this.#entries.size > MOST) this.#evict();
+    return (before?.mark ?? 0) !== mark;
+  }
+
+  /** The mark of a key at a time; undefined if nothing was seen of it. */
+  at(key: string, now: number): Mark | undefined {
+    const entry = this.#entries.get(key);
+    if (!entry) return undefined;
+    return entry.until <= now ? 0 : entry.mark;
+  }
+
+  clear(): void {
+    this.#entries.clear();
+  }
+
+  #evict(): void {
+    let earliest: string | undefined;
+    let until = Infinity;
+    for (const [key, entry] of this.#entries) {
+      if (entry.until < until) [earliest, until] = [key, entry.until];
+    }
+    if (earliest !== undefined) this.#entries.delete(earliest);
+  }
+}

@@ -1,0 +1,9 @@
+export { RankletError } from "./reasons.js";
+export type { KnownReason, Reason } from "./reasons.js";
+export type { Tensor, TensorInfo, Tensors } from "./engine.js";
+export type { List } from "./list.js";
+export type { Ranking } from "./ranking.js";
+export type { Reranker } from "./reranker.js";
+export type { PreparedScorer, Scorer, ScorerOptions } from "./scorer.js";
+export type { Session } from "./session.js";
+export type * from "./types.js";

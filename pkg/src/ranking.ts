@@ -1,0 +1,135 @@
+import { HEADER, ITEM, type EngineInfo } from "./engine.js";
+import { MARK_NAMES } from "./marks.js";
+import type { Reason } from "./reasons.js";
+import type { Names, Prepared } from "./request.js";
+import type { DecisionRecord, Entry, HeadScore } from "./types.js";
+
+/** What a re-rank found, by row of the response. */
+export interface Ranked {
+  /** Rows in final order. */
+  order: Uint32Array;
+  /** A mark for each row. */
+  suppressed: Uint8Array;
+  /** Null: the model's order. */
+  reason: Reason | null;
+  detail: string;
+  now: number;
+  /** The engine's answer; null when there was none. */
+  values: Float64Array | null;
+  info: EngineInfo | null;
+  /** The engine's record of the list's last decision. */
+  record: (() => unknown) | null;
+}
+
+/** One answer of `rerank`. A ranking does not change; a later one is another object. */
+export class Ranking<C = unknown> {
+  /** The caller's own objects, every one of them, in order. */
+  readonly items: C[];
+  readonly source: "model" | "server";
+  /** Why it is the server's order; null for the model's. */
+  readonly reason: Reason | null;
+  /** One line for a person; empty when there is nothing to say. */
+  readonly detail: string;
+  readonly #ranked: Ranked;
+  readonly #names: Names;
+  readonly #request: Prepared<C>;
+  readonly #isLast: () => boolean;
+  #entries: Entry<C>[] | undefined;
+  #record: DecisionRecord | null | undefined;
+
+  /** @internal */
+  constructor(ranked: Ranked, items: readonly C[], names: Names, request: Prepared<C>, isLast: () => boolean) {
+    this.#ranked = ranked;
+    this.#names = names;
+    this.#request = request;
+    this.#isLast = isLast;
+    this.items = Array.from(ranked.order, (row) => items[row]!);
+    this.source = ranked.reason === null ? "model" : "server";
+    this.reason = ranked.reason;
+    this.detail = ranked.detail;
+  }
+
+  /** One entry for each item, in the same order; made when first asked for. */
+  get entries(): Entry<C>[] {
+    return (this.#entries ??= this.items.map((item, place) => this.#entry(item, place)));
+  }
+
+  /** The decision record, level full. Null once the list was ranked again: ask before. */
+  record(): DecisionRecord | null {
+    if (this.#record === undefined) this.#record = this.#ranked.record ? this.#engineRecord() : this.#faceRecord();
+    return this.#record;
+  }
+
+  #entry(item: C, place: number): Entry<C> {
+    const { order, suppressed, values, info } = this.#ranked;
+    const row = order[place]!;
+    const id = this.#names.ids[row] ?? "";
+    const entry: Entry<C> = {
+      item,
+      id,
+      key: this.#names.keys[row] ?? id,
+      rank: place + 1,
+      serverRank: row + 1,
+      score: null,
+      heads: {},
+      utility: null,
+      propensity: 1,
+      suppressed: MARK_NAMES[suppressed[row] ?? 0]!,
+      constraints: [],
+    };
+    if (!values || !info) return entry;
+    const at = HEADER + place * (ITEM + 2 * values[3]!);
+    entry.score = number(values[at + 2]);
+    entry.utility = number(values[at + 3]);
+    entry.propensity = values[at + 4]!;
+    entry.constraints = info.constraints.filter((_, bit) => Math.floor(values[at + 7]! / 2 ** bit) % 2 === 1);
+    info.heads.forEach((name, head) => {
+      entry.heads[name] = headScore(values, at + ITEM + 2 * head);
+    });
+    return entry;
+  }
+
+  #engineRecord(): DecisionRecord | null {
+    if (!this.#isLast()) return null;
+    try {
+      return this.#ranked.record!() as DecisionRecord | null;
+    } catch {
+      return null;
+    }
+  }
+
+  #faceRecord(): DecisionRecord {
+    const { info, now, reason } = this.#ranked;
+    return {
+      source: this.source,
+      reason,
+      decision_id: this.#request.decisionId,
+      list_id: this.#request.listId,
+      seed: null,
+      now,
+      numerics: info?.numerics ?? null,
+      digests: info ? { ...info.digests } : null,
+      items: this.entries.map((entry) => ({
+        id: entry.id,
+        key: entry.key,
+        rank: entry.rank,
+        server_rank: entry.serverRank,
+        score: null,
+        heads: {},
+        utility: null,
+        propensity: 1,
+        log_propensity: 0,
+        suppressed: entry.suppressed,
+        constraints: [],
+      })),
+    };
+  }
+}
+
+function headScore(values: Float64Array, at: number): HeadScore {
+  return { raw: number(values[at]), calibrated: number(values[at + 1]) };
+}
+
+function number(value: number | undefined): number | null {
+  return value === undefined || Number.isNaN(value) ? null : value;
+}

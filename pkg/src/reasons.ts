@@ -1,0 +1,59 @@
+/** Every reason this version knows. The set is open: a newer engine may give a string that is not here. */
+export type KnownReason =
+  | "loading"
+  | "disposed"
+  | "superseded"
+  | "stale_list"
+  | "wasm_unavailable"
+  | "simd_unavailable"
+  | "csp_blocked"
+  | "wasm_fetch_failed"
+  | "wasm_invalid"
+  | "bundle_fetch_failed"
+  | "load_timeout"
+  | "bundle_corrupt"
+  | "bundle_unsigned"
+  | "bundle_signature"
+  | "signature_unavailable"
+  | "bundle_rollback"
+  | "bundle_incompatible"
+  | "self_test_failed"
+  | "request_invalid"
+  | "schema_mismatch"
+  | "limit_exceeded"
+  | "score_not_finite"
+  | "deadline_exceeded"
+  | "trapped"
+  | "out_of_memory"
+  | "drift"
+  | "holdout"
+  | "disabled";
+
+/** Why a ranking is in server order. Handle unknown strings: the set grows. */
+export type Reason = KnownReason | (string & {});
+
+/** An error with one of the reasons as its `code`: what `createScorer` and `score` throw, and what the face passes about inside. */
+export class RankletError extends Error {
+  override readonly name = "RankletError";
+  readonly code: Reason;
+
+  constructor(code: Reason, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** What anything thrown says about itself, without ever throwing in turn: a thrown value may be a trap of its own. */
+export function describe(thrown: unknown): string {
+  try {
+    const message = (thrown as { message?: unknown } | null)?.message;
+    return typeof message === "string" ? message : String(thrown);
+  } catch {
+    return "an error that cannot be read";
+  }
+}
+
+/** A failure of the face as it is, and anything else thrown (by the caller's getters, say) under `code`. */
+export function failure(thrown: unknown, code: Reason): RankletError {
+  return thrown instanceof RankletError ? thrown : new RankletError(code, describe(thrown));
+}

@@ -1,0 +1,104 @@
+import { invalid, keepFacts, keepFeatures, readRows, type Reader } from "./candidates.js";
+import { encode, type Encoded, type Rows } from "./columns.js";
+import type { Host } from "./host.js";
+import { RankletError, failure } from "./reasons.js";
+import type { Facts, Frozen, RerankRequest } from "./types.js";
+import { idText } from "./values.js";
+
+/** Above this the engine does not rank, and the face does not read. */
+const MOST_CANDIDATES = 16_384;
+
+/** What a reranker's sessions share. */
+export interface Shared<C> {
+  host: Host;
+  reader: Reader<C>;
+  clock: () => number;
+  maxEvents: number;
+  deadlineMs: number | undefined;
+}
+
+/** What the rows of a response are called. */
+export interface Names {
+  rowOf: Map<string, number>;
+  ids: string[];
+  keys: string[];
+  types: (string | null)[];
+  surface: string | null;
+}
+
+/** Candidates that came together: read, and encoded as soon as there is a schema to encode them by. */
+export interface Part {
+  rows: Rows;
+  encoded: Encoded | null;
+}
+
+/** A request as far as it could be read; what is wrong with it stands in `broken`. */
+export interface Prepared<C> {
+  items: C[];
+  names: Names;
+  part: Part | null;
+  facts: Facts;
+  listId: string | null;
+  decisionId: string | null;
+  seed: number | string | bigint | null;
+  now: number;
+  frozen: Frozen | null;
+  broken: RankletError | null;
+}
+
+export function readRequest<C>(shared: Shared<C>, request: RerankRequest<C>): Prepared<C> {
+  const names: Names = { rowOf: new Map(), ids: [], keys: [], types: [], surface: null };
+  const prepared: Prepared<C> = {
+    items: [], names, part: null, facts: {}, listId: null, decisionId: null, seed: null, now: NaN, frozen: null, broken: null,
+  };
+  try {
+    // The items first: whatever else is wrong, they are what the caller gets back.
+    const { candidates } = request;
+    prepared.items = copyItems(candidates);
+    const { facts, surface, list_id, decision_id, seed, now, frozen } = request;
+    prepared.listId = idText(list_id);
+    prepared.decisionId = idText(decision_id);
+    prepared.seed = seed ?? null;
+    prepared.frozen = frozen ?? null;
+    names.surface = typeof surface === "string" ? surface : null;
+    prepared.now = now ?? shared.clock();
+    if (!Number.isFinite(prepared.now)) throw invalid("the request's now is not a number of ms");
+    prepared.facts = keepFacts(facts);
+    prepared.part = readPart(shared, names, prepared.items, prepared.facts);
+  } catch (thrown) {
+    prepared.broken = failure(thrown, "request_invalid");
+  }
+  return prepared;
+}
+
+/** Reads the rows of `items` that `names` does not hold yet, and adds them to it. */
+export function readPart<C>(shared: Shared<C>, names: Names, items: readonly C[], facts: Facts | null): Part {
+  const first = names.keys.length;
+  if (items.length > MOST_CANDIDATES) {
+    throw new RankletError("limit_exceeded", `${items.length} candidates, more than ${MOST_CANDIDATES}`);
+  }
+  const { rows, error } = readRows(shared.reader, items, first);
+  let twice: string | undefined;
+  rows.ids.forEach((id, at) => {
+    if (names.rowOf.has(id)) twice ??= id;
+    else names.rowOf.set(id, first + at);
+    names.ids.push(id);
+    names.keys.push(rows.keys[at] ?? id);
+    names.types.push(rows.types[at]!);
+  });
+  if (error) throw error;
+  if (twice !== undefined) throw invalid(`two candidates have the id ${JSON.stringify(twice)}`);
+  const { host } = shared;
+  const encoded = host.running ? encode(host.running.plan, rows, facts) : null;
+  if (host.mayCome && !encoded) keepFeatures(rows);
+  else rows.features = [];
+  return { rows, encoded };
+}
+
+/** A plain copy of the caller's array: its own length and elements, whatever methods it was given. */
+export function copyItems<C>(candidates: readonly C[]): C[] {
+  if (!Array.isArray(candidates)) throw invalid("candidates is not an array");
+  const items: C[] = [];
+  for (let at = 0, n = candidates.length; at < n; at++) items.push(candidates[at] as C);
+  return items;
+}

@@ -1,0 +1,76 @@
+import { makeReader } from "./candidates.js";
+import { Host } from "./host.js";
+import type { Platform } from "./load.js";
+import { RankletError, failure } from "./reasons.js";
+import type { Shared } from "./request.js";
+import { Session } from "./session.js";
+import type { RerankerOptions, SessionOptions, Status } from "./types.js";
+
+const LOAD_TIMEOUT_MS = 15_000;
+const MAX_EVENTS = 2000;
+
+/** One engine and one bundle; sessions of many people. Made by `createReranker`. */
+export class Reranker<C = unknown> {
+  readonly #host: Host;
+  readonly #shared: Shared<C>;
+
+  /** @internal */
+  constructor(options: RerankerOptions<C>, platform: Platform) {
+    const { host, shared } = open(options, platform);
+    this.#host = host;
+    this.#shared = shared;
+  }
+
+  /** Settles when the first load ends, well or not, or its time is over. Never rejects; nobody has to await it. */
+  get ready(): Promise<Status> {
+    return this.#host.ready;
+  }
+
+  /** What a re-rank would answer just now. */
+  get status(): Status {
+    return this.#host.status();
+  }
+
+  /** The context of one user and account; at the edge one for each request. Never throws. */
+  session(options?: SessionOptions): Session<C> {
+    return new Session(this.#shared, options);
+  }
+
+  /** Frees the engine; afterwards server order, `disposed`. */
+  dispose(): void {
+    this.#host.dispose();
+  }
+
+  /** Same as `dispose`, for `using`. */
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
+/** Reads the options, whatever they are: what cannot be read fails the load, not the caller. */
+function open<C>(options: RerankerOptions<C>, platform: Platform): { host: Host; shared: Shared<C> } {
+  try {
+    const { bundle, wasm, deadlineMs, loadTimeoutMs, maxEvents, onStatus, enabled, clock: given } = options;
+    const reader = makeReader(options);
+    const clock = typeof given === "function" ? given : () => Date.now();
+    const load = { bundle, wasm, loadTimeoutMs: loadTimeoutMs ?? LOAD_TIMEOUT_MS, clock };
+    const off = enabled === false ? new RankletError("disabled", "disabled by option") : undefined;
+    const host = new Host(off ?? load, platform);
+    if (typeof onStatus === "function") host.changed.add(() => tell(onStatus, host));
+    return { host, shared: { host, reader, clock, maxEvents: maxEvents ?? MAX_EVENTS, deadlineMs } };
+  } catch (thrown) {
+    const host = new Host(failure(thrown, "request_invalid"), platform);
+    return {
+      host,
+      shared: { host, reader: makeReader<C>({}), clock: () => Date.now(), maxEvents: MAX_EVENTS, deadlineMs: undefined },
+    };
+  }
+}
+
+function tell(onStatus: (status: Status) => void, host: Host): void {
+  try {
+    onStatus(host.status());
+  } catch {
+    // A listener's failure is not the reranker's, and there is no console to put it on.
+  }
+}

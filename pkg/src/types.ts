@@ -1,0 +1,194 @@
+import type { Reason } from "./reasons.js";
+
+/** An id is kept exactly: numbers and BigInts as their decimal text. Ids beyond 2^53 come as BigInt or string. */
+export type Id = string | number | bigint;
+
+/** Where a value of the caller's own type is found: the name of a property, or a function. */
+export type Accessor<C, V> = (keyof C & string) | ((candidate: C) => V | null | undefined);
+
+/** How the caller's type is read. By default the property names of a request file. */
+export interface Accessors<C> {
+  /** Names a row of one response. Default `id`. */
+  id?: Accessor<C, Id>;
+  /** The identity that dismissals, counters and outcomes hang on, stable across responses. Default `key`, else the id. */
+  key?: Accessor<C, Id>;
+  /** Default `type`. */
+  type?: Accessor<C, string>;
+  /** An object of named features. Default `features`. */
+  features?: Accessor<C, object>;
+  /** Default `server_score`. */
+  serverScore?: Accessor<C, number>;
+  /** The value of an acceptance, in the bundle's unit. Default `value`. */
+  value?: Accessor<C, number>;
+  /** Added to the utility, in its units. Default `boost`. */
+  boost?: Accessor<C, number>;
+}
+
+/** Where bytes come from. In Node a string that is not a URL is a path. */
+export type BytesSource = URL | string | Uint8Array | ArrayBuffer | Response;
+
+export interface RerankerOptions<C = unknown> extends Accessors<C> {
+  bundle: BytesSource | Promise<BytesSource>;
+  /** The runtime, if it does not lie beside the package's JavaScript. A compiled module may serve many rerankers. */
+  wasm?: BytesSource | WebAssembly.Module | Promise<BytesSource | WebAssembly.Module>;
+  /** Handed to the engine with each list, in ms; an engine without a work budget, as in this version, scores every candidate. */
+  deadlineMs?: number;
+  /** After this many ms without an engine `ready` answers `load_timeout`; the load goes on and counts whenever it ends. Default 15,000; 0 waits for ever. */
+  loadTimeoutMs?: number;
+  /** How many events a session keeps to be applied or replayed. Default 2,000. */
+  maxEvents?: number;
+  /** Told at each change of status. What it throws is dropped. */
+  onStatus?: (status: Status) => void;
+  /** `false`: nothing is loaded, every ranking is in server order, reason `disabled`. */
+  enabled?: boolean;
+  /** Ms since the epoch; read only inside a call that was given no time. Default `Date.now`. */
+  clock?: () => number;
+}
+
+export interface BundleInfo {
+  name: string;
+  version: number;
+  numerics: number;
+  digests: { bundle: string; schema: string; policy: string };
+  heads: readonly string[];
+  /** The local signals this bundle can use. */
+  signals: readonly string[];
+  sizeBytes: number;
+  selfTestRows: number;
+}
+
+/** What a re-rank would answer just now. */
+export interface Status {
+  source: "model" | "server";
+  /** Null when `source` is `model`. */
+  reason: Reason | null;
+  /** One line for a person; empty when there is nothing to say. */
+  detail: string;
+  bundle: BundleInfo | null;
+}
+
+export interface SessionOptions {
+  /** Names the user and account whose context this is. */
+  key?: string;
+  /** What `session.snapshot()` gave before. */
+  snapshot?: string | null;
+}
+
+export type EventType =
+  | "impression"
+  | "open"
+  | "accept"
+  | "dismiss"
+  | "snooze"
+  | "dwell"
+  | "undo"
+  | "edit"
+  | "navigate"
+  | "search";
+
+/** One local event, in the keys of an event file. */
+export interface LocalEvent {
+  /** Events with an id are counted once. */
+  id?: Id;
+  type: EventType | (string & {});
+  /** The id of a row of a list of this session. */
+  candidate?: Id;
+  /** Or the identity itself. */
+  key?: Id;
+  candidate_type?: string;
+  surface?: string;
+  /** Ms since the epoch; by default the reranker's clock. */
+  time?: number;
+  /** Dwell and snooze: ms. Search: the text. Edit: the new value. */
+  value?: number | string;
+  reason?: string;
+  /** The draft field of an edit. */
+  field?: string;
+}
+
+export interface Observed {
+  /** Whether the event counts, now or as soon as the engine is there. */
+  accepted: boolean;
+  /** Whether a list of this session is due for a re-rank. */
+  due: boolean;
+  /** Why it was not accepted. */
+  reason: Reason | null;
+}
+
+export type FactGroup = "account" | "campaign" | "performance" | "market" | "workflow";
+export type Facts = Partial<Record<FactGroup, object>>;
+
+/** A count of leading items of the last order, or the ids of the items that stay where they stand. */
+export type Frozen = number | Iterable<Id>;
+
+/** One server response, in the keys of a request file; array order is the server's. */
+export interface RerankRequest<C> {
+  candidates: readonly C[];
+  facts?: Facts | null;
+  surface?: string | null;
+  /** Two responses for one `list_id` race: the one with the older `now` is `superseded`. */
+  list_id?: string | null;
+  decision_id?: string | null;
+  seed?: number | string | bigint | null;
+  /** Ms since the epoch; by default the reranker's clock. */
+  now?: number | null;
+  /** What `rerank` freezes when it is not told. */
+  frozen?: Frozen | null;
+}
+
+export interface RerankOptions {
+  frozen?: Frozen | null;
+  /** Ms since the epoch; by default the reranker's clock. */
+  now?: number;
+}
+
+export interface HeadScore {
+  raw: number | null;
+  calibrated: number | null;
+}
+
+export interface Entry<C> {
+  item: C;
+  id: string;
+  key: string;
+  /** From 1. */
+  rank: number;
+  /** From 1. */
+  serverRank: number;
+  /** Null in server order. */
+  score: number | null;
+  heads: Record<string, HeadScore>;
+  utility: number | null;
+  propensity: number;
+  suppressed: "dismissed" | "snoozed" | null;
+  constraints: string[];
+}
+
+/** A decision record, in the keys of a record file. */
+export interface DecisionRecord {
+  source: "model" | "server";
+  reason: Reason | null;
+  decision_id: string | null;
+  list_id: string | null;
+  seed: number | string | null;
+  now: number;
+  numerics: number | null;
+  digests: { bundle: string; schema: string; policy: string } | null;
+  items: DecisionItem[];
+  [key: string]: unknown;
+}
+
+export interface DecisionItem {
+  id: string;
+  key: string;
+  rank: number;
+  server_rank: number;
+  score: number | null;
+  heads: Record<string, HeadScore>;
+  utility: number | null;
+  propensity: number;
+  log_propensity: number;
+  suppressed: "dismissed" | "snoozed" | null;
+  constraints: string[];
+  [key: string]: unknown;
+}
