@@ -11,7 +11,7 @@ export interface PlainEvent {
   candidate_type?: string;
   surface?: string;
   time: number;
-  value?: number | string;
+  value?: number | string | boolean;
   reason?: string;
   field?: string;
 }
@@ -30,7 +30,7 @@ export function readEvent(event: LocalEvent, clock: () => number): PlainEvent {
   set(plain, "surface", optionalText(surface));
   set(plain, "reason", optionalText(reason));
   set(plain, "field", optionalText(field));
-  if (typeof value === "string" || Number.isFinite(value)) plain.value = value as number | string;
+  if (typeof value === "string" || typeof value === "boolean" || Number.isFinite(value)) plain.value = value!;
   return plain;
 }
 

@@ -28,10 +28,25 @@ export class Marks {
     if (mark === undefined) return false;
     const before = this.#entries.get(key);
     if (before && before.time > time) return false;
-    const length = mark === 2 ? (typeof value === "number" ? value : SNOOZED_FOR) : DISMISSED_FOR;
-    this.#entries.set(key, { mark, time, until: time + length });
-    if (this.#entries.size > MOST) this.#evict();
+    const length = mark === 1 ? DISMISSED_FOR : typeof value === "number" && value > 0 ? value : SNOOZED_FOR;
+    this.#set(key, { mark, time, until: time + length });
     return (before?.mark ?? 0) !== mark;
+  }
+
+  /** Takes up the actions of a snapshot of the engine's; a snapshot that cannot be read holds none. */
+  restore(snapshot: string): void {
+    let actions: unknown;
+    try {
+      actions = (JSON.parse(snapshot) as { actions?: unknown } | null)?.actions;
+    } catch {
+      return;
+    }
+    for (const [key, action] of Object.entries(actions ?? {})) {
+      const { suppression, time, until } = (action ?? {}) as { suppression?: unknown; time?: unknown; until?: unknown };
+      const mark = (MARK_NAMES as readonly unknown[]).indexOf(suppression ?? null);
+      if (mark < 0 || typeof time !== "number" || typeof until !== "number") continue;
+      this.#set(key, { mark: mark as Mark, time, until });
+    }
   }
 
   /** The mark of a key at a time; undefined if nothing was seen of it. */
@@ -43,6 +58,11 @@ export class Marks {
 
   clear(): void {
     this.#entries.clear();
+  }
+
+  #set(key: string, entry: Entry): void {
+    this.#entries.set(key, entry);
+    if (this.#entries.size > MOST) this.#evict();
   }
 
   #evict(): void {

@@ -42,6 +42,7 @@ export class Session<C = unknown> {
       // Options that cannot be read are none.
     }
     this.key = key;
+    if (this.#snapshot !== undefined) this.#marks.restore(this.#snapshot);
     this.#quietly(() => this.attach());
   }
 
@@ -170,19 +171,16 @@ export class Session<C = unknown> {
     return { accepted: true, due, reason: null };
   }
 
-  /** Fills in what the row that an event names is known by, so that the event stands without the list. */
+  /** Fills in what the candidate is known by, so that the event stands without the list when it is replayed. */
   #resolve(event: PlainEvent): void {
-    const { candidate } = event;
-    if (candidate === undefined) return;
-    for (const names of this.#names) {
-      const row = names.rowOf.get(candidate);
-      if (row === undefined) continue;
-      event.key ??= names.keys[row]!;
-      event.candidate_type ??= names.types[row] ?? undefined;
-      event.surface ??= names.surface ?? undefined;
+    for (const { rowOf, keys, types } of this.#names) {
+      const row = event.candidate === undefined ? keys.indexOf(event.key!) : rowOf.get(event.candidate);
+      if (row === undefined || row < 0) continue;
+      event.key ??= keys[row]!;
+      event.candidate_type ??= types[row] ?? undefined;
       return;
     }
-    event.key ??= candidate;
+    event.key ??= event.candidate;
   }
 
   #replay(handle: number): void {

@@ -100,7 +100,7 @@ export interface LocalEvent {
   /** Ms since the epoch; by default the reranker's clock. */
   time?: number;
   /** Dwell and snooze: ms. Search: the text. Edit: the new value. */
-  value?: number | string;
+  value?: number | string | boolean;
   reason?: string;
   /** The draft field of an edit. */
   field?: string;
