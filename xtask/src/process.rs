@@ -142,15 +142,13 @@ pub fn show_end(text: &str) {
 /// Whether `program` is found on the search path.
 pub fn on_path(program: &str) -> Option<std::path::PathBuf> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| is_file(file))
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 
-fn is_file(path: &Path) -> bool {
-    path.is_file()
-}
-
+/// The start of a command line, as a person would type it.
 fn place(command: &Command) -> String {
-    let mut line = command.get_program().to_string_lossy().into_owned();
+    let program = Path::new(command.get_program());
+    let mut line = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
     for argument in command.get_args().take(3) {
         line.push(' ');
         line.push_str(&argument.to_string_lossy());
