@@ -1,0 +1,1 @@
+"""ads-recs: the next best actions of an advertiser, trained and measured on the simulator."""
