@@ -1,7 +1,7 @@
 import type { Rows } from "./columns.js";
 import { RankletError, describe } from "./reasons.js";
 import type { Accessor, Accessors, Facts, Id } from "./types.js";
-import { idText, toNumber } from "./values.js";
+import { toNumber, toText } from "./values.js";
 
 /** Where each value of the caller's type is found; the options with the defaults filled in. */
 export type Reader<C> = { [K in keyof Required<Accessors<C>>]: (candidate: C) => unknown };
@@ -62,14 +62,13 @@ const EMPTY = {
 
 function readRow<C>(reader: Reader<C>, item: C | null | undefined): typeof EMPTY {
   if (item === null || item === undefined) throw invalid(`is ${item}`);
-  const id = idText(reader.id(item));
-  if (id === null) throw invalid("has no id that is a string, a BigInt or an exact number");
-  const type = reader.type(item);
+  const id = toText(reader.id(item));
+  if (id === null) throw invalid("has no id that is a string, a BigInt or an exact integer");
   const features = reader.features(item);
   return {
     id,
-    key: idText(reader.key(item)),
-    type: typeof type === "string" ? type : null,
+    key: toText(reader.key(item)),
+    type: toText(reader.type(item)),
     score: toNumber(reader.serverScore(item)),
     value: toNumber(reader.value(item)),
     boost: toNumber(reader.boost(item)),
@@ -126,9 +125,10 @@ export function readFrozen(frozen: number | Iterable<Id> | null | undefined, row
   let seen = 0;
   for (const id of frozen) {
     if (++seen > MOST_FROZEN) throw invalid("frozen names too many ids");
-    const row = rowOf.get(idText(id) ?? "");
-    if (row === undefined) throw invalid("frozen names an id that the list does not hold");
-    rows.add(row);
+    const text = toText(id);
+    const row = text === null ? undefined : rowOf.get(text);
+    // What has left the page meanwhile needs no place.
+    if (row !== undefined) rows.add(row);
   }
   return { count: -1, rows: Uint32Array.from(rows) };
 }

@@ -1,6 +1,6 @@
 import type { ColumnInfo } from "./engine.js";
 import type { Facts } from "./types.js";
-import { categoryText, toNumber } from "./values.js";
+import { toNumber, toText } from "./values.js";
 
 /** One request or some candidates in schema order, as the engine takes them. */
 export interface Encoded {
@@ -45,13 +45,13 @@ export function planColumns(columns: readonly ColumnInfo[]): ColumnPlan {
   };
 }
 
-/** The request's scalars, then each candidate column whole. */
+/** The request's scalars, missing without facts, then each candidate column whole. */
 export function encode(plan: ColumnPlan, rows: Rows, facts: Facts | null): Encoded {
   const n = rows.ids.length;
-  const scalars = facts ? plan.facts.length : 0;
+  const scalars = plan.facts.length;
   const columns = new Float64Array(scalars + n * (FIXED + plan.features.length));
   const pool = new Pool();
-  if (facts) writeFacts(plan, facts, columns, pool);
+  writeFacts(plan, facts, columns, pool);
   let at = scalars;
   for (let row = 0; row < n; row++, at++) columns[at] = pool.add(rows.ids[row]!);
   for (const texts of [rows.keys, rows.types]) {
@@ -80,9 +80,9 @@ export function encodeFacts(plan: ColumnPlan, facts: Facts): Encoded {
   return { n: 0, columns, pool: pool.text(), lengths: pool.lengths() };
 }
 
-function writeFacts(plan: ColumnPlan, facts: Facts, columns: Float64Array, pool: Pool): void {
+function writeFacts(plan: ColumnPlan, facts: Facts | null, columns: Float64Array, pool: Pool): void {
   plan.facts.forEach(({ group, name, kind }, at) => {
-    const values = facts[group] as Record<string, unknown> | null | undefined;
+    const values = facts?.[group] as Record<string, unknown> | null | undefined;
     columns[at] = values == null ? NaN : cell(values[name], kind, pool);
   });
 }
@@ -91,7 +91,7 @@ function writeFacts(plan: ColumnPlan, facts: Facts, columns: Float64Array, pool:
 function cell(value: unknown, kind: Kind, pool: Pool): number {
   if (kind === "number") return toNumber(value);
   if (kind === "string") {
-    const text = categoryText(value);
+    const text = toText(value);
     return text === null ? NaN : pool.add(text);
   }
   return Array.isArray(value) ? pool.run(value) : NaN;
@@ -111,16 +111,15 @@ class Pool {
     return index;
   }
 
-  /** Several strings in a row, as start x 65,536 + count. */
+  /** Several texts in a row, as start x 65,536 + count. */
   run(values: readonly unknown[]): number {
+    if (values.length >= 0x10000) return NaN;
     const start = this.#parts.length;
-    let count = 0;
     for (const value of values) {
-      if (typeof value !== "string") continue;
-      if (++count > 0xffff) return NaN;
-      this.#parts.push(value);
+      const text = toText(value);
+      if (text !== null) this.#parts.push(text);
     }
-    return start * 0x10000 + count;
+    return start * 0x10000 + (this.#parts.length - start);
   }
 
   text(): string {

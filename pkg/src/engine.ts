@@ -31,7 +31,8 @@ export type Tensors = Record<string, Tensor>;
 export interface TensorInfo {
   name: string;
   dtype: string;
-  dims: (number | string | null)[];
+  /** -1 stands for the number of candidates. */
+  dims: number[];
 }
 
 export interface Engine {
@@ -41,7 +42,7 @@ export interface Engine {
   restore(session: number, snapshot: string): void;
   snapshot(session: number): string;
   observe(session: number, event: string): boolean;
-  signals(session: number, now: number): Record<string, number | null>;
+  signals(session: number, surface: string | undefined, now: number): Record<string, number | null>;
   prepare(session: number, options: object, n: number, columns: Float64Array, pool: string, lengths: Uint32Array): number;
   append(list: number, n: number, columns: Float64Array, pool: string, lengths: Uint32Array): void;
   update_facts(list: number, columns: Float64Array, pool: string, lengths: Uint32Array): void;

@@ -1,6 +1,6 @@
 import { invalid } from "./candidates.js";
 import type { LocalEvent } from "./types.js";
-import { idText } from "./values.js";
+import { toText } from "./values.js";
 
 /** An event as the engine takes it: plain, complete and the face's own. */
 export interface PlainEvent {
@@ -44,7 +44,7 @@ function optionalText(value: unknown): string | undefined {
 
 function optionalId(value: unknown, name: string): string | undefined {
   if (value === undefined || value === null) return undefined;
-  const text = idText(value);
-  if (text === null) throw invalid(`the event's ${name} is not a string, a BigInt or an exact number`);
+  const text = toText(value);
+  if (text === null) throw invalid(`the event's ${name} is not a string, a BigInt or an exact integer`);
   return text;
 }

@@ -13,6 +13,8 @@ import type { Facts, RerankOptions } from "./types.js";
 interface HeldList {
   session: Held;
   handle: number;
+  /** Where the engine believes each row to stand. */
+  order: Uint32Array;
 }
 
 /** One server response, ranked as often as the context changes. */
@@ -52,7 +54,7 @@ export class List<C = unknown> {
     this.#facts = prepared.facts;
     this.#broken = prepared.broken;
     if (prepared.part) this.#parts.push(prepared.part);
-    this.#order = Uint32Array.from(prepared.items, (_, row) => row);
+    this.#order = serverOrderOf(prepared.items);
     this.listId = prepared.listId;
     this.preparedAt = prepared.now;
   }
@@ -73,7 +75,6 @@ export class List<C = unknown> {
 
   /** More candidates of the same response, after those there are. They stand in the list even where they cannot be ranked. */
   append(candidates: readonly C[]): void {
-    const first = this.#items.length;
     try {
       for (const item of copyItems(candidates)) this.#items.push(item);
       if (this.#broken) return;
@@ -84,8 +85,8 @@ export class List<C = unknown> {
     } catch (thrown) {
       this.#break(thrown);
     } finally {
-      const before = this.#order;
-      this.#order = Uint32Array.from(this.#items, (_, place) => (place < first ? before[place]! : place));
+      this.#order = extended(this.#order, this.#items.length);
+      if (this.#held) this.#held.order = extended(this.#held.order, this.#items.length);
       this.due();
     }
   }
@@ -162,7 +163,7 @@ export class List<C = unknown> {
     const session = this.#session.attach();
     if (this.#held?.session === session) return this.#held.handle;
     try {
-      this.#held = { session, handle: this.#send(session) };
+      this.#held = { session, handle: this.#send(session), order: serverOrderOf(this.#items) };
     } catch (thrown) {
       if (host.running === session.running) this.#refused(thrown);
       throw this.#broken ?? thrown;
@@ -212,7 +213,7 @@ export class List<C = unknown> {
 
   #model(frozen: FrozenRows, now: number): Ranked {
     const { host } = this.#shared;
-    const handle = this.attach();
+    const handle = this.#synchronised(frozen);
     const values = host.call((engine) => engine.rerank(handle, now, frozen.count, frozen.rows));
     const { info } = host.running!;
     const n = values[2]!;
@@ -224,13 +225,25 @@ export class List<C = unknown> {
       order[place] = values[at]!;
       suppressed[values[at]!] = values[at + 6]!;
     }
-    if (!keepsFrozen(this.#order, order, frozen.count, frozen.rows)) {
-      throw new RankletError("stale_list", "the engine no longer knows where the frozen items stand");
-    }
     this.#suppressed = suppressed;
-    const reason = values[0] === 1 ? null : (info.reasons[values[1]!] ?? "trapped");
+    const reason = values[0] === 1 ? null : (info.reasons[values[1]!] ?? "score_not_finite");
+    if (reason === null) this.#held!.order = order;
     const record = () => (this.#isHeld() ? host.call((engine) => engine.record(handle)) : null);
     return { order, suppressed, reason, detail: "", now, values, info, record };
+  }
+
+  /**
+   * The engine keeps frozen items where its own last order has them. That order is another than the one on the page after
+   * an answer that the engine did not give; a list made anew stands in server order, which is what most such answers were.
+   */
+  #synchronised({ count, rows }: FrozenRows): number {
+    const agrees = () => keepsFrozen(this.#order, this.#held!.order, count, rows);
+    const handle = this.attach();
+    if (agrees()) return handle;
+    this.#release();
+    const anew = this.attach();
+    if (agrees()) return anew;
+    throw new RankletError("stale_list", "the engine does not know where the frozen items stand; rerank once without");
   }
 
   #server(error: RankletError, frozen: FrozenRows, now: number): Ranked {
@@ -269,4 +282,13 @@ export class List<C = unknown> {
     this.#shared.host.disown(this);
     this.#shared.host.release(held.session.running, (engine) => engine.list_free(held.handle));
   }
+}
+
+function serverOrderOf(items: readonly unknown[]): Uint32Array {
+  return Uint32Array.from(items, (_, row) => row);
+}
+
+/** What is appended stands last. */
+function extended(order: Uint32Array, length: number): Uint32Array {
+  return Uint32Array.from({ length }, (_, place) => order[place] ?? place);
 }

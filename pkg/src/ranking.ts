@@ -77,7 +77,7 @@ export class Ranking<C = unknown> {
       suppressed: MARK_NAMES[suppressed[row] ?? 0]!,
       constraints: [],
     };
-    if (!values || !info) return entry;
+    if (!values || !info || this.source === "server") return entry;
     const at = HEADER + place * (ITEM + 2 * values[3]!);
     entry.score = number(values[at + 2]);
     entry.utility = number(values[at + 3]);
@@ -107,6 +107,7 @@ export class Ranking<C = unknown> {
       list_id: this.#request.listId,
       seed: null,
       now,
+      surface: this.#names.surface,
       numerics: info?.numerics ?? null,
       digests: info ? { ...info.digests } : null,
       items: this.entries.map((entry) => ({

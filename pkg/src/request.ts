@@ -3,7 +3,7 @@ import { encode, type Encoded, type Rows } from "./columns.js";
 import type { Host } from "./host.js";
 import { RankletError, failure } from "./reasons.js";
 import type { Facts, Frozen, RerankRequest } from "./types.js";
-import { idText } from "./values.js";
+import { toText } from "./values.js";
 
 /** Above this the engine does not rank, and the face does not read. */
 const MOST_CANDIDATES = 16_384;
@@ -56,8 +56,8 @@ export function readRequest<C>(shared: Shared<C>, request: RerankRequest<C>): Pr
     const { candidates } = request;
     prepared.items = copyItems(candidates);
     const { facts, surface, list_id, decision_id, seed, now, frozen } = request;
-    prepared.listId = idText(list_id);
-    prepared.decisionId = idText(decision_id);
+    prepared.listId = toText(list_id);
+    prepared.decisionId = toText(decision_id);
     prepared.seed = seed ?? null;
     prepared.frozen = frozen ?? null;
     names.surface = typeof surface === "string" ? surface : null;

@@ -85,12 +85,12 @@ export class Session<C = unknown> {
     }
   }
 
-  /** The local signals of session and surfaces by name, for inspection; empty while there is no engine. */
-  signals(now?: number): Record<string, number | null> {
+  /** The local signals that candidates share, by name, for inspection; empty while there is no engine. */
+  signals(surface?: string, now?: number): Record<string, number | null> {
     try {
       const time = now ?? this.#shared.clock();
       const { handle } = this.attach();
-      return this.#shared.host.call((engine) => engine.signals(handle, time));
+      return this.#shared.host.call((engine) => engine.signals(handle, surface, time));
     } catch {
       return {};
     }

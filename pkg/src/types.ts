@@ -172,6 +172,7 @@ export interface DecisionRecord {
   list_id: string | null;
   seed: number | string | null;
   now: number;
+  surface: string | null;
   numerics: number | null;
   digests: { bundle: string; schema: string; policy: string } | null;
   items: DecisionItem[];
