@@ -1,0 +1,9 @@
+//! Pure numeric functions over slices: no allocation, no state, the same bits on every platform.
+//!
+//! Every routine sums in a published order (documented on it), uses no fused multiply-add and no
+//! function of `std` whose bits differ between platforms; each file holds one kernel family, its
+//! naive twin and the property tests that compare them.
+
+pub mod dense;
+pub mod math;
+pub mod trees;

@@ -1,0 +1,181 @@
+//! The bundle file: a valid safetensors file whose manifest is one sorted-JSON metadata string.
+//!
+//! Layout of `__metadata__` (string to string): `ranklet` the manifest, `sha256` the digest of the whole
+//! file with that digest's 64 characters taken as `0`. So one check tells an altered file, and what
+//! does not parse behind an intact digest is newer than this runtime, not broken.
+
+#[cfg(feature = "compile")]
+mod write;
+
+use crate::engine::tensor::{Data, Tensor, Tensors};
+use crate::error::{Error, ErrorKind, Result};
+use safetensors::{Dtype, SafeTensors};
+use serde::{Deserialize, de::DeserializeOwned};
+use sha2::{Digest, Sha256};
+
+#[cfg(feature = "compile")]
+pub use write::write;
+
+/// Format version written, and the newest that is read.
+pub const FORMAT: u32 = 1;
+/// Minor version written, and the newest that is read.
+pub const MINOR: u32 = 0;
+/// Largest bundle that is opened, bytes.
+pub const MAX_BYTES: usize = 256 << 20;
+
+/// What precedes the digest in the header. Inside the manifest's string every quote is escaped, so this
+/// stands only once.
+const DIGEST_KEY: &[u8] = b"\"sha256\":\"";
+const DIGEST_LEN: usize = 64;
+
+/// The part of every manifest, of whatever version, that says who can read it.
+#[derive(Debug, Deserialize)]
+struct Preface {
+    format: u32,
+    minor: u32,
+    /// Names of optional sections that a runtime must know to read this bundle rightly.
+    #[serde(default)]
+    requires: Vec<String>,
+}
+
+/// A file that was read and found intact.
+#[derive(Debug)]
+pub struct Bundle {
+    /// The manifest, JSON.
+    manifest: String,
+    /// Every tensor.
+    pub tensors: Tensors,
+    /// SHA-256 of the file, hex.
+    pub digest: String,
+    /// Length of the file, bytes.
+    pub size: usize,
+}
+
+fn corrupt(what: impl std::fmt::Display) -> Error {
+    Error::new(ErrorKind::BundleCorrupt, format!("the bundle is not whole: {what}; fetch or compile it again"))
+}
+
+fn incompatible(what: impl std::fmt::Display) -> Error {
+    Error::new(
+        ErrorKind::BundleIncompatible,
+        format!("the bundle needs a newer runtime: {what}; update ranklet, or compile the bundle with this version"),
+    )
+}
+
+/// SHA-256 in lower-case hex.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+fn hex(digest: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    digest.iter().flat_map(|b| [DIGITS[usize::from(b >> 4)], DIGITS[usize::from(b & 15)]]).map(char::from).collect()
+}
+
+/// Where the digest's characters stand.
+fn digest_at(bytes: &[u8]) -> Result<usize> {
+    let length = bytes.first_chunk::<8>().ok_or_else(|| corrupt("it is shorter than a header"))?;
+    let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| corrupt("its header length is absurd"))?;
+    let end = length.checked_add(8).filter(|&end| end <= bytes.len()).ok_or_else(|| corrupt("its header is cut"))?;
+    let at = bytes[..end]
+        .windows(DIGEST_KEY.len())
+        .position(|w| w == DIGEST_KEY)
+        .ok_or_else(|| corrupt("it carries no digest, so ranklet did not write it"))?
+        + DIGEST_KEY.len();
+    if at + DIGEST_LEN > end { Err(corrupt("its digest is cut")) } else { Ok(at) }
+}
+
+/// SHA-256 of the bytes with the digest's own characters as zeros.
+fn content_digest(bytes: &[u8], at: usize) -> String {
+    let mut hash = Sha256::new();
+    hash.update(&bytes[..at]);
+    hash.update([b'0'; DIGEST_LEN]);
+    hash.update(&bytes[at + DIGEST_LEN..]);
+    hex(&hash.finalize())
+}
+
+impl Bundle {
+    /// Reads a bundle and verifies its digest, layout and version. The manifest's sections are checked by
+    /// the rooms that own them.
+    ///
+    /// # Errors
+    /// `bundle_corrupt`, `bundle_incompatible` or `limit_exceeded`.
+    pub fn read(bytes: &[u8]) -> Result<Bundle> {
+        if bytes.len() > MAX_BYTES {
+            return Err(Error::new(ErrorKind::LimitExceeded, format!("the bundle is larger than {MAX_BYTES} bytes")));
+        }
+        let at = digest_at(bytes)?;
+        if content_digest(bytes, at).as_bytes() != &bytes[at..at + DIGEST_LEN] {
+            return Err(corrupt("its digest does not match its bytes"));
+        }
+        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(corrupt)?;
+        let manifest = metadata
+            .metadata()
+            .as_ref()
+            .and_then(|m| m.get("ranklet"))
+            .ok_or_else(|| corrupt("it has no manifest"))?
+            .clone();
+        let preface: Preface = serde_json::from_str(&manifest).map_err(incompatible)?;
+        if preface.format != FORMAT || preface.minor > MINOR {
+            return Err(incompatible(format!(
+                "format {}.{}, this runtime reads {FORMAT}.0 to {FORMAT}.{MINOR}",
+                preface.format, preface.minor
+            )));
+        }
+        if let Some(unknown) = preface.requires.first() {
+            return Err(incompatible(format!("it requires {unknown:?}")));
+        }
+        let file = SafeTensors::deserialize(bytes).map_err(corrupt)?;
+        let mut tensors = Tensors::new();
+        for (name, view) in file.iter() {
+            let data = elements(view.dtype(), view.data())
+                .ok_or_else(|| incompatible(format!("tensor {name:?} is of type {:?}", view.dtype())))?;
+            tensors.insert(name.to_owned(), Tensor { dims: view.shape().to_vec(), data });
+        }
+        Ok(Bundle { manifest, tensors, digest: sha256_hex(bytes), size: bytes.len() })
+    }
+
+    /// The manifest as `T`.
+    ///
+    /// # Errors
+    /// `bundle_incompatible`: the bytes are intact, so what does not parse is unknown to this runtime.
+    pub fn manifest<T: DeserializeOwned>(&self) -> Result<T> {
+        serde_json::from_str(&self.manifest).map_err(incompatible)
+    }
+
+    /// The manifest's JSON text.
+    pub fn manifest_json(&self) -> &str {
+        &self.manifest
+    }
+}
+
+fn elements(dtype: Dtype, bytes: &[u8]) -> Option<Data> {
+    fn each<const N: usize, T>(bytes: &[u8], f: fn([u8; N]) -> T) -> Vec<T> {
+        bytes.as_chunks::<N>().0.iter().map(|c| f(*c)).collect()
+    }
+    Some(match dtype {
+        Dtype::F32 => Data::F32(each(bytes, f32::from_le_bytes)),
+        Dtype::F64 => Data::F64(each(bytes, f64::from_le_bytes)),
+        Dtype::I32 => Data::I32(each(bytes, i32::from_le_bytes)),
+        Dtype::I64 => Data::I64(each(bytes, i64::from_le_bytes)),
+        Dtype::U8 | Dtype::BOOL => Data::U8(bytes.to_vec()),
+        _ => return None,
+    })
+}
+
+/// Reads the tensors of any safetensors file (inputs, goldens).
+///
+/// # Errors
+/// `request_invalid` when it is not one, or holds a dtype that no plan takes.
+pub fn read_tensors(bytes: &[u8]) -> Result<Tensors> {
+    let invalid = |what: String| Error::new(ErrorKind::RequestInvalid, what);
+    let file = SafeTensors::deserialize(bytes).map_err(|e| invalid(format!("not a safetensors file: {e}")))?;
+    file.iter()
+        .map(|(name, view)| {
+            let data = elements(view.dtype(), view.data()).ok_or_else(|| {
+                invalid(format!("tensor {name:?} is {:?}; give f32, f64, i32, i64, u8 or bool", view.dtype()))
+            })?;
+            Ok((name.to_owned(), Tensor { dims: view.shape().to_vec(), data }))
+        })
+        .collect()
+}

@@ -1,0 +1,113 @@
+//! Writing safetensors files with an order of our own: the same input gives the same bytes, which the
+//! common writers do not promise for metadata.
+
+use super::{DIGEST_KEY, DIGEST_LEN, content_digest, digest_at};
+use crate::engine::tensor::{Data, Tensors};
+use serde::Serialize;
+use serde_json::json;
+use std::collections::BTreeMap;
+
+#[derive(Serialize)]
+struct Entry {
+    dtype: &'static str,
+    shape: Vec<usize>,
+    data_offsets: [usize; 2],
+}
+
+/// A safetensors file of `tensors`; with `manifest` (JSON text) it is a bundle, digest included.
+pub fn write(tensors: &Tensors, manifest: Option<&str>) -> Vec<u8> {
+    let mut data = Vec::new();
+    let mut header: BTreeMap<&str, serde_json::Value> = BTreeMap::new();
+    if let Some(manifest) = manifest {
+        // serde_json's map may keep insertion order, if another crate asks for that: these keys are sorted.
+        header.insert("__metadata__", json!({ "ranklet": manifest, "sha256": "0".repeat(DIGEST_LEN) }));
+    }
+    // Readers want offsets in ascending order of alignment: 8-byte types first.
+    let mut order: Vec<_> = tensors.iter().collect();
+    order.sort_by_key(|(_, t)| match t.data {
+        Data::F64(_) | Data::I64(_) => 0,
+        Data::F32(_) | Data::I32(_) => 1,
+        Data::U8(_) => 2,
+    });
+    for (name, tensor) in order {
+        let start = data.len();
+        let dtype = match &tensor.data {
+            Data::F32(v) => put(&mut data, "F32", v, |x| x.to_le_bytes()),
+            Data::F64(v) => put(&mut data, "F64", v, |x| x.to_le_bytes()),
+            Data::I32(v) => put(&mut data, "I32", v, |x| x.to_le_bytes()),
+            Data::I64(v) => put(&mut data, "I64", v, |x| x.to_le_bytes()),
+            Data::U8(v) => put(&mut data, "U8", v, |x| x.to_le_bytes()),
+        };
+        let entry = Entry { dtype, shape: tensor.dims.clone(), data_offsets: [start, data.len()] };
+        header.insert(name, json!(entry));
+    }
+    let mut json = serde_json::to_vec(&header).expect("strings and numbers always serialise");
+    while !json.len().is_multiple_of(8) {
+        json.push(b' ');
+    }
+    let mut bytes = Vec::with_capacity(8 + json.len() + data.len());
+    bytes.extend_from_slice(&(json.len() as u64).to_le_bytes());
+    bytes.extend_from_slice(&json);
+    bytes.extend_from_slice(&data);
+    if manifest.is_some() {
+        let at = digest_at(&bytes).expect("the digest's key was just written");
+        debug_assert!(bytes[..at].ends_with(DIGEST_KEY));
+        let digest = content_digest(&bytes, at);
+        bytes[at..at + DIGEST_LEN].copy_from_slice(digest.as_bytes());
+    }
+    bytes
+}
+
+fn put<T: Copy, const N: usize>(data: &mut Vec<u8>, dtype: &'static str, v: &[T], f: fn(T) -> [u8; N]) -> &'static str {
+    for &x in v {
+        data.extend_from_slice(&f(x));
+    }
+    dtype
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Bundle, read_tensors};
+    use super::*;
+    use crate::engine::tensor::Tensor;
+    use crate::error::ErrorKind;
+
+    fn sample() -> Vec<u8> {
+        let mut tensors = Tensors::new();
+        tensors.insert("b".into(), Tensor::f32(&[2], vec![1.5, f32::NAN]));
+        tensors.insert("a".into(), Tensor::u8(&[3], vec![1, 2, 3]));
+        tensors.insert("c".into(), Tensor::i64(&[1], vec![-7]));
+        write(&tensors, Some(r#"{"format":1,"minor":0,"note":"\"sha256\":\""}"#))
+    }
+
+    #[test]
+    fn a_bundle_round_trips_and_is_a_safetensors_file() {
+        let bundle = Bundle::read(&sample()).unwrap();
+        assert_eq!(bundle.tensors["c"].as_i64(), Some(&[-7][..]));
+        assert_eq!(bundle.tensors["a"].as_u8(), Some(&[1, 2, 3][..]));
+        assert_eq!(read_tensors(&sample()).unwrap().len(), 3);
+        assert_eq!(sample(), sample());
+    }
+
+    #[test]
+    fn every_cut_and_every_flipped_byte_is_corrupt() {
+        let good = sample();
+        for cut in 0..good.len() {
+            assert_eq!(Bundle::read(&good[..cut]).unwrap_err().kind(), ErrorKind::BundleCorrupt, "cut at {cut}");
+        }
+        for at in 0..good.len() {
+            let mut bytes = good.clone();
+            bytes[at] ^= 0x20;
+            assert_eq!(Bundle::read(&bytes).unwrap_err().kind(), ErrorKind::BundleCorrupt, "flip at {at}");
+        }
+    }
+
+    #[test]
+    fn newer_formats_and_unknown_requirements_are_incompatible() {
+        for manifest in [r#"{"format":2,"minor":0}"#, r#"{"format":1,"minor":1}"#, r#"{"format":1,"minor":0,"requires":["x"]}"#] {
+            let bytes = write(&Tensors::new(), Some(manifest));
+            assert_eq!(Bundle::read(&bytes).unwrap_err().kind(), ErrorKind::BundleIncompatible, "{manifest}");
+        }
+        assert!(Bundle::read(&write(&Tensors::new(), Some(r#"{"format":1,"minor":0,"later":1}"#))).is_ok());
+    }
+}

@@ -1,0 +1,367 @@
+//! What one session knows: counters, sequence, suppressions, draft.
+
+use super::counters::Counters;
+use super::event::{Event, EventKind, EventValue};
+use super::spec::{ContextSpec, Durations};
+use crate::error::{Error, ErrorKind, Result};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// Version of [`Context::snapshot`]'s form.
+pub const SNAPSHOT_VERSION: u32 = 1;
+
+/// Subjects (keys, types, surfaces) with counters, each scope.
+const MAX_SUBJECTS: usize = 4096;
+/// Keys with a dismissal or snooze.
+const MAX_SUPPRESSIONS: usize = 4096;
+/// Event ids remembered for deduplication.
+const MAX_IDS: usize = 1024;
+/// Draft fields.
+const MAX_FIELDS: usize = 256;
+/// Longest text kept of an event, bytes.
+const MAX_TEXT: usize = 512;
+
+/// Why a candidate is marked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Suppression {
+    /// Waved away.
+    Dismissed,
+    /// Put off.
+    Snoozed,
+}
+
+/// The latest action on a key.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Action {
+    /// None: taken back.
+    suppression: Option<Suppression>,
+    /// When, ms since the epoch.
+    time: f64,
+    /// Until when it holds.
+    until: f64,
+}
+
+/// A candidate that was opened, accepted or dwelt on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Touched {
+    key: String,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    time: f64,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+struct State {
+    version: u32,
+    keys: BTreeMap<String, Counters>,
+    types: BTreeMap<String, Counters>,
+    surfaces: BTreeMap<String, Counters>,
+    session: Counters,
+    session_start: Option<f64>,
+    session_events: u32,
+    last_event: Option<f64>,
+    sequence: VecDeque<Touched>,
+    actions: BTreeMap<String, Action>,
+    draft: BTreeMap<String, Option<EventValue>>,
+    search: Option<String>,
+    ids: VecDeque<String>,
+    /// Subjects and suppressions that were forgotten to stay within the caps.
+    evicted: u64,
+}
+
+/// The local context of one user and account.
+#[derive(Debug, Clone)]
+pub struct Context {
+    spec: ContextSpec,
+    durations: Durations,
+    state: State,
+    /// The same ids as `state.ids`, for look-up.
+    seen: BTreeSet<String>,
+}
+
+fn kept(text: &str) -> String {
+    let mut end = text.len().min(MAX_TEXT);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text[..end].to_owned()
+}
+
+impl Context {
+    /// An empty context.
+    ///
+    /// # Errors
+    /// `schema_mismatch` when a parameter is out of range.
+    pub fn new(spec: &ContextSpec) -> Result<Context> {
+        let durations = spec.durations()?;
+        let state = State { version: SNAPSHOT_VERSION, ..State::default() };
+        Ok(Context { spec: spec.clone(), durations, state, seen: BTreeSet::new() })
+    }
+
+    /// The parameters.
+    pub fn spec(&self) -> &ContextSpec {
+        &self.spec
+    }
+
+    /// `now` on the grid of the schema's step: what every time-dependent signal is computed at.
+    pub fn quantise(&self, now: f64) -> f64 {
+        let step = self.durations.step;
+        libm::floor(now / step) * step
+    }
+
+    /// Takes in an event about `key` (None for kinds without a candidate) of type `candidate_type`.
+    /// Returns false for a duplicate id.
+    pub fn observe(&mut self, event: &Event, key: Option<&str>, candidate_type: Option<&str>) -> bool {
+        if !self.remember(event.id.as_deref()) {
+            return false;
+        }
+        self.step_session(event.time);
+        self.count(event, key, candidate_type);
+        let key = key.map(kept);
+        match (event.kind, key) {
+            (EventKind::Open | EventKind::Accept | EventKind::Dwell, Some(key)) => {
+                self.touch(key, candidate_type, event.time);
+            }
+            (EventKind::Dismiss, Some(key)) => {
+                self.act(key, event.time, Some((Suppression::Dismissed, self.durations.dismiss_for)));
+            }
+            (EventKind::Snooze, Some(key)) => {
+                let length = event.number().filter(|&n| n > 0.0).unwrap_or(self.durations.snooze_for);
+                self.act(key, event.time, Some((Suppression::Snoozed, length)));
+            }
+            (EventKind::Undo, key) => {
+                if let Some(field) = &event.field {
+                    self.state.draft.remove(&kept(field));
+                }
+                if let Some(key) = key {
+                    self.act(key, event.time, None);
+                }
+            }
+            (EventKind::Edit, _) => {
+                if let Some(field) = &event.field
+                    && (self.state.draft.len() < MAX_FIELDS || self.state.draft.contains_key(field))
+                {
+                    let value = match &event.value {
+                        Some(EventValue::Text(text)) => Some(EventValue::Text(kept(text))),
+                        other => other.clone(),
+                    };
+                    self.state.draft.insert(kept(field), value);
+                }
+            }
+            (EventKind::Search, _) => {
+                if let Some(EventValue::Text(text)) = &event.value {
+                    self.state.search = Some(kept(text).to_lowercase());
+                }
+            }
+            _ => {}
+        }
+        true
+    }
+
+    fn remember(&mut self, id: Option<&str>) -> bool {
+        let Some(id) = id else { return true };
+        let id = kept(id);
+        if !self.seen.insert(id.clone()) {
+            return false;
+        }
+        self.state.ids.push_back(id);
+        if self.state.ids.len() > MAX_IDS
+            && let Some(old) = self.state.ids.pop_front()
+        {
+            self.seen.remove(&old);
+        }
+        true
+    }
+
+    fn step_session(&mut self, time: f64) {
+        let gap = self.state.last_event.map_or(f64::INFINITY, |last| time - last);
+        if gap > self.durations.session_gap {
+            self.state.session = Counters::default();
+            self.state.session_start = Some(time);
+            self.state.session_events = 0;
+            self.state.search = None;
+        }
+        if gap > 0.0 {
+            self.state.last_event = Some(time);
+        }
+        self.state.session_events = self.state.session_events.saturating_add(1);
+    }
+
+    fn count(&mut self, event: &Event, key: Option<&str>, candidate_type: Option<&str>) {
+        let weight = match event.kind {
+            // Seconds; a dwell without a length, or with a negative one, counts nothing.
+            EventKind::Dwell => event.number().map_or(0.0, |ms| if ms > 0.0 { ms / 1000.0 } else { 0.0 }),
+            _ => 1.0,
+        };
+        let half_lives = &self.durations.half_lives;
+        let (kind, time) = (event.kind, event.time);
+        self.state.session.add(kind, time, weight, half_lives);
+        let subjects = [
+            (&mut self.state.keys, key),
+            (&mut self.state.types, candidate_type),
+            (&mut self.state.surfaces, event.surface.as_deref()),
+        ];
+        for (table, name) in subjects {
+            let Some(name) = name else { continue };
+            let name = kept(name);
+            if table.len() >= MAX_SUBJECTS && !table.contains_key(&name) {
+                evict(table, half_lives, time);
+                self.state.evicted += 1;
+            }
+            table.entry(name).or_default().add(kind, time, weight, half_lives);
+        }
+    }
+
+    fn touch(&mut self, key: String, candidate_type: Option<&str>, time: f64) {
+        if self.spec.sequence == 0 {
+            return;
+        }
+        let sequence = &mut self.state.sequence;
+        // Late events go where they belong, so that any order of arrival gives one sequence.
+        let at = sequence.iter().rposition(|t| t.time <= time).map_or(0, |i| i + 1);
+        sequence.insert(at, Touched { key, kind: candidate_type.map(kept), time });
+        if sequence.len() > self.spec.sequence {
+            sequence.pop_front();
+        }
+    }
+
+    fn act(&mut self, key: String, time: f64, action: Option<(Suppression, f64)>) {
+        let actions = &mut self.state.actions;
+        if actions.get(&key).is_some_and(|a| a.time > time) {
+            return;
+        }
+        let action = match action {
+            Some((suppression, length)) => Action { suppression: Some(suppression), time, until: time + length },
+            None => Action { suppression: None, time, until: time },
+        };
+        actions.insert(key, action);
+        if actions.len() > MAX_SUPPRESSIONS {
+            // The one that ends first matters least.
+            let first = actions.iter().fold(None::<(&String, f64)>, |best, (k, a)| match best {
+                Some((_, until)) if until <= a.until => best,
+                _ => Some((k, a.until)),
+            });
+            if let Some(key) = first.map(|(k, _)| k.clone()) {
+                actions.remove(&key);
+                self.state.evicted += 1;
+            }
+        }
+    }
+
+    /// Whether `key` is dismissed or snoozed at `now`.
+    pub fn suppression(&self, key: &str, now: f64) -> Option<Suppression> {
+        self.state.actions.get(key).filter(|a| now < a.until).and_then(|a| a.suppression)
+    }
+
+    /// Subjects forgotten so far to stay within the caps.
+    pub fn evicted(&self) -> u64 {
+        self.state.evicted
+    }
+
+    /// Forgets everything.
+    pub fn forget(&mut self) {
+        self.state = State { version: SNAPSHOT_VERSION, ..State::default() };
+        self.seen.clear();
+    }
+
+    /// The whole context as versioned JSON; floats round-trip, so restoring gives the same bits.
+    pub fn snapshot(&self) -> String {
+        serde_json::to_string(&self.state).expect("strings and finite numbers always serialise")
+    }
+
+    /// Takes the place of the present content.
+    ///
+    /// # Errors
+    /// `request_invalid` when it is not a snapshot of this version; nothing is changed then.
+    pub fn restore(&mut self, snapshot: &str) -> Result<()> {
+        let invalid = |what: String| Error::new(ErrorKind::RequestInvalid, format!("snapshot: {what}"));
+        let state: State = serde_json::from_str(snapshot).map_err(|e| invalid(e.to_string()))?;
+        if state.version != SNAPSHOT_VERSION {
+            return Err(invalid(format!("version {}, this runtime reads {SNAPSHOT_VERSION}", state.version)));
+        }
+        let within = [&state.keys, &state.types, &state.surfaces].iter().all(|t| t.len() <= MAX_SUBJECTS)
+            && state.actions.len() <= MAX_SUPPRESSIONS
+            && state.ids.len() <= MAX_IDS
+            && state.draft.len() <= MAX_FIELDS
+            && state.sequence.len() <= ContextSpec::MAX_SEQUENCE;
+        if !within {
+            return Err(invalid("it is larger than the caps".into()));
+        }
+        self.seen = state.ids.iter().cloned().collect();
+        self.state = state;
+        Ok(())
+    }
+
+    // What signals read.
+
+    pub(super) fn half_life(&self, h: usize) -> f64 {
+        self.durations.half_lives[h]
+    }
+
+    pub(super) fn key_counters(&self, key: &str) -> Option<&Counters> {
+        self.state.keys.get(key)
+    }
+
+    pub(super) fn type_counters(&self, name: &str) -> Option<&Counters> {
+        self.state.types.get(name)
+    }
+
+    pub(super) fn surface_counters(&self, name: &str) -> Option<&Counters> {
+        self.state.surfaces.get(name)
+    }
+
+    pub(super) fn session_counters(&self, now: f64) -> Option<&Counters> {
+        self.in_session(now).then_some(&self.state.session)
+    }
+
+    /// Whether the session that the last event belongs to still runs at `now`.
+    pub(super) fn in_session(&self, now: f64) -> bool {
+        self.state.last_event.is_some_and(|last| now - last <= self.durations.session_gap)
+    }
+
+    pub(super) fn session_age(&self, now: f64) -> f64 {
+        match self.state.session_start {
+            Some(start) if self.in_session(now) && now > start => (now - start) / 1000.0,
+            _ => 0.0,
+        }
+    }
+
+    pub(super) fn session_events(&self, now: f64) -> f64 {
+        if self.in_session(now) { f64::from(self.state.session_events) } else { 0.0 }
+    }
+
+    /// How often a touched candidate satisfies `is`, and whether the last one does.
+    pub(super) fn touched(&self, is: impl Fn(&str, Option<&str>) -> bool) -> (f64, bool) {
+        let holds = |t: &Touched| is(&t.key, t.kind.as_deref());
+        let count = self.state.sequence.iter().filter(|t| holds(t)).count();
+        (count as f64, self.state.sequence.back().is_some_and(holds))
+    }
+
+    pub(super) fn draft_changes(&self) -> f64 {
+        self.state.draft.len() as f64
+    }
+
+    pub(super) fn edited(&self, field: &str) -> bool {
+        self.state.draft.contains_key(field)
+    }
+
+    pub(super) fn search(&self, now: f64) -> Option<&str> {
+        self.state.search.as_deref().filter(|_| self.in_session(now))
+    }
+}
+
+/// Removes the subject with the least mass at the longest half-life; of equals the first by name.
+fn evict(table: &mut BTreeMap<String, Counters>, half_lives: &[f64], now: f64) {
+    let longest = (0..half_lives.len()).fold(0, |best, h| if half_lives[h] > half_lives[best] { h } else { best });
+    let mut least: Option<(&String, f64)> = None;
+    for (name, counters) in table.iter() {
+        let mass = counters.mass(longest, half_lives[longest], now);
+        if least.is_none_or(|(_, m)| mass < m) {
+            least = Some((name, mass));
+        }
+    }
+    if let Some(name) = least.map(|(name, _)| name.clone()) {
+        table.remove(&name);
+    }
+}

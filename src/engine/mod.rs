@@ -1,0 +1,23 @@
+//! The engine: a plan, checked once, and an interpreter for it.
+//!
+//! Memory is laid out at open for a block of [`BLOCK`] candidates; a run allocates nothing. Steps on
+//! shared values run once, steps on candidates block by block, so that a block stays in L1.
+
+mod check;
+mod elementwise;
+mod interpreter;
+pub mod plan;
+mod request;
+pub mod tensor;
+
+pub use interpreter::{Buffer, Interpreter, Slice};
+pub use plan::{DType, Op, Plan, Port, Rows, Step, Value};
+pub use request::slice;
+pub use tensor::{Data, Tensor, Tensors};
+
+/// Number of the arithmetic: raised whenever any kernel's bits change. A bundle's goldens are compared
+/// bit for bit when it was compiled under the same number.
+pub const NUMERICS: u32 = 1;
+
+/// Candidates in a block.
+pub const BLOCK: usize = 64;

@@ -1,0 +1,73 @@
+//! Tensors by name, as tools and the scorer give them, against the ports of a plan.
+
+use super::interpreter::{Buffer, Interpreter, Slice};
+use super::plan::{Port, Rows};
+use super::tensor::{Data, Tensor};
+use crate::error::{Error, ErrorKind, Result};
+
+fn wrong(what: String) -> Error {
+    Error::new(ErrorKind::SchemaMismatch, what)
+}
+
+impl Interpreter {
+    /// Scores named tensors: every input of the model by its own name, `[N, ...]`; every output comes back
+    /// under its own name and run-time shape.
+    ///
+    /// # Errors
+    /// `schema_mismatch` names the tensor: missing, of another dtype, of another shape, or of another N.
+    pub fn score<'a>(&mut self, find: impl Fn(&str) -> Option<&'a Tensor>) -> Result<Vec<(String, Tensor)>> {
+        let ports: Vec<Port> = self.plan().inputs.clone();
+        let mut rows = None;
+        let mut slices = Vec::with_capacity(ports.len());
+        for (i, port) in ports.iter().enumerate() {
+            let tensor = find(&port.name).ok_or_else(|| {
+                let names: Vec<&str> = ports.iter().map(|p| p.name.as_str()).collect();
+                wrong(format!("input {:?} is missing; the model takes {}", port.name, names.join(", ")))
+            })?;
+            let shape = || {
+                let dims: Vec<String> = port.dims.iter().map(|&d| if d < 0 { "N".into() } else { d.to_string() }).collect();
+                let dims = dims.join(", ");
+                wrong(format!("input {:?} is [{dims}], got {:?}", port.name, tensor.dims))
+            };
+            let fits = tensor.dims.len() == port.dims.len()
+                && tensor.dims.iter().zip(&port.dims).all(|(&d, &p)| p < 0 || d as i64 == p);
+            if !fits {
+                return Err(shape());
+            }
+            if self.input(i).rows == Rows::Candidate {
+                let n = tensor.dims.first().copied().unwrap_or(0);
+                if *rows.get_or_insert(n) != n {
+                    return Err(wrong(format!("input {:?} has {n} rows, another has {}", port.name, rows.unwrap_or(0))));
+                }
+            }
+            let value = self.input(i);
+            let slice = slice(tensor).filter(|s| s.dtype() == value.dtype);
+            slices.push(slice.ok_or_else(|| wrong(format!("input {:?} takes {:?} elements", port.name, value.dtype)))?);
+        }
+        let rows = rows.unwrap_or(1);
+        let outputs = self.run_all(&slices, rows)?;
+        Ok(self.plan().outputs.iter().zip(outputs).map(|(port, data)| named(port, rows, data)).collect())
+    }
+}
+
+/// A tensor as an input of a plan; f64 is none.
+pub fn slice(tensor: &Tensor) -> Option<Slice<'_>> {
+    Some(match &tensor.data {
+        Data::F32(v) => Slice::F32(v),
+        Data::I32(v) => Slice::I32(v),
+        Data::I64(v) => Slice::I64(v),
+        Data::U8(v) => Slice::Bool(v),
+        Data::F64(_) => return None,
+    })
+}
+
+fn named(port: &Port, rows: usize, data: Buffer) -> (String, Tensor) {
+    let dims = port.dims.iter().map(|&d| usize::try_from(d).unwrap_or(rows)).collect();
+    let data = match data {
+        Buffer::F32(v) => Data::F32(v),
+        Buffer::I32(v) => Data::I32(v),
+        Buffer::I64(v) => Data::I64(v),
+        Buffer::Bool(v) => Data::U8(v),
+    };
+    (port.name.clone(), Tensor { dims, data })
+}

@@ -1,0 +1,84 @@
+//! Named constant tensors, as they lie in a bundle.
+
+use super::plan::DType;
+use std::collections::BTreeMap;
+
+/// Elements of a constant tensor.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Data {
+    /// f32.
+    F32(Vec<f32>),
+    /// i32.
+    I32(Vec<i32>),
+    /// i64.
+    I64(Vec<i64>),
+    /// Bytes (u8 or bool).
+    U8(Vec<u8>),
+    /// f64.
+    F64(Vec<f64>),
+}
+
+/// A constant tensor: row-major elements and their shape.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tensor {
+    /// Shape.
+    pub dims: Vec<usize>,
+    /// Elements; their number is the product of `dims`.
+    pub data: Data,
+}
+
+impl Tensor {
+    /// An f32 tensor.
+    pub fn f32(dims: &[usize], data: Vec<f32>) -> Self {
+        Tensor { dims: dims.to_vec(), data: Data::F32(data) }
+    }
+    /// An i32 tensor.
+    pub fn i32(dims: &[usize], data: Vec<i32>) -> Self {
+        Tensor { dims: dims.to_vec(), data: Data::I32(data) }
+    }
+    /// An i64 tensor.
+    pub fn i64(dims: &[usize], data: Vec<i64>) -> Self {
+        Tensor { dims: dims.to_vec(), data: Data::I64(data) }
+    }
+    /// A tensor of bytes.
+    pub fn u8(dims: &[usize], data: Vec<u8>) -> Self {
+        Tensor { dims: dims.to_vec(), data: Data::U8(data) }
+    }
+    /// An f64 tensor.
+    pub fn f64(dims: &[usize], data: Vec<f64>) -> Self {
+        Tensor { dims: dims.to_vec(), data: Data::F64(data) }
+    }
+    /// The elements as f32, if that is what they are.
+    pub fn as_f32(&self) -> Option<&[f32]> {
+        if let Data::F32(v) = &self.data { Some(v) } else { None }
+    }
+    /// The elements as i32, if that is what they are.
+    pub fn as_i32(&self) -> Option<&[i32]> {
+        if let Data::I32(v) = &self.data { Some(v) } else { None }
+    }
+    /// The elements as i64, if that is what they are.
+    pub fn as_i64(&self) -> Option<&[i64]> {
+        if let Data::I64(v) = &self.data { Some(v) } else { None }
+    }
+    /// The elements as bytes, if that is what they are.
+    pub fn as_u8(&self) -> Option<&[u8]> {
+        if let Data::U8(v) = &self.data { Some(v) } else { None }
+    }
+    /// The elements as f64, if that is what they are.
+    pub fn as_f64(&self) -> Option<&[f64]> {
+        if let Data::F64(v) = &self.data { Some(v) } else { None }
+    }
+    /// The dtype of a plan value holding these elements, where there is one.
+    pub fn dtype(&self) -> Option<DType> {
+        match self.data {
+            Data::F32(_) => Some(DType::F32),
+            Data::I32(_) => Some(DType::I32),
+            Data::I64(_) => Some(DType::I64),
+            Data::U8(_) => Some(DType::Bool),
+            Data::F64(_) => None,
+        }
+    }
+}
+
+/// Tensors by name; ordered, so that everything made from them is too.
+pub type Tensors = BTreeMap<String, Tensor>;

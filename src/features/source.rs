@@ -1,0 +1,185 @@
+//! Where features come from, and the layout of the columns a request is read into.
+
+use super::schema::{Feature, Kind, Schema, Transform};
+use crate::context::{ContextSpec, Signal};
+use crate::error::{Error, ErrorKind, Result};
+use serde::Serialize;
+
+/// What a cell of a column holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CellKind {
+    /// A number, NaN when missing.
+    Number,
+    /// A text.
+    String,
+    /// A list of texts.
+    Strings,
+}
+
+/// A path that is read from the caller's objects, once, in `prepare`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Column {
+    /// Path in the request, e.g. `candidate.features.budget`.
+    pub path: String,
+    /// How its values are read.
+    pub kind: CellKind,
+}
+
+/// The columns of a request, in a fixed order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Layout {
+    /// One value a request (facts).
+    pub request: Vec<Column>,
+    /// One value a candidate; the first six are fixed, see [`Layout::FIXED`].
+    pub candidate: Vec<Column>,
+}
+
+impl Layout {
+    /// The candidate columns that every layout begins with.
+    pub const FIXED: [(&'static str, CellKind); 6] = [
+        ("candidate.id", CellKind::String),
+        ("candidate.key", CellKind::String),
+        ("candidate.type", CellKind::String),
+        ("candidate.server_score", CellKind::Number),
+        ("candidate.value", CellKind::Number),
+        ("candidate.boost", CellKind::Number),
+    ];
+    /// Column of the id.
+    pub const ID: usize = 0;
+    /// Column of the key.
+    pub const KEY: usize = 1;
+    /// Column of the type.
+    pub const TYPE: usize = 2;
+    /// Column of the server's score.
+    pub const SERVER_SCORE: usize = 3;
+    /// Column of the value that a probability is multiplied by.
+    pub const VALUE: usize = 4;
+    /// Column of the additive boost.
+    pub const BOOST: usize = 5;
+
+    /// A layout with the fixed columns alone.
+    pub fn new() -> Self {
+        let candidate = Self::FIXED.iter().map(|&(path, kind)| Column { path: path.to_owned(), kind }).collect();
+        Layout { request: Vec::new(), candidate }
+    }
+
+    fn place(list: &mut Vec<Column>, path: &str, kind: CellKind) -> usize {
+        list.iter().position(|c| c.path == path && c.kind == kind).unwrap_or_else(|| {
+            list.push(Column { path: path.to_owned(), kind });
+            list.len() - 1
+        })
+    }
+}
+
+impl Default for Layout {
+    fn default() -> Self {
+        Layout::new()
+    }
+}
+
+/// A source path, resolved.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Source {
+    /// Column of [`Layout::candidate`].
+    Candidate(usize),
+    /// Column of [`Layout::request`].
+    Request(usize),
+    ServerRank,
+    Surface,
+    Hour,
+    Local(Signal),
+}
+
+impl Source {
+    /// Whether the value changes without the request changing.
+    pub fn is_dynamic(self) -> bool {
+        matches!(self, Source::Local(_) | Source::Hour)
+    }
+
+    fn resolve(path: &str, kind: CellKind, spec: &ContextSpec, layout: &mut Layout) -> Result<Source> {
+        let wrong = |what: &str| Error::new(ErrorKind::SchemaMismatch, format!("source {path:?}: {what}"));
+        let number = |source| {
+            if kind == CellKind::Number { Ok(source) } else { Err(wrong("it is a number, not a category or list")) }
+        };
+        if let Some(name) = path.strip_prefix("local.") {
+            let signal = Signal::parse(name, spec)?;
+            if signal == Signal::DraftFieldEdited {
+                Layout::place(&mut layout.candidate, super::table::FIELD_PATH, CellKind::String);
+            }
+            return number(Source::Local(signal));
+        }
+        match path {
+            "candidate.server_rank" => return number(Source::ServerRank),
+            "request.hour" => return number(Source::Hour),
+            "surface" if kind == CellKind::String => return Ok(Source::Surface),
+            "candidate.server_score" | "candidate.value" => {
+                return number(Source::Candidate(Layout::place(&mut layout.candidate, path, CellKind::Number)));
+            }
+            "candidate.type" if kind == CellKind::String => return Ok(Source::Candidate(Layout::TYPE)),
+            "surface" | "candidate.type" => return Err(wrong("read it with `kind = \"categorical\"`")),
+            _ => {}
+        }
+        if path.strip_prefix("candidate.features.").is_some_and(|name| !name.is_empty()) {
+            return Ok(Source::Candidate(Layout::place(&mut layout.candidate, path, kind)));
+        }
+        let mut facts = path.split('.');
+        let section = (facts.next() == Some("facts")).then(|| facts.next()).flatten();
+        if matches!(section, Some("account" | "campaign" | "performance" | "market" | "workflow"))
+            && facts.next().is_some_and(|name| !name.is_empty())
+        {
+            return Ok(Source::Request(Layout::place(&mut layout.request, path, kind)));
+        }
+        Err(wrong(
+            "not one of candidate.features.NAME, candidate.{server_score,server_rank,value,type}, surface, \
+             facts.{account,campaign,performance,market,workflow}.NAME, request.hour, local.SIGNAL",
+        ))
+    }
+}
+
+/// A feature's sources: its own and those of its `by`s, in order of the transforms that have one.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Sources {
+    pub own: Source,
+    pub by: Vec<Source>,
+    /// Related features: the counter.
+    pub signal: Option<Signal>,
+}
+
+/// Resolves every path of the schema.
+pub(super) fn resolve(schema: &Schema, spec: &ContextSpec) -> Result<(Layout, Vec<Sources>)> {
+    let mut layout = Layout::new();
+    let mut sources = Vec::with_capacity(schema.features.len());
+    for f in &schema.features {
+        sources.push(resolve_one(f, spec, &mut layout).map_err(|e| e.at(format!("feature {:?}", f.name)))?);
+    }
+    Ok((layout, sources))
+}
+
+fn resolve_one(f: &Feature, spec: &ContextSpec, layout: &mut Layout) -> Result<Sources> {
+    let kind = match f.kind {
+        Kind::Numeric | Kind::Boolean => CellKind::Number,
+        Kind::Categorical => CellKind::String,
+        Kind::Related => CellKind::Strings,
+    };
+    let own = Source::resolve(&f.from, kind, spec, layout)?;
+    let mut by = Vec::new();
+    for t in &f.transforms {
+        match t {
+            Transform::Ratio { by: path } | Transform::Product { by: path } => {
+                by.push(Source::resolve(path, CellKind::Number, spec, layout)?);
+            }
+            Transform::Age { unit } => {
+                crate::context::parse_duration(unit)?;
+            }
+            _ => {}
+        }
+    }
+    let signal = f.signal.as_deref().map(|name| Signal::parse(name, spec)).transpose()?;
+    if let Some(signal) = signal
+        && !matches!(signal, Signal::Counter(crate::context::Scope::Key, ..))
+    {
+        return Err(Error::new(ErrorKind::SchemaMismatch, "`signal` must be a key-scope counter, e.g. key.accept.10m"));
+    }
+    Ok(Sources { own, by, signal })
+}

@@ -1,0 +1,455 @@
+//! A request as typed columns: what both the JSON of a file and the objects of a page are read into.
+
+use super::source::{CellKind, Column, Layout};
+use crate::error::{Error, ErrorKind, Result};
+use serde::Deserialize;
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// Candidates at most.
+pub const MAX_CANDIDATES: usize = 16_384;
+/// Where a candidate names the draft field that it would change.
+pub(super) const FIELD_PATH: &str = "candidate.features.field";
+/// A `Strings` cell is `start * LIST + count` over the pool.
+const LIST: u64 = 65_536;
+
+/// One cell while it is read.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Cell {
+    /// Absent, null or of the wrong type.
+    Missing,
+    /// A finite or infinite number.
+    Number(f64),
+    /// A text.
+    Text(String),
+    /// Texts.
+    List(Vec<String>),
+}
+
+/// Columns of a request, with one pool of texts.
+///
+/// A cell is an f64: the number itself, or for texts the index into the pool, or for lists
+/// `start * 65536 + count`; NaN is missing. The JavaScript face fills the same form.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Table {
+    n: usize,
+    /// By request column.
+    request: Vec<f64>,
+    /// By candidate column, `n` cells each.
+    columns: Vec<Vec<f64>>,
+    pool: Vec<String>,
+    /// Column of the candidate's draft field, if the schema asks for it.
+    field: Option<usize>,
+}
+
+fn invalid(what: impl Into<String>) -> Error {
+    Error::new(ErrorKind::RequestInvalid, what)
+}
+
+impl Table {
+    /// Reads the typed buffer of the JavaScript face: one f64 a request column, then `n` f64 a
+    /// candidate column. `pool` is all texts concatenated, `lengths` their UTF-16 lengths.
+    ///
+    /// # Errors
+    /// `request_invalid` (a length or an index is off, an id is missing or stands twice), `limit_exceeded`.
+    pub fn from_columns(layout: &Layout, n: usize, cells: &[f64], pool: &str, lengths: &[u32]) -> Result<Table> {
+        if n > MAX_CANDIDATES {
+            return Err(Error::new(ErrorKind::LimitExceeded, format!("{n} candidates; at most {MAX_CANDIDATES}")));
+        }
+        if cells.len() != layout.request.len() + n * layout.candidate.len() {
+            return Err(invalid("the column buffer does not fit the layout"));
+        }
+        let (request, rest) = cells.split_at(layout.request.len());
+        let columns = match n {
+            0 => vec![Vec::new(); layout.candidate.len()],
+            _ => rest.chunks_exact(n).map(<[f64]>::to_vec).collect(),
+        };
+        let table = Table {
+            n,
+            request: request.to_vec(),
+            columns,
+            pool: split_utf16(pool, lengths).ok_or_else(|| invalid("text lengths do not fit the pool"))?,
+            field: field_column(layout),
+        };
+        table.check(layout)?;
+        Ok(table)
+    }
+
+    /// Reads the candidates and facts of a request in JSON.
+    ///
+    /// # Errors
+    /// As [`from_columns`](Self::from_columns).
+    pub fn from_json(layout: &Layout, request: &Request) -> Result<Table> {
+        let n = request.candidates.len();
+        if n > MAX_CANDIDATES {
+            return Err(Error::new(ErrorKind::LimitExceeded, format!("{n} candidates; at most {MAX_CANDIDATES}")));
+        }
+        let mut table = Table { n, field: field_column(layout), ..Table::default() };
+        for column in &layout.request {
+            let value = column.path.strip_prefix("facts.").and_then(|p| lookup(&request.facts, p));
+            let cell = table.put(read(value, column.kind));
+            table.request.push(cell);
+        }
+        for column in &layout.candidate {
+            let path = column.path.strip_prefix("candidate.").unwrap_or(&column.path);
+            let cells = request
+                .candidates
+                .iter()
+                .map(|c| table.put(read(lookup(c, path), column.kind)))
+                .collect();
+            table.columns.push(cells);
+        }
+        table.check(layout)?;
+        Ok(table)
+    }
+
+    fn put(&mut self, cell: Cell) -> f64 {
+        match cell {
+            Cell::Missing => f64::NAN,
+            Cell::Number(x) => x,
+            Cell::Text(text) => {
+                self.pool.push(text);
+                (self.pool.len() - 1) as f64
+            }
+            Cell::List(texts) => {
+                let cell = self.pool.len() as u64 * LIST + texts.len() as u64;
+                self.pool.extend(texts);
+                cell as f64
+            }
+        }
+    }
+
+    /// Every index is inside the pool, every id is there and once.
+    fn check(&self, layout: &Layout) -> Result<()> {
+        let fits = |column: &Column, cell: f64| match column.kind {
+            CellKind::Number => true,
+            _ if cell.is_nan() => true,
+            CellKind::String => cell >= 0.0 && (cell as usize) < self.pool.len(),
+            CellKind::Strings => {
+                let (start, count) = list(cell);
+                cell >= 0.0 && start.checked_add(count).is_some_and(|end| end <= self.pool.len())
+            }
+        };
+        let whole = layout.request.iter().zip(&self.request).all(|(c, &cell)| fits(c, cell))
+            && layout.candidate.iter().zip(&self.columns).all(|(c, cells)| cells.iter().all(|&cell| fits(c, cell)));
+        if !whole {
+            return Err(invalid("a text index lies outside the pool"));
+        }
+        let mut ids = BTreeSet::new();
+        for row in 0..self.n {
+            let id = self.text(Layout::ID, row).ok_or_else(|| {
+                invalid(format!("candidate {row} has no `id`; give every candidate a text or an integer"))
+            })?;
+            if !ids.insert(id) {
+                return Err(invalid(format!("the id {id:?} stands twice; ids must be unique in a request")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the rows of `more`, whose facts are ignored.
+    ///
+    /// # Errors
+    /// `request_invalid` or `limit_exceeded`; nothing is changed then.
+    pub fn append(&mut self, layout: &Layout, more: &Table) -> Result<()> {
+        let mut joined = self.clone();
+        let shift = joined.pool.len();
+        joined.pool.extend(more.pool.iter().cloned());
+        joined.n += more.n;
+        if joined.n > MAX_CANDIDATES {
+            return Err(Error::new(ErrorKind::LimitExceeded, format!("at most {MAX_CANDIDATES} candidates")));
+        }
+        for ((column, cells), new) in layout.candidate.iter().zip(&mut joined.columns).zip(&more.columns) {
+            cells.extend(new.iter().map(|&cell| shifted(column.kind, cell, shift)));
+        }
+        joined.check(layout)?;
+        *self = joined;
+        Ok(())
+    }
+
+    /// Takes the facts of `other`.
+    pub fn update_facts(&mut self, layout: &Layout, other: &Table) {
+        let shift = self.pool.len();
+        self.pool.extend(other.pool.iter().cloned());
+        self.request = layout
+            .request
+            .iter()
+            .zip(&other.request)
+            .map(|(column, &cell)| shifted(column.kind, cell, shift))
+            .collect();
+    }
+
+    /// Number of candidates.
+    pub fn len(&self) -> usize {
+        self.n
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.n == 0
+    }
+
+    /// A number of a candidate.
+    pub fn number(&self, column: usize, row: usize) -> f64 {
+        self.columns[column][row]
+    }
+
+    /// A text of a candidate.
+    pub fn text(&self, column: usize, row: usize) -> Option<&str> {
+        self.pooled(self.columns[column][row])
+    }
+
+    /// The texts of a candidate's list.
+    pub fn texts(&self, column: usize, row: usize) -> &[String] {
+        self.pooled_list(self.columns[column][row])
+    }
+
+    /// A number of the request.
+    pub fn request_number(&self, column: usize) -> f64 {
+        self.request[column]
+    }
+
+    /// A text of the request.
+    pub fn request_text(&self, column: usize) -> Option<&str> {
+        self.pooled(self.request[column])
+    }
+
+    /// The texts of a request's list.
+    pub fn request_texts(&self, column: usize) -> &[String] {
+        self.pooled_list(self.request[column])
+    }
+
+    /// The id of a row.
+    pub fn id(&self, row: usize) -> &str {
+        self.text(Layout::ID, row).unwrap_or_default()
+    }
+
+    /// The key of a row: its id when it has none.
+    pub fn key(&self, row: usize) -> &str {
+        self.text(Layout::KEY, row).unwrap_or_else(|| self.id(row))
+    }
+
+    /// The type of a row.
+    pub fn candidate_type(&self, row: usize) -> Option<&str> {
+        self.text(Layout::TYPE, row)
+    }
+
+    /// The draft field of a row.
+    pub fn field(&self, row: usize) -> Option<&str> {
+        self.field.and_then(|c| self.text(c, row))
+    }
+
+    fn pooled(&self, cell: f64) -> Option<&str> {
+        if cell.is_nan() { None } else { self.pool.get(cell as usize).map(String::as_str) }
+    }
+
+    fn pooled_list(&self, cell: f64) -> &[String] {
+        if cell.is_nan() {
+            return &[];
+        }
+        let (start, count) = list(cell);
+        self.pool.get(start..start + count).unwrap_or_default()
+    }
+}
+
+fn list(cell: f64) -> (usize, usize) {
+    let cell = cell as u64;
+    ((cell / LIST) as usize, (cell % LIST) as usize)
+}
+
+fn shifted(kind: CellKind, cell: f64, by: usize) -> f64 {
+    match kind {
+        CellKind::Number => cell,
+        CellKind::String => cell + by as f64,
+        CellKind::Strings => cell + (by as u64 * LIST) as f64,
+    }
+}
+
+fn field_column(layout: &Layout) -> Option<usize> {
+    layout.candidate.iter().position(|c| c.path == FIELD_PATH && c.kind == CellKind::String)
+}
+
+/// Cuts `pool` into texts of the given UTF-16 lengths (JavaScript counts so).
+fn split_utf16(pool: &str, lengths: &[u32]) -> Option<Vec<String>> {
+    let mut texts = Vec::with_capacity(lengths.len());
+    let mut rest = pool;
+    for &length in lengths {
+        let mut left = length as usize;
+        let mut end = 0;
+        for c in rest.chars() {
+            if left == 0 {
+                break;
+            }
+            left = left.checked_sub(c.len_utf16())?;
+            end += c.len_utf8();
+        }
+        if left > 0 {
+            return None;
+        }
+        let (text, after) = rest.split_at(end);
+        texts.push(text.to_owned());
+        rest = after;
+    }
+    rest.is_empty().then_some(texts)
+}
+
+/// A request as in the files, before its columns are read.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Request {
+    /// Joins records.
+    #[serde(default)]
+    pub decision_id: Option<String>,
+    /// Of one list on a page.
+    #[serde(default)]
+    pub list_id: Option<String>,
+    /// Whose context it is ranked with.
+    #[serde(default)]
+    pub session: Option<String>,
+    /// Where it is shown.
+    #[serde(default)]
+    pub surface: Option<String>,
+    /// Seed of exploration.
+    #[serde(default)]
+    pub seed: Option<u64>,
+    /// A count or ids.
+    #[serde(default)]
+    pub frozen: Value,
+    /// Milliseconds since the epoch.
+    pub now: f64,
+    /// In the server's order.
+    pub candidates: Vec<Value>,
+    /// By section.
+    #[serde(default)]
+    pub facts: Value,
+}
+
+impl Request {
+    /// Parses a request.
+    ///
+    /// # Errors
+    /// `request_invalid` names the field.
+    pub fn from_json(json: &str) -> Result<Request> {
+        let request: Request = serde_json::from_str(json).map_err(|e| invalid(format!("request: {e}")))?;
+        if request.now.is_finite() { Ok(request) } else { Err(invalid("request: `now` must be finite")) }
+    }
+
+    /// The ids of the candidates, where they have one, for a caller that falls back to server order.
+    pub fn ids(&self) -> Vec<String> {
+        self.candidates
+            .iter()
+            .map(|c| match read(c.get("id"), CellKind::String) {
+                Cell::Text(id) => id,
+                _ => String::new(),
+            })
+            .collect()
+    }
+}
+
+/// The value at `section.name` or `features.name`: a name may itself hold dots.
+fn lookup<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
+    match path.split_once('.') {
+        Some((section, name)) => object.get(section)?.get(name),
+        None => object.get(path),
+    }
+}
+
+/// Reads a JSON value as a column's kind; anything else is missing.
+fn read(value: Option<&Value>, kind: CellKind) -> Cell {
+    let Some(value) = value else { return Cell::Missing };
+    match (kind, value) {
+        (CellKind::Number, Value::Number(x)) => x.as_f64().map_or(Cell::Missing, Cell::Number),
+        (CellKind::Number, Value::Bool(b)) => Cell::Number(f64::from(u8::from(*b))),
+        (CellKind::String, value) => text(value).map_or(Cell::Missing, Cell::Text),
+        (CellKind::Strings, Value::Array(items)) if items.len() < LIST as usize => {
+            Cell::List(items.iter().filter_map(text).collect())
+        }
+        _ => Cell::Missing,
+    }
+}
+
+/// Texts, integers and booleans as JavaScript's `String(value)` writes them.
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(s) => Some(s.clone()),
+        Value::Bool(b) => Some(b.to_string()),
+        Value::Number(x) => match (x.as_i64(), x.as_u64(), x.as_f64()) {
+            (Some(i), _, _) => Some(i.to_string()),
+            (_, Some(u), _) => Some(u.to_string()),
+            (_, _, Some(f)) if f.abs() < 9_007_199_254_740_992.0 && libm::floor(f) == f => Some((f as i64).to_string()),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn layout() -> Layout {
+        let mut layout = Layout::new();
+        layout.request.push(Column { path: "facts.account.age".into(), kind: CellKind::Number });
+        layout.candidate.push(Column { path: "candidate.features.tags".into(), kind: CellKind::Strings });
+        layout
+    }
+
+    fn request(candidates: Value) -> Request {
+        serde_json::from_value(json!({ "now": 1.0, "candidates": candidates, "facts": { "account": { "age": 3 } } }))
+            .unwrap()
+    }
+
+    #[test]
+    fn json_and_columns_read_alike() {
+        let candidates = json!([
+            { "id": "ä𝄞", "type": 7, "server_score": true, "features": { "tags": ["x", 1, null] } },
+            { "id": 18_446_744_073_709_551_615_u64, "key": "k", "value": "no number", "boost": 0.5 },
+        ]);
+        let json = Table::from_json(&layout(), &request(candidates)).unwrap();
+        assert_eq!((json.id(0), json.key(0), json.candidate_type(0)), ("ä𝄞", "ä𝄞", Some("7")));
+        assert_eq!((json.id(1), json.key(1)), ("18446744073709551615", "k"));
+        assert_eq!(json.number(Layout::SERVER_SCORE, 0), 1.0);
+        assert!(json.number(Layout::VALUE, 1).is_nan());
+        assert_eq!(json.texts(6, 0), ["x", "1"]);
+        assert_eq!(json.request_number(0), 3.0);
+
+        let nan = f64::NAN;
+        #[rustfmt::skip]
+        let cells = [3.0, 0.0, 1.0, nan, 2.0, 3.0, nan, 1.0, nan, nan, nan, nan, 0.5, 4.0 * 65536.0 + 2.0, nan];
+        let pool = "ä𝄞18446744073709551615k7x1";
+        let columns = Table::from_columns(&layout(), 2, &cells, pool, &[3, 20, 1, 1, 1, 1]).unwrap();
+        assert_eq!(columns.id(0), json.id(0));
+        assert_eq!((columns.id(1), columns.key(1), columns.candidate_type(0)), (json.id(1), "k", Some("7")));
+        assert_eq!(columns.texts(6, 0), json.texts(6, 0));
+    }
+
+    #[test]
+    fn bad_requests_are_named() {
+        let kind = |candidates| Table::from_json(&layout(), &request(candidates)).unwrap_err().kind();
+        assert_eq!(kind(json!([{ "id": 1 }, { "id": "1" }])), ErrorKind::RequestInvalid);
+        assert_eq!(kind(json!([{}])), ErrorKind::RequestInvalid);
+        assert_eq!(kind(json!([null])), ErrorKind::RequestInvalid);
+        let many: Vec<Value> = (0..=MAX_CANDIDATES).map(|i| json!({ "id": i })).collect();
+        assert_eq!(kind(json!(many)), ErrorKind::LimitExceeded);
+        for (n, cells, pool, lengths) in [
+            (1, vec![0.0], "", vec![]),
+            (0, vec![0.0], "x", vec![2]),
+            (0, vec![0.0], "xy", vec![1]),
+            (1, vec![0.0, 5.0, 0.0, 0.0, 0.0, 0.0, 0.0, f64::NAN], "x", vec![1]),
+            (1, vec![0.0, 0.0, f64::NAN, f64::NAN, 0.0, 0.0, 0.0, 65536.0 * 3.0], "x", vec![1]),
+        ] {
+            let error = Table::from_columns(&layout(), n, &cells, pool, &lengths).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::RequestInvalid);
+        }
+    }
+
+    #[test]
+    fn append_keeps_every_cell_and_refuses_a_known_id() {
+        let mut a = Table::from_json(&layout(), &request(json!([{ "id": "a", "features": { "tags": ["p"] } }]))).unwrap();
+        let b = Table::from_json(&layout(), &request(json!([{ "id": "b", "features": { "tags": ["q", "r"] } }]))).unwrap();
+        a.append(&layout(), &b).unwrap();
+        assert_eq!((a.len(), a.id(1), a.texts(6, 1).len()), (2, "b", 2));
+        assert_eq!(a.append(&layout(), &b).unwrap_err().kind(), ErrorKind::RequestInvalid);
+        assert_eq!(a.len(), 2);
+    }
+}

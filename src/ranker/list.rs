@@ -1,0 +1,342 @@
+//! A list: one server response, ranked again and again as the context moves.
+
+use super::open::Ranker;
+use super::record::HeadValue;
+use super::session::Session;
+use crate::context::Suppression;
+use crate::engine::Slice;
+use crate::error::{ErrorKind, Result};
+use crate::features::{Layout, Request, Table};
+use crate::policy::{self, Item, Placed};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// What must stay where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Frozen {
+    /// The first of the order last shown.
+    Count(usize),
+    /// These rows.
+    Rows(Vec<usize>),
+}
+
+impl Default for Frozen {
+    fn default() -> Self {
+        Frozen::Count(0)
+    }
+}
+
+/// Of one re-rank.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Options {
+    /// Milliseconds since the epoch.
+    pub now: f64,
+    /// What stays.
+    pub frozen: Frozen,
+}
+
+/// What identifies a request in records.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+pub struct Identity {
+    /// Joins records.
+    #[serde(default)]
+    pub decision_id: Option<String>,
+    /// Of one list on a page.
+    #[serde(default)]
+    pub list_id: Option<String>,
+    /// Where it is shown.
+    #[serde(default)]
+    pub surface: Option<String>,
+}
+
+/// One item of a ranking.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// Row in the server's order, from 0.
+    pub row: usize,
+    /// Calibrated value of the primary head; NaN in server order.
+    pub score: f64,
+    /// U; NaN in server order.
+    pub utility: f64,
+    /// By head; empty in server order.
+    pub heads: Vec<HeadValue>,
+    /// Dismissed or snoozed.
+    pub suppressed: Option<Suppression>,
+    /// Bits named by [`policy::CONSTRAINTS`].
+    pub constraints: u32,
+}
+
+/// An order of all candidates.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ranking {
+    /// None: the model's order. Some: the server's, and why.
+    pub reason: Option<ErrorKind>,
+    /// A permutation of the rows.
+    pub entries: Vec<Entry>,
+    /// Rows that the model was run for in this re-rank; the others' features had not changed a bit.
+    pub rows_run: usize,
+}
+
+impl Ranking {
+    /// Whether the model decided.
+    pub fn is_model(&self) -> bool {
+        self.reason.is_none()
+    }
+}
+
+/// A server response with everything that is kept between re-ranks.
+#[derive(Debug)]
+pub struct List {
+    identity: Identity,
+    table: Table,
+    /// `[n, width]`.
+    matrix: Vec<f32>,
+    /// Whether the row's features changed since its heads were computed.
+    changed: Vec<bool>,
+    /// `[n, heads]`, as the model gave them.
+    raw: Vec<f32>,
+    /// Whether request-dependent features are filled in.
+    encoded: bool,
+    /// Rows in the order last shown.
+    order: Option<Vec<usize>>,
+    /// Working memory: rows to run, gathered.
+    gathered: Vec<f32>,
+    gathered_rows: Vec<usize>,
+}
+
+impl Ranker {
+    /// Takes in a response.
+    ///
+    /// # Errors
+    /// `request_invalid`, `limit_exceeded`; `schema_mismatch` for a bare scoring bundle.
+    pub fn prepare(&self, session: &mut Session, table: Table, identity: Identity) -> Result<List> {
+        if !self.ranks() {
+            return Err(crate::error::Error::new(
+                ErrorKind::SchemaMismatch,
+                "this bundle scores but does not rank: it has no schema; compile it from a SPEC.toml, or use createScorer",
+            ));
+        }
+        session.learn(&table);
+        let mut list = List {
+            identity,
+            table,
+            matrix: Vec::new(),
+            changed: Vec::new(),
+            raw: Vec::new(),
+            encoded: false,
+            order: None,
+            gathered: Vec::new(),
+            gathered_rows: Vec::new(),
+        };
+        list.resize(self);
+        Ok(list)
+    }
+
+    /// As [`prepare`](Self::prepare), from the JSON form.
+    ///
+    /// # Errors
+    /// As [`prepare`](Self::prepare).
+    pub fn prepare_json(&self, session: &mut Session, request: &Request) -> Result<List> {
+        let table = Table::from_json(self.encoder.layout(), request)?;
+        let identity = Identity {
+            decision_id: request.decision_id.clone(),
+            list_id: request.list_id.clone(),
+            surface: request.surface.clone(),
+        };
+        self.prepare(session, table, identity)
+    }
+
+    /// A session for this bundle.
+    ///
+    /// # Errors
+    /// `schema_mismatch` when the bundle's context section is out of range.
+    pub fn session(&self) -> Result<Session> {
+        Session::new(&self.manifest().context)
+    }
+
+    /// Orders the list: by the model, or, where that is not possible, by the server, with the reason.
+    pub fn rerank(&mut self, session: &Session, list: &mut List, options: &Options) -> Ranking {
+        let frozen = list.frozen_positions(&options.frozen);
+        let suppressed: Vec<Option<Suppression>> =
+            (0..list.table.len()).map(|row| session.context().suppression(list.table.key(row), options.now)).collect();
+        let outcome = self.score(session, list, options.now);
+        let ranking = match outcome {
+            Ok(rows_run) => self.decide(list, &frozen, &suppressed, rows_run),
+            Err(reason) => Err(reason),
+        };
+        match ranking {
+            Ok(ranking) => {
+                list.order = Some(ranking.entries.iter().map(|e| e.row).collect());
+                ranking
+            }
+            Err(reason) => list.server_order(reason, &frozen, &suppressed),
+        }
+    }
+
+    /// Brings features and raw heads up to date; returns the number of rows that were run.
+    fn score(&mut self, session: &Session, list: &mut List, now: f64) -> Result<usize, ErrorKind> {
+        let width = self.encoder.width();
+        let surface = list.identity.surface.as_deref();
+        self.encoder.encode(&list.table, surface, session.context(), now, list.encoded, &mut list.matrix, &mut list.changed);
+        list.encoded = true;
+        list.gathered.clear();
+        list.gathered_rows.clear();
+        for row in 0..list.table.len() {
+            if list.changed[row] {
+                list.gathered_rows.push(row);
+                list.gathered.extend_from_slice(&list.matrix[row * width..(row + 1) * width]);
+            }
+        }
+        let (heads, raw, rows) = (&self.heads, &mut list.raw, &list.gathered_rows);
+        let outputs: Vec<usize> = (0..self.engine.plan().outputs.len()).map(|i| self.engine.output(i).width as usize).collect();
+        self.engine
+            .run(&[Slice::F32(&list.gathered)], rows.len(), |output, first, data| {
+                for (h, head) in heads.iter().enumerate().filter(|(_, head)| head.output == output) {
+                    for (i, row) in data.f32().chunks_exact(outputs[output]).enumerate() {
+                        raw[rows[first + i] * heads.len() + h] = row[head.column];
+                    }
+                }
+            })
+            .map_err(|e| e.kind())?;
+        list.changed.fill(false);
+        if list.raw.iter().any(|x| !x.is_finite()) {
+            return Err(ErrorKind::ScoreNotFinite);
+        }
+        Ok(list.gathered_rows.len())
+    }
+
+    fn decide(
+        &mut self,
+        list: &List,
+        frozen: &BTreeMap<usize, usize>,
+        suppressed: &[Option<Suppression>],
+        rows_run: usize,
+    ) -> Result<Ranking, ErrorKind> {
+        let n = list.table.len();
+        let surface = list.identity.surface.as_deref();
+        let weights: Vec<f64> = self.manifest().policy.weights.iter().map(|w| w.on(surface)).collect();
+        let mut values = Vec::with_capacity(n);
+        let mut items = Vec::with_capacity(n);
+        for row in 0..n {
+            let raw = &list.raw[row * self.heads.len()..(row + 1) * self.heads.len()];
+            let heads: Vec<HeadValue> = self
+                .heads
+                .iter_mut()
+                .zip(raw)
+                .map(|(head, &raw)| HeadValue { raw, calibrated: head.calibrated(raw, surface) })
+                .collect();
+            let calibrated: Vec<f64> = heads.iter().map(|h| h.calibrated).collect();
+            let (value, boost) = (list.table.number(Layout::VALUE, row), list.table.number(Layout::BOOST, row));
+            let utility = policy::utility(&weights, &calibrated, value, boost);
+            if !utility.is_finite() || calibrated.iter().any(|p| !p.is_finite()) {
+                return Err(ErrorKind::ScoreNotFinite);
+            }
+            items.push(Item { utility, primary: raw[0], suppressed: suppressed[row].is_some() });
+            values.push(heads);
+        }
+        let placed = policy::order(&items, frozen);
+        let entry = |p: &Placed| Entry {
+            row: p.row,
+            score: values[p.row].first().map_or(f64::NAN, |h| h.calibrated),
+            utility: items[p.row].utility,
+            heads: values[p.row].clone(),
+            suppressed: suppressed[p.row],
+            constraints: p.constraints,
+        };
+        Ok(Ranking { reason: None, entries: placed.iter().map(entry).collect(), rows_run })
+    }
+}
+
+impl List {
+    /// Number of candidates.
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// The request's columns.
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// What identifies the request.
+    pub fn request(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The feature row of a candidate, as the model saw it last.
+    pub fn row(&self, row: usize) -> &[f32] {
+        let width = self.matrix.len() / self.table.len().max(1);
+        &self.matrix[row * width..(row + 1) * width]
+    }
+
+    /// Adds more of the same response.
+    ///
+    /// # Errors
+    /// `request_invalid`, `limit_exceeded`; nothing is changed then.
+    pub fn append(&mut self, ranker: &Ranker, session: &mut Session, more: &Table) -> Result<()> {
+        self.table.append(ranker.encoder.layout(), more)?;
+        session.learn(&self.table);
+        let before = self.raw.len() / ranker.heads.len().max(1);
+        self.resize(ranker);
+        if let Some(order) = &mut self.order {
+            order.extend(before..self.table.len());
+        }
+        self.encoded = false;
+        Ok(())
+    }
+
+    /// Takes new facts.
+    pub fn update_facts(&mut self, ranker: &Ranker, facts: &Table) {
+        self.table.update_facts(ranker.encoder.layout(), facts);
+        self.encoded = false;
+    }
+
+    fn resize(&mut self, ranker: &Ranker) {
+        let n = self.table.len();
+        self.matrix.resize(n * ranker.encoder.width(), 0.0);
+        self.changed.resize(n, true);
+        self.raw.resize(n * ranker.heads.len(), f32::NAN);
+    }
+
+    /// Position to row of what is frozen in the order last shown (the server's before the first ranking).
+    fn frozen_positions(&self, frozen: &Frozen) -> BTreeMap<usize, usize> {
+        let n = self.table.len();
+        let at = |position: usize| self.order.as_ref().map_or(position, |o| o[position]);
+        let mut wanted = vec![false; n];
+        match frozen {
+            Frozen::Count(count) => return (0..(*count).min(n)).map(|p| (p, at(p))).collect(),
+            Frozen::Rows(rows) => rows.iter().filter(|&&r| r < n).for_each(|&r| wanted[r] = true),
+        }
+        (0..n).map(|p| (p, at(p))).filter(|&(_, row)| wanted[row]).collect()
+    }
+
+    /// The server's order with its reason. Before the first model ranking nothing can stand elsewhere than
+    /// where the server put it, so frozen items change nothing then.
+    fn server_order(
+        &self,
+        reason: ErrorKind,
+        frozen: &BTreeMap<usize, usize>,
+        suppressed: &[Option<Suppression>],
+    ) -> Ranking {
+        let placed = policy::server_order(self.table.len(), frozen, |row| suppressed[row].is_some());
+        let entry = |p: &Placed| Entry {
+            row: p.row,
+            score: f64::NAN,
+            utility: f64::NAN,
+            heads: Vec::new(),
+            suppressed: suppressed[p.row],
+            constraints: p.constraints,
+        };
+        Ranking { reason: Some(reason), entries: placed.iter().map(entry).collect(), rows_run: 0 }
+    }
+
+    /// The rows of these ids; ids that the list does not hold are passed over.
+    pub fn rows_of(&self, ids: &[String]) -> Vec<usize> {
+        (0..self.table.len()).filter(|&row| ids.iter().any(|id| id == self.table.id(row))).collect()
+    }
+}

@@ -1,0 +1,130 @@
+//! The whole manifest of a bundle: each section is owned by the room that reads it.
+
+use crate::calibration::CalibratorSpec;
+use crate::context::ContextSpec;
+use crate::engine::Plan;
+use crate::features::Schema;
+use crate::policy::PolicySpec;
+use serde::{Deserialize, Serialize};
+
+/// How a head's raw output is turned before calibration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Link {
+    /// As it is.
+    #[default]
+    Identity,
+    /// 1 / (1 + e^-x).
+    Sigmoid,
+    /// ln(p / (1 - p)).
+    Logit,
+}
+
+/// A calibrator and where it applies.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SurfaceCalibrator {
+    /// None: wherever no other one applies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub surface: Option<String>,
+    /// The calibrator.
+    pub calibrator: CalibratorSpec,
+    /// f32 `[rows]` tensor: raw scores of the self-test.
+    pub golden_input: String,
+    /// f64 `[rows]` tensor: what the calibrator gave for them at compile.
+    pub golden_output: String,
+}
+
+/// One objective's score.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Head {
+    /// Unique name.
+    pub name: String,
+    /// Output of the plan, by index.
+    pub output: usize,
+    /// Column of it.
+    pub column: usize,
+    /// Before calibration.
+    #[serde(default)]
+    pub link: Link,
+    /// At most one a surface.
+    #[serde(default)]
+    pub calibrators: Vec<SurfaceCalibrator>,
+}
+
+/// Inputs of the plan with its outputs for them.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Golden {
+    /// Rows.
+    pub rows: usize,
+    /// A tensor for each input of the plan.
+    pub inputs: Vec<String>,
+    /// A tensor for each output.
+    pub outputs: Vec<String>,
+    /// Largest |difference| / max(1, |expected|) on a device whose arithmetic has another number.
+    pub tolerance: f64,
+}
+
+/// Where a bundle comes from; no time, host or path, so that the same sources give the same bytes.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// Version of ranklet that compiled it.
+    pub ranklet: String,
+    /// SHA-256 of each source file, by role.
+    #[serde(default)]
+    pub sources: std::collections::BTreeMap<String, String>,
+    /// What the plan was checked against.
+    #[serde(default)]
+    pub oracle: String,
+    /// Rows on which it was checked.
+    #[serde(default)]
+    pub checked_rows: usize,
+}
+
+/// A bundle's manifest.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Format version.
+    pub format: u32,
+    /// Minor format version.
+    pub minor: u32,
+    /// Sections that a reader must know.
+    #[serde(default)]
+    pub requires: Vec<String>,
+    /// The model's name.
+    pub name: String,
+    /// The model's version, rising with each release.
+    pub version: u64,
+    /// Number of the arithmetic that the goldens were made with.
+    pub numerics: u32,
+    /// Where the model is used.
+    #[serde(default)]
+    pub surfaces: Vec<String>,
+    /// The ranking model.
+    pub plan: Plan,
+    /// Self-test of the plan.
+    pub golden: Golden,
+    /// Input of the plan that the schema fills; None in a bare scoring bundle.
+    #[serde(default)]
+    pub input: Option<usize>,
+    /// Heads, the primary one first; empty in a bare scoring bundle.
+    #[serde(default)]
+    pub heads: Vec<Head>,
+    /// Features.
+    #[serde(default)]
+    pub schema: Schema,
+    /// SHA-256 of the schema and context sections' JSON.
+    #[serde(default)]
+    pub schema_digest: String,
+    /// Local context.
+    #[serde(default)]
+    pub context: ContextSpec,
+    /// Policy.
+    #[serde(default)]
+    pub policy: PolicySpec,
+    /// SHA-256 of the policy section's JSON.
+    #[serde(default)]
+    pub policy_digest: String,
+    /// Sources.
+    #[serde(default)]
+    pub provenance: Provenance,
+}

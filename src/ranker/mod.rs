@@ -1,0 +1,15 @@
+//! The pipeline: request -> features -> plan -> calibration -> policy -> ranking.
+//!
+//! The one place that decides between the model's order and the server's.
+
+mod list;
+mod manifest;
+mod open;
+mod record;
+mod session;
+
+pub use list::{Entry, Frozen, Identity, List, Options, Ranking};
+pub use manifest::{Golden, Head, Link, Manifest, Provenance, SurfaceCalibrator};
+pub use open::Ranker;
+pub use record::{Digests, HeadValue, Record, RecordItem};
+pub use session::Session;

@@ -1,0 +1,219 @@
+//! Opening a bundle: every section is checked, the weights are packed, the self-test is run.
+
+use super::manifest::{Golden, Link, Manifest};
+use super::record::Digests;
+use crate::bundle::Bundle;
+use crate::calibration::{Calibrator, logit};
+use crate::engine::{Buffer, DType, Data, Interpreter, NUMERICS, Tensor, Tensors, slice};
+use crate::error::{Error, ErrorKind, Result};
+use crate::features::Encoder;
+use ranklet_kernels::math::f64 as math;
+
+/// A head with its calibrators ready.
+#[derive(Debug)]
+pub(super) struct ReadyHead {
+    pub output: usize,
+    pub column: usize,
+    link: Link,
+    /// By surface; None applies elsewhere.
+    calibrators: Vec<(Option<String>, Calibrator)>,
+}
+
+impl ReadyHead {
+    /// The raw score after its link.
+    pub fn linked(&self, raw: f32) -> f32 {
+        match self.link {
+            Link::Identity => raw,
+            Link::Sigmoid => math::sigmoid(f64::from(raw)) as f32,
+            Link::Logit if raw.is_nan() => raw,
+            Link::Logit => logit(f64::from(raw)) as f32,
+        }
+    }
+
+    /// The calibrated value of a raw score on `surface`.
+    pub fn calibrated(&mut self, raw: f32, surface: Option<&str>) -> f64 {
+        let score = self.linked(raw);
+        let of = |s: &Option<String>| s.as_deref() == surface && s.is_some();
+        let at = self.calibrators.iter().position(|(s, _)| of(s));
+        let at = at.or_else(|| self.calibrators.iter().position(|(s, _)| s.is_none()));
+        match at {
+            Some(i) => self.calibrators[i].1.apply(score),
+            None => f64::from(score),
+        }
+    }
+}
+
+/// An opened bundle: immutable but for its working memory.
+#[derive(Debug)]
+pub struct Ranker {
+    manifest: Manifest,
+    pub(super) engine: Interpreter,
+    pub(super) heads: Vec<ReadyHead>,
+    pub(super) encoder: Encoder,
+    digests: Digests,
+    size: usize,
+}
+
+fn corrupt(what: &str) -> Error {
+    Error::new(ErrorKind::BundleCorrupt, format!("the bundle's manifest is not consistent: {what}; compile it again"))
+}
+
+impl Ranker {
+    /// Opens a bundle.
+    ///
+    /// # Errors
+    /// `bundle_corrupt`, `bundle_incompatible`, `limit_exceeded`, `schema_mismatch`, `self_test_failed`.
+    pub fn open(bytes: &[u8]) -> Result<Ranker> {
+        let bundle = Bundle::read(bytes)?;
+        let manifest: Manifest = bundle.manifest()?;
+        let engine = Interpreter::new(manifest.plan.clone(), &bundle.tensors)?;
+        let encoder = Encoder::new(&manifest.schema, &manifest.context)?;
+        check(&manifest, &engine, &encoder)?;
+        let heads = heads(&manifest, &bundle.tensors)?;
+        let digests = Digests {
+            bundle: bundle.digest.clone(),
+            schema: manifest.schema_digest.clone(),
+            policy: manifest.policy_digest.clone(),
+        };
+        let mut ranker = Ranker { manifest, engine, heads, encoder, digests, size: bundle.size };
+        ranker.self_test(&bundle.tensors)?;
+        Ok(ranker)
+    }
+
+    /// The manifest.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The encoder of the schema.
+    pub fn encoder(&self) -> &Encoder {
+        &self.encoder
+    }
+
+    /// Digests of bundle, schema and policy.
+    pub fn digests(&self) -> &Digests {
+        &self.digests
+    }
+
+    /// Length of the bundle, bytes.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Whether it ranks: a bare scoring bundle does not.
+    pub fn ranks(&self) -> bool {
+        !self.manifest.heads.is_empty()
+    }
+
+    /// The plan alone, for those who want scores: inputs and outputs under the model's own names.
+    pub fn scorer(&mut self) -> &mut Interpreter {
+        &mut self.engine
+    }
+
+    /// Runs the goldens through plan and calibrators.
+    fn self_test(&mut self, tensors: &Tensors) -> Result<()> {
+        let exact = self.manifest.numerics == NUMERICS;
+        let failed = |what: String| {
+            let message = format!("this device computes {what} differently than at compile; it stays on server order");
+            Error::new(ErrorKind::SelfTestFailed, message)
+        };
+        let Golden { rows, inputs, outputs, tolerance } = &self.manifest.golden;
+        let find = |name: &String| tensors.get(name).ok_or_else(|| corrupt("a golden tensor is missing"));
+        let given = inputs.iter().map(find).collect::<Result<Vec<_>>>()?;
+        let slices = given.iter().map(|t| slice(t)).collect::<Option<Vec<_>>>();
+        let slices = slices.ok_or_else(|| corrupt("a golden input has a dtype that no plan takes"))?;
+        let got = self.engine.run_all(&slices, *rows)?;
+        if outputs.len() != got.len() {
+            return Err(corrupt("the goldens do not name every output"));
+        }
+        for (i, (name, got)) in outputs.iter().zip(&got).enumerate() {
+            if !same(find(name)?, got, exact, *tolerance) {
+                return Err(failed(format!("output {:?}", self.manifest.plan.outputs[i].name)));
+            }
+        }
+        for (head, ready) in self.manifest.heads.iter().zip(&mut self.heads) {
+            for (stored, (_, calibrator)) in head.calibrators.iter().zip(&mut ready.calibrators) {
+                let x = find(&stored.golden_input)?.as_f32().ok_or_else(|| corrupt("a calibrator's golden is not f32"))?;
+                let y = find(&stored.golden_output)?.as_f64().ok_or_else(|| corrupt("a calibrator's golden is not f64"))?;
+                let agrees = x.len() == y.len() && x.iter().zip(y).all(|(&x, &y)| near(y, calibrator.apply(x), exact, 1e-9));
+                if !agrees {
+                    return Err(failed(format!("the calibrator of head {:?}", head.name)));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the sections promise each other.
+fn check(manifest: &Manifest, engine: &Interpreter, encoder: &Encoder) -> Result<()> {
+    for head in &manifest.heads {
+        if head.output >= manifest.plan.outputs.len() {
+            return Err(corrupt("a head names no output"));
+        }
+        let value = engine.output(head.output);
+        if value.dtype != DType::F32 || head.column >= value.width as usize {
+            return Err(corrupt("a head's column is not an f32 of its output"));
+        }
+        if value.rows != crate::engine::Rows::Candidate {
+            return Err(corrupt("a head's output has one row for the whole request"));
+        }
+    }
+    let Some(input) = manifest.input else {
+        return if manifest.heads.is_empty() { Ok(()) } else { Err(corrupt("heads without an input for the features")) };
+    };
+    if manifest.plan.inputs.len() != 1 || input != 0 {
+        return Err(corrupt("the schema fills the plan's one input"));
+    }
+    let value = engine.input(0);
+    if value.dtype != DType::F32 || value.width as usize != encoder.width() {
+        return Err(Error::new(
+            ErrorKind::SchemaMismatch,
+            format!("the schema fills {} columns, the model takes {}", encoder.width(), value.width),
+        ));
+    }
+    if manifest.policy.weights.len() != manifest.heads.len() {
+        return Err(corrupt("heads and policy weights differ in number"));
+    }
+    if manifest.policy.weights.iter().any(|w| !w.default.is_finite() || w.surfaces.values().any(|v| !v.is_finite())) {
+        return Err(corrupt("a policy weight is not finite"));
+    }
+    Ok(())
+}
+
+fn heads(manifest: &Manifest, tensors: &Tensors) -> Result<Vec<ReadyHead>> {
+    let ready = |head: &super::manifest::Head| {
+        let calibrators = head
+            .calibrators
+            .iter()
+            .map(|c| Ok((c.surface.clone(), Calibrator::new(&c.calibrator, tensors)?)))
+            .collect::<Result<_>>()?;
+        Ok(ReadyHead { output: head.output, column: head.column, link: head.link, calibrators })
+    };
+    manifest.heads.iter().map(ready).collect()
+}
+
+fn near(expected: f64, got: f64, exact: bool, tolerance: f64) -> bool {
+    if expected.is_nan() || got.is_nan() {
+        return expected.is_nan() && got.is_nan();
+    }
+    if exact || expected.is_infinite() || got.is_infinite() {
+        return expected.to_bits() == got.to_bits();
+    }
+    let scale = math::max(1.0, expected.abs());
+    (expected - got).abs() <= tolerance * scale
+}
+
+fn same(expected: &Tensor, got: &Buffer, exact: bool, tolerance: f64) -> bool {
+    match (&expected.data, got) {
+        (Data::F32(e), Buffer::F32(g)) => {
+            let agree = |(e, g): (&f32, &f32)| near(f64::from(*e), f64::from(*g), exact, tolerance);
+            e.len() == g.len() && e.iter().zip(g).all(agree)
+        }
+        // A label may differ where two scores tie within the tolerance.
+        (Data::I64(e), Buffer::I64(g)) => e.len() == g.len() && (!exact || e == g),
+        (Data::I32(e), Buffer::I32(g)) => e == g,
+        (Data::U8(e), Buffer::Bool(g)) => e == g,
+        _ => false,
+    }
+}
