@@ -2,7 +2,7 @@ import { makeInstance } from "#engine";
 import type { ColumnPlan } from "./columns.js";
 import { planColumns } from "./columns.js";
 import type { Engine, EngineInfo } from "./engine.js";
-import { probe, readBytes, readModule, type Platform, type WasmInput } from "./load.js";
+import { probe, quiet, readBytes, readModule, type Platform, type WasmInput } from "./load.js";
 import { RankletError, describe, failure, type Reason } from "./reasons.js";
 import type { BundleInfo, BytesSource, Status } from "./types.js";
 
@@ -114,11 +114,7 @@ export class Host {
 
   async #load(options: HostOptions, platform: Platform): Promise<void> {
     const timer = this.#startTimer(options.loadTimeoutMs);
-    // Promises of the caller's may reject long before they are needed, and must not be found unhandled.
-    const wasm = Promise.resolve(options.wasm);
-    const bundle = Promise.resolve(options.bundle);
-    wasm.catch(ignore);
-    bundle.catch(ignore);
+    const [wasm, bundle] = [quiet(options.wasm), quiet(options.bundle)];
     try {
       const given = await wasm;
       await probe(given);
@@ -212,8 +208,6 @@ export class Host {
     for (const listener of [...this.changed]) listener();
   }
 }
-
-function ignore(): void {}
 
 function bundleInfo(info: EngineInfo): BundleInfo {
   return {

@@ -64,7 +64,8 @@ export class List<C = unknown> {
     let frozen = NONE_FROZEN;
     let now = NaN;
     try {
-      now = options?.now ?? this.#shared.clock();
+      const time = options?.now ?? this.#shared.clock();
+      if (typeof time === "number") now = time;
       frozen = readFrozen(options?.frozen ?? this.#request.frozen, this.#names.rowOf);
       if (!Number.isFinite(now)) throw new RankletError("request_invalid", "now is not a number of ms");
       return this.#give(this.#model(frozen, now));

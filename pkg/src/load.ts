@@ -17,6 +17,13 @@ const SIMD = Uint8Array.of(
   ...EMPTY, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 11, 1, 9, 0, 67, 0, 0, 0, 0, 253, 19, 11,
 );
 
+/** A promise of the caller's, or its value, as a promise that is never found unhandled: it may reject long before it is needed. */
+export function quiet<T>(given: T | PromiseLike<T>): Promise<T> {
+  const promise = Promise.resolve(given);
+  promise.catch(() => undefined);
+  return promise;
+}
+
 /** Whether this place can run the runtime at all; asked before anything is fetched. */
 export async function probe(wasm: unknown): Promise<void> {
   if (typeof WebAssembly !== "object" || typeof WebAssembly.instantiate !== "function") {

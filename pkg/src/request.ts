@@ -58,11 +58,12 @@ export function readRequest<C>(shared: Shared<C>, request: RerankRequest<C>): Pr
     const { facts, surface, list_id, decision_id, seed, now, frozen } = request;
     prepared.listId = toText(list_id);
     prepared.decisionId = toText(decision_id);
-    prepared.seed = seed ?? null;
+    prepared.seed = typeof seed === "number" || typeof seed === "string" || typeof seed === "bigint" ? seed : null;
     prepared.frozen = frozen ?? null;
     names.surface = typeof surface === "string" ? surface : null;
-    prepared.now = now ?? shared.clock();
-    if (!Number.isFinite(prepared.now)) throw invalid("the request's now is not a number of ms");
+    const time = now ?? shared.clock();
+    if (!Number.isFinite(time)) throw invalid("the request's now is not a number of ms");
+    prepared.now = time;
     prepared.facts = keepFacts(facts);
     prepared.part = readPart(shared, names, prepared.items, prepared.facts);
   } catch (thrown) {

@@ -1,6 +1,6 @@
 import { makeReader } from "./candidates.js";
 import { Host } from "./host.js";
-import type { Platform } from "./load.js";
+import { quiet, type Platform } from "./load.js";
 import { RankletError, failure } from "./reasons.js";
 import type { Shared } from "./request.js";
 import { Session } from "./session.js";
@@ -55,6 +55,7 @@ function open<C>(options: RerankerOptions<C>, platform: Platform): { host: Host;
     const clock = typeof given === "function" ? given : () => Date.now();
     const load = { bundle, wasm, loadTimeoutMs: loadTimeoutMs ?? LOAD_TIMEOUT_MS, clock };
     const off = enabled === false ? new RankletError("disabled", "disabled by option") : undefined;
+    if (off) [bundle, wasm].forEach(quiet);
     const host = new Host(off ?? load, platform);
     if (typeof onStatus === "function") host.changed.add(() => tell(onStatus, host));
     return { host, shared: { host, reader, clock, maxEvents: maxEvents ?? MAX_EVENTS, deadlineMs } };

@@ -1,0 +1,124 @@
+// What needs a browser: content security policies, V8 without SIMD or WebAssembly, MIME types, what is fetched and when.
+import type { Browser, Page } from "playwright-core";
+import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { launch, open, site, type Site } from "./chromium.js";
+import { request } from "./fixtures.js";
+
+let browser: Browser;
+let host: Site;
+
+beforeAll(async () => {
+  [browser, host] = await Promise.all([launch(), site()]);
+});
+
+afterAll(async () => {
+  await browser?.close();
+  await host?.close();
+});
+
+beforeEach(() => {
+  host.policy = undefined;
+  host.wasmType = "application/wasm";
+  host.asked.length = 0;
+});
+
+/** Ranks the recorded request in a page; source, reason and the order of ids. */
+function rank(page: Page) {
+  return page.evaluate(async (asked) => {
+    const path = "/browser.js";
+    const { createReranker } = (await import(path)) as typeof import("ranklet");
+    const reranker = createReranker<{ id: string }>({ bundle: "/ads-recs.ranklet" });
+    const { reason } = await reranker.ready;
+    const ranking = reranker.session().prepare(asked as never).rerank({ now: asked.now });
+    return { ready: reason, source: ranking.source, reason: ranking.reason, ids: ranking.items.map(({ id }) => id) };
+  }, request());
+}
+
+async function answer(by = browser) {
+  const { page, noise } = await open(by, host);
+  const found = await rank(page);
+  await page.close();
+  return { ...found, noise };
+}
+
+const serverIds = request().candidates.map(({ id }) => id);
+
+test("the model, with one module, one runtime, one bundle, and nothing on the console", async () => {
+  const found = await answer();
+  expect(found).toMatchObject({ ready: null, source: "model", reason: null, noise: [] });
+  expect(found.ids).not.toEqual(serverIds);
+  expect([...host.asked].sort()).toEqual(["/", "/ads-recs.ranklet", "/browser.js", "/ranklet.wasm"]);
+});
+
+test("a wrong MIME type: compiled from bytes, the model", async () => {
+  host.wasmType = "text/plain";
+  expect(await answer()).toMatchObject({ source: "model", noise: [] });
+});
+
+test("wasm_fetch_failed: the runtime is not there", async () => {
+  host.wasmType = undefined;
+  const found = await answer();
+  expect(found).toMatchObject({ source: "server", reason: "wasm_fetch_failed", ids: serverIds });
+  // The browser's own report of the 404, and nothing of ours.
+  expect(found.noise).toEqual([expect.stringContaining("404")]);
+});
+
+test("csp_blocked, without a fetch; the narrow permission is enough", async () => {
+  host.policy = "default-src 'self'; img-src data:; script-src 'self' 'unsafe-inline'";
+  const blocked = await answer();
+  expect(blocked).toMatchObject({ source: "server", reason: "csp_blocked", ids: serverIds });
+  expect(host.asked).not.toContain("/ranklet.wasm");
+  expect(host.asked).not.toContain("/ads-recs.ranklet");
+  host.policy += " 'wasm-unsafe-eval'";
+  expect(await answer()).toMatchObject({ source: "model", noise: [] });
+});
+
+test("simd_unavailable and wasm_unavailable", async () => {
+  for (const [flag, reason] of [["--no-enable-sse4-1", "simd_unavailable"], ["--no-expose-wasm", "wasm_unavailable"]] as const) {
+    const old = await launch(flag);
+    expect(await answer(old)).toMatchObject({ source: "server", reason, ids: serverIds, noise: [] });
+    await old.close();
+  }
+});
+
+test("importing does nothing: no clock, no randomness, no fetch, no global", async () => {
+  const { page } = await open(browser, host);
+  const used = await page.evaluate(async () => {
+    const seen: string[] = [];
+    const watch = (owner: object, name: string) => {
+      const real = (owner as Record<string, unknown>)[name] as (...given: unknown[]) => unknown;
+      (owner as Record<string, unknown>)[name] = function (this: unknown, ...given: unknown[]) {
+        seen.push(name);
+        return Reflect.apply(real, this, given);
+      };
+    };
+    watch(Date, "now");
+    watch(Math, "random");
+    watch(performance, "now");
+    watch(crypto, "getRandomValues");
+    watch(globalThis, "fetch");
+    watch(globalThis, "setTimeout");
+    watch(globalThis, "eval");
+    watch(WebAssembly, "compile");
+    const before = Object.getOwnPropertyNames(globalThis);
+    const path = "/browser.js";
+    await import(path);
+    return [...seen, ...Object.getOwnPropertyNames(globalThis).filter((name) => !before.includes(name))];
+  });
+  expect(used).toEqual([]);
+  await page.close();
+});
+
+test("a page that is left while it loads says nothing", async () => {
+  const { page, noise } = await open(browser, host);
+  await page.evaluate(async () => {
+    const path = "/browser.js";
+    const { createReranker } = (await import(path)) as typeof import("ranklet");
+    createReranker({ bundle: "/ads-recs.ranklet" }).dispose();
+    createReranker({ bundle: Promise.reject(new Error("offline")), wasm: Promise.reject(new Error("offline")) });
+    createReranker({ bundle: "http://[not a url" });
+    await new Promise((done) => setTimeout(done, 200));
+  });
+  expect(noise).toEqual([]);
+  await page.close();
+});

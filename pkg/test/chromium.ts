@@ -1,0 +1,60 @@
+import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { chromium, type Browser, type Page } from "playwright-core";
+import { bundle, dist } from "./fixtures.js";
+import { serve, type Served } from "./server.js";
+
+const FLAGS = [
+  "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+  "--disable-component-update", "--disable-sync",
+];
+
+/** Chromium with V8's own switches. */
+export function launch(...v8: string[]): Promise<Browser> {
+  const executablePath =
+    process.env.CHROMIUM_PATH ?? execFileSync("sh", ["-c", "command -v chromium || command -v google-chrome"], { encoding: "utf8" }).trim();
+  return chromium.launch({ executablePath, args: v8.length > 0 ? [...FLAGS, `--js-flags=${v8.join(" ")}`] : FLAGS });
+}
+
+export interface Site extends Served {
+  /** Content-Security-Policy of the next pages. */
+  policy: string | undefined;
+  /** MIME type of the wasm; undefined: it is not there. */
+  wasmType: string | undefined;
+  /** Paths asked for, in order. */
+  asked: string[];
+  /** Further files, by path. */
+  files: Map<string, string | Uint8Array>;
+}
+
+/** The assembled package as a static host serves it, and an empty page beside it. */
+export async function site(): Promise<Site> {
+  const state: Pick<Site, "policy" | "wasmType" | "asked" | "files"> = {
+    policy: undefined, wasmType: "application/wasm", asked: [], files: new Map(),
+  };
+  const served = await serve(({ url }, response) => {
+    const path = url!;
+    state.asked.push(path);
+    if (state.policy) response.setHeader("content-security-policy", state.policy);
+    const file = state.files.get(path);
+    if (file !== undefined) response.setHeader("content-type", "text/plain").end(file);
+    else if (path === "/") response.setHeader("content-type", "text/html").end("<!doctype html><link rel=icon href=data:,>");
+    else if (path === "/ads-recs.ranklet") response.end(bundle());
+    else if (path === "/browser.js") response.setHeader("content-type", "text/javascript").end(readFileSync(join(dist, "browser.js")));
+    else if (path === "/ranklet.wasm" && state.wasmType) {
+      response.setHeader("content-type", state.wasmType).end(readFileSync(join(dist, "ranklet.wasm")));
+    } else response.writeHead(404).end();
+  });
+  return Object.assign(state, served);
+}
+
+/** An empty page of the site, and what was said on its console. */
+export async function open(browser: Browser, { url }: Served): Promise<{ page: Page; noise: string[] }> {
+  const page = await browser.newPage();
+  const noise: string[] = [];
+  page.on("console", (message) => noise.push(message.text()));
+  page.on("pageerror", (error) => noise.push(error.message));
+  await page.goto(url("/"));
+  return { page, noise };
+}

@@ -1,0 +1,91 @@
+// The package as it is released.
+import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { brotliCompressSync, constants } from "node:zlib";
+import { build } from "esbuild";
+import { expect, test } from "vitest";
+import { bundle, dist, request, root, wasm } from "./fixtures.js";
+
+const pkg = join(root, "pkg");
+const manifest = JSON.parse(readFileSync(join(pkg, "package.json"), "utf8")) as Record<string, unknown> & {
+  exports: Record<string, Record<string, string> | string>;
+};
+
+test("npm pack holds dist and what every package holds", () => {
+  const [packed] = JSON.parse(execFileSync("npm", ["pack", "--dry-run", "--json"], { cwd: pkg, encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] })) as [
+    { files: { path: string }[] },
+  ];
+  const files = packed.files.map(({ path }) => path);
+  expect(files.filter((path) => !/^(dist\/|package\.json$|README|LICENSE)/.test(path))).toEqual([]);
+  for (const path of Object.values(manifest.exports).flatMap((entry) => (typeof entry === "string" ? entry : Object.values(entry)))) {
+    expect(files).toContain(path.replace("./", ""));
+  }
+  expect(files.filter((path) => /\.(onnx|ranklet)$/.test(path))).toEqual([]);
+});
+
+test("no dependency, and no script that runs by itself", () => {
+  expect(manifest["dependencies"]).toBeUndefined();
+  expect(Object.keys(manifest["scripts"] as object).filter((name) => /install|pack|prepare|publish/.test(name))).toEqual([]);
+});
+
+test("the lock file names no registry", () => {
+  expect(readFileSync(join(pkg, "package-lock.json"), "utf8")).not.toMatch(/https?:\/\/(?!opencollective|github|tidelift|paulmillr|www\.patreon|feross)[^"]*\.tgz/);
+});
+
+test("the JavaScript of a page is small, names no console and builds no code", () => {
+  const source = readFileSync(join(dist, "browser.js"));
+  const small = brotliCompressSync(source, { params: { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_LGWIN]: 22 } });
+  expect(small.length).toBeLessThan(12_000);
+  expect(source.toString()).not.toMatch(/console\.|\beval\(|new Function|Blob\(|new Worker/);
+});
+
+test("the wasm needs nothing that Node 20 lacks, and is exported", () => {
+  expect(WebAssembly.validate(wasm())).toBe(true);
+  expect(import.meta.resolve("ranklet/ranklet.wasm")).toMatch(/pkg\/dist\/ranklet\.wasm$/);
+});
+
+test("workerd: the module comes compiled, and nothing is compiled or timed there", async () => {
+  const { outputFiles } = await build({
+    entryPoints: [join(dist, "workerd.js")],
+    bundle: true,
+    format: "esm",
+    write: false,
+    plugins: [
+      {
+        // What workerd does with an import of a wasm file.
+        name: "compiled-wasm",
+        setup(own) {
+          own.onResolve({ filter: /\.wasm$/ }, ({ path }) => ({ path, namespace: "wasm" }));
+          own.onLoad({ filter: /.*/, namespace: "wasm" }, () => ({ contents: "export default globalThis.compiledForTheWorker" }));
+        },
+      },
+    ],
+  });
+  const scope = globalThis as Record<string, unknown>;
+  scope["compiledForTheWorker"] = new WebAssembly.Module(wasm());
+  const { compile, Module } = WebAssembly;
+  const timer = globalThis.setTimeout;
+  const forbidden = () => {
+    throw new Error("not in a worker's global scope");
+  };
+  const { createReranker } = (await import(`data:text/javascript;base64,${Buffer.from(outputFiles[0]!.contents).toString("base64")}`)) as typeof import("ranklet");
+  try {
+    Object.assign(WebAssembly, { compile: forbidden });
+    Object.assign(globalThis, { setTimeout: forbidden });
+    const reranker = createReranker({ bundle: bundle() });
+    expect((await reranker.ready).reason).toBeNull();
+    const asked = request();
+    expect(reranker.session().prepare(asked).rerank({ now: asked.now }).source).toBe("model");
+  } finally {
+    Object.assign(WebAssembly, { compile, Module });
+    Object.assign(globalThis, { setTimeout: timer });
+    delete scope["compiledForTheWorker"];
+  }
+});
+
+test("the public types are the ones that were agreed on", async () => {
+  const files = ["bind", "types", "reranker", "session", "list", "ranking", "scorer", "reasons", "public"];
+  const text = files.map((name) => `// ${name}\n${readFileSync(join(dist, "types", `${name}.d.ts`), "utf8")}`).join("\n");
+  await expect(text).toMatchFileSnapshot("public-types.snapshot.txt");
+});

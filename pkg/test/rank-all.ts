@@ -1,0 +1,35 @@
+import type { BytesSource, DecisionRecord, createReranker } from "ranklet";
+import type { Event, Request } from "./fixtures.js";
+
+/**
+ * Ranks every request with the events that reach it, as `ranklet rerank` does, and gives the decision records.
+ * It is sent to the browser as text, so it uses nothing but its arguments.
+ */
+export async function rankAll(
+  create: typeof createReranker,
+  bundle: BytesSource,
+  requests: Request[],
+  events: Event[],
+): Promise<DecisionRecord[]> {
+  const reranker = create({ bundle });
+  await reranker.ready;
+  const bySession = new Map<string | undefined, Event[]>();
+  for (const event of [...events].sort((a, b) => a.time - b.time)) {
+    const list = bySession.get(event.session) ?? [];
+    bySession.set(event.session, list);
+    list.push(event);
+  }
+  const records = requests.map((request) => {
+    const session = reranker.session({ key: request.session });
+    const list = session.prepare(request as never);
+    for (const event of bySession.get(request.session) ?? []) {
+      if (event.time <= request.now && !session.observe(event).accepted) throw new Error(`refused: ${JSON.stringify(event)}`);
+    }
+    const record = list.rerank({ now: request.now }).record();
+    session.dispose();
+    if (!record) throw new Error(`no record of ${request.decision_id}`);
+    return record;
+  });
+  reranker.dispose();
+  return records;
+}

@@ -1,0 +1,133 @@
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createScorer, RankletError, type Scorer, type Tensors } from "ranklet";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { binary, bundle, bundlePath, wasm } from "./fixtures.js";
+import { trapping } from "./sabotage.js";
+
+let scorer: Scorer;
+let name: string;
+let width: number;
+
+beforeAll(async () => {
+  scorer = await createScorer({ bundle: bundle() });
+  [{ name, dims: [, width] }] = scorer.inputs as unknown as [{ name: string; dims: [number, number] }];
+});
+
+afterAll(() => scorer?.dispose());
+
+function matrix(rows: number, seed = 1): Tensors {
+  let state = seed;
+  const next = () => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) / 2 ** 32;
+  const data = Float32Array.from({ length: rows * width }, () => (next() < 0.1 ? NaN : next() * 8 - 2));
+  return { [name]: { data, dims: [rows, width] } };
+}
+
+test("every output under its own name, type and shape, and as copies", () => {
+  const inputs = matrix(7);
+  const outputs = scorer.score(inputs);
+  expect(Object.keys(outputs)).toEqual(scorer.outputs.map((output) => output.name));
+  for (const { data, dims } of Object.values(outputs)) {
+    expect(dims[0]).toBe(7);
+    expect(data.length).toBe(dims.reduce((product, size) => product * size, 1));
+    expect(data.buffer.byteLength).toBe(data.byteLength);
+  }
+  const again = scorer.score(inputs);
+  expect(again).toEqual(outputs);
+  for (const { data } of Object.values(again)) data.fill(0 as never);
+  expect(scorer.score(inputs)).toEqual(outputs);
+});
+
+test("a row's bits depend on neither the others nor their number", () => {
+  const inputs = matrix(9);
+  const all = scorer.score(inputs);
+  const { data } = inputs[name] as { data: Float32Array };
+  for (let row = 0; row < 9; row++) {
+    const one = scorer.score({ [name]: { data: data.slice(row * width, (row + 1) * width), dims: [1, width] } });
+    for (const [output, tensor] of Object.entries(one)) {
+      const size = tensor.data.length;
+      expect(Array.from(all[output]!.data.slice(row * size, (row + 1) * size) as Float32Array)).toEqual(Array.from(tensor.data as Float32Array));
+    }
+  }
+});
+
+test("no rows, and many", () => {
+  expect(Object.values(scorer.score(matrix(0)))[0]!.dims[0]).toBe(0);
+  expect(Object.values(scorer.score(matrix(5000)))[0]!.dims[0]).toBe(5000);
+});
+
+test("the same bits as the native command line", () => {
+  const folder = mkdtempSync(join(tmpdir(), "ranklet-"));
+  const inputs = matrix(2000, 7);
+  writeFileSync(join(folder, "in.safetensors"), safetensors(inputs));
+  execFileSync(binary, ["score", bundlePath, "--inputs", join(folder, "in.safetensors"), "-o", join(folder, "out.safetensors")]);
+  const native = bytesOf(readFileSync(join(folder, "out.safetensors")));
+  const outputs = scorer.score(inputs);
+  expect([...native.keys()].sort()).toEqual(Object.keys(outputs).sort());
+  for (const [output, { data }] of Object.entries(outputs)) {
+    expect(Buffer.from(data.buffer, data.byteOffset, data.byteLength).equals(native.get(output)!)).toBe(true);
+  }
+  rmSync(folder, { recursive: true });
+});
+
+function safetensors(tensors: Tensors): Uint8Array {
+  const [[tensor, { data, dims }]] = Object.entries(tensors) as [[string, { data: Float32Array; dims: number[] }]];
+  const header = Buffer.from(JSON.stringify({ [tensor]: { dtype: "F32", shape: dims, data_offsets: [0, data.byteLength] } }));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(header.length));
+  return Buffer.concat([length, header, Buffer.from(data.buffer, data.byteOffset, data.byteLength)]);
+}
+
+function bytesOf(file: Buffer): Map<string, Buffer> {
+  const length = Number(file.readBigUInt64LE(0));
+  const header = JSON.parse(file.subarray(8, 8 + length).toString()) as Record<string, { data_offsets: [number, number] }>;
+  const data = file.subarray(8 + length);
+  return new Map(
+    Object.entries(header)
+      .filter(([tensor]) => tensor !== "__metadata__")
+      .map(([tensor, { data_offsets }]) => [tensor, data.subarray(...data_offsets)]),
+  );
+}
+
+test("candidates kept for several contexts: the caller may reuse its buffers", () => {
+  const inputs = matrix(5);
+  const outputs = scorer.score(inputs);
+  const prepared = scorer.prepare(inputs);
+  inputs[name]!.data.fill(0 as never);
+  expect(prepared.score({})).toEqual(outputs);
+});
+
+test("what is wrong with the inputs is thrown with a code", () => {
+  const { data } = matrix(2)[name] as { data: Float32Array };
+  const wrong: unknown[] = [
+    null,
+    {},
+    { other: { data, dims: [2, width] } },
+    { [name]: null },
+    { [name]: { data: [1, 2], dims: [1, 2] } },
+    { [name]: { data: new Int32Array(2 * width), dims: [2, width] } },
+    { [name]: { data, dims: [3, width] } },
+    { [name]: { data, dims: [-1, width] } },
+    { [name]: { data, dims: 3 } },
+    { get [name](): never { throw new Error("no"); } },
+  ];
+  for (const inputs of wrong) {
+    expect(() => scorer.score(inputs as never)).toThrowError(expect.objectContaining({ name: "RankletError", code: "request_invalid" }));
+  }
+});
+
+test("a load that fails rejects with an Error that has a code", async () => {
+  await expect(createScorer({ bundle: bundle().subarray(0, 999) })).rejects.toBeInstanceOf(RankletError);
+  await expect(createScorer({ bundle: bundle().subarray(0, 999) })).rejects.toMatchObject({ code: "bundle_corrupt" });
+  await expect(createScorer({ bundle: bundle(), wasm: "/not/there" })).rejects.toMatchObject({ code: "wasm_fetch_failed" });
+  await expect(createScorer(null as never)).rejects.toBeInstanceOf(Error);
+});
+
+test("a trap is thrown as one, and a disposed scorer says so", async () => {
+  const trapped = await createScorer({ bundle: bundle(), wasm: trapping(wasm(), "engine_score") });
+  expect(() => trapped.score(matrix(1))).toThrowError(expect.objectContaining({ code: "trapped" }));
+  trapped.dispose();
+  expect(() => trapped.score(matrix(1))).toThrowError(expect.objectContaining({ code: "disposed" }));
+});
