@@ -35,7 +35,11 @@ enum Task {
     #[command(after_help = BREAKING)]
     Demo(demo::Options),
     /// Run every check: format, licences, lints, Rust, JavaScript, Python, the page in Chromium, the size budget
-    Test,
+    Test {
+        /// Only these stages; all by default
+        #[arg(value_name = "STAGE", value_parser = clap::builder::PossibleValuesParser::new(suite::stages()))]
+        only: Vec<String>,
+    },
     /// Build the npm package into pkg/dist, the command line, and the demo's bundle
     Build,
     /// Measure what a browser loads, in brotli bytes
@@ -79,7 +83,7 @@ fn run(task: &Task) -> Result<bool> {
     let work = Workspace::find()?;
     match task {
         Task::Demo(options) => demo::run(&work, options)?,
-        Task::Test => return suite::test(&work),
+        Task::Test { only } => return suite::test(&work, only),
         Task::Build => {
             package::build(&work)?;
             native::bundle(&work)?;

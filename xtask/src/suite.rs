@@ -36,14 +36,21 @@ const STAGES: [Stage; 11] = [
     Stage { name: "page", run: page },
 ];
 
-/// Runs all stages and prints the table; `false` if anything failed.
-pub fn test(work: &Workspace) -> Result<bool> {
+/// The names of all stages, in order.
+pub fn stages() -> [&'static str; STAGES.len()] {
+    STAGES.each_ref().map(|stage| stage.name)
+}
+
+/// Runs the stages called `only`, all if none is, and prints the table; `false` if anything failed.
+pub fn test(work: &Workspace, only: &[String]) -> Result<bool> {
     let logs = work.made().join("logs");
     fs::create_dir_all(&logs).at(&logs)?;
     let mut total = Tally::default();
     let mut rows = Vec::new();
-    for (index, stage) in STAGES.iter().enumerate() {
-        eprintln!("[{}/{}] {}", index + 1, STAGES.len(), stage.name);
+    let chosen = |stage: &&Stage| only.is_empty() || only.iter().any(|name| name == stage.name);
+    let count = STAGES.iter().filter(chosen).count();
+    for (index, stage) in STAGES.iter().filter(chosen).enumerate() {
+        eprintln!("[{}/{count}] {}", index + 1, stage.name);
         let start = now();
         // A stage that cannot run has failed, and the next one runs all the same.
         let finding = (stage.run)(work)
@@ -115,7 +122,7 @@ fn cargo_at(work: &Workspace, arguments: &[&str]) -> Command {
 }
 
 fn format(work: &Workspace) -> Result<Finding> {
-    check(work, &mut [cargo_at(work, &["fmt", "--all", "--check"])])
+    check(work, &mut [cargo_at(work, &["fmt", "--all", "--check", "--", "--color", "never"])])
 }
 
 fn allowed_licences(work: &Workspace) -> Result<Finding> {
