@@ -89,3 +89,15 @@ test("the public types are the ones that were agreed on", async () => {
   const text = files.map((name) => `// ${name}\n${readFileSync(join(dist, "types", `${name}.d.ts`), "utf8")}`).join("\n");
   await expect(text).toMatchFileSnapshot("public-types.snapshot.txt");
 });
+
+test("every reason that can occur has a line in the README", () => {
+  const later = [
+    "bundle_unsigned", "bundle_signature", "signature_unavailable", "bundle_rollback", "deadline_exceeded", "out_of_memory", "drift", "holdout",
+  ];
+  const types = readFileSync(join(dist, "types/reasons.d.ts"), "utf8");
+  const known = [...types.slice(types.indexOf("KnownReason"), types.indexOf(";")).matchAll(/"(\w+)"/g)].map(([, reason]) => reason!);
+  expect(known.length).toBeGreaterThan(20);
+  const readme = readFileSync(join(pkg, "README.md"), "utf8");
+  const rows = [...readme.matchAll(/^\| `(\w+)` \|/gm)].map(([, reason]) => reason!);
+  expect(rows.sort()).toEqual(known.filter((reason) => !later.includes(reason)).sort());
+});

@@ -119,7 +119,7 @@ class Page {
     });
     const replay = byId("replay");
     replay.hidden = this.#recorded.length === 0;
-    replay.textContent = `Replay a recorded visit (${this.#recorded.length} events)`;
+    replay.textContent = `Replay a visit (${this.#recorded.length} events)`;
     replay.addEventListener("click", () => {
       this.#restart();
       this.#replay(0);

@@ -48,6 +48,7 @@ export class Panel {
     kind.textContent = event.type;
     const text = element("span", "about");
     text.textContent = [about, event.reason?.replaceAll("_", " ")].filter(Boolean).join(" · ");
+    text.title = text.textContent;
     item.append(kind, text);
     this.#log.prepend(item);
     while (this.#log.children.length > LONGEST_LOG) this.#log.lastElementChild!.remove();

@@ -148,7 +148,7 @@ test("a telephone's width needs no sideways scrolling", async () => {
 
 test("the recorded visit plays and moves the list", async () => {
   const before = await ids();
-  await page.getByRole("button", { name: /Replay a recorded visit/ }).click();
+  await page.getByRole("button", { name: /Replay a visit/ }).click();
   await page.waitForFunction(() => document.querySelectorAll("#log .event").length > 3);
   await page.waitForFunction((old) => {
     const now = [...document.querySelectorAll<HTMLElement>(".card")].map((card) => card.dataset.id);
