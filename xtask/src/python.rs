@@ -45,7 +45,7 @@ fn environment(work: &Workspace) -> Result<PathBuf> {
     empty_folder(&home)?;
     let mut make = Command::new(python);
     make.args(["-m", "venv"]).arg(&home);
-    must(&mut make, "a Python environment", toolchain::chromium_line())?;
+    must(&mut make, "a Python environment", &format!("run `{}`", toolchain::apt_line()))?;
     let mut install = Command::new(&interpreter);
     install.args(["-m", "pip", "install", "--disable-pip-version-check", "--no-input"]).args(&dependencies);
     must(&mut install, "the models' Python packages", "check that the Python registry can be reached")?;

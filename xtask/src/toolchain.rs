@@ -161,8 +161,8 @@ pub fn chromium() -> Option<PathBuf> {
     installed_chromium()
 }
 
-/// The line for whoever has to install Chromium by hand.
-pub fn chromium_line() -> &'static str {
+/// The line for whoever has to install Debian's packages by hand.
+pub fn apt_line() -> &'static str {
     APT_LINE
 }
 
