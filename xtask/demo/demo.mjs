@@ -76,7 +76,7 @@ function print({ status, before, after }) {
   out(events.length > 0 ? `  ${events.map(sentence).join("\n  ")}\n` : "");
   out(table(before.ranking.entries, after.ranking.entries));
   const { ranking, ms } = after;
-  const digest = status.bundle?.digests.bundle ?? createHash("sha256").update(bytes).digest("hex");
+  const digest = status.bundle?.digests.bundle ?? `${createHash("sha256").update(bytes).digest("hex")} (not opened)`;
   out(`source: ${ranking.source}`);
   out(`reason: ${ranking.reason ?? "none"}`);
   if (ranking.detail) out(`detail: ${ranking.detail}`);

@@ -23,8 +23,8 @@ pub struct Options {
     /// Print the decision records `{before, after}` as one JSON document on stdout
     #[arg(long)]
     json: bool,
-    /// The page's port on 127.0.0.1
-    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..), conflicts_with = "once")]
+    /// The page's port on 127.0.0.1, by default the first free one from 4173
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
 }
 

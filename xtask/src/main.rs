@@ -67,8 +67,15 @@ See it fail:
   RANKLET_BREAK=bundle cargo xtask demo --once   a truncated bundle: server order, bundle_corrupt
   RANKLET_BREAK=wasm cargo xtask demo --once     no wasm file: server order, wasm_fetch_failed";
 
+/// The exit code of a command line that makes no sense.
+const USAGE: u8 = 2;
+
 fn main() -> ExitCode {
-    match run(&Task::parse()) {
+    let task = match Task::try_parse() {
+        Ok(task) => task,
+        Err(error) => return explain(&error),
+    };
+    match run(&task) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(failure) => {
@@ -76,6 +83,18 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Prints clap's help as it is, and its errors as one line like every other error.
+fn explain(error: &clap::Error) -> ExitCode {
+    let text = error.to_string();
+    let first = text.lines().next().unwrap_or_default();
+    match first.strip_prefix("error: ") {
+        Some(what) => eprintln!("error: {what}, command line, see `cargo xtask help`"),
+        // It goes to stdout if it was asked for, to stderr if a command is missing; a closed stream is nobody's error.
+        None => drop(error.print()),
+    }
+    if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS }
 }
 
 /// `false` is an answer, not an error: something did not pass.
