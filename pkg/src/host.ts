@@ -117,7 +117,7 @@ export class Host {
     const [wasm, bundle] = [quiet(options.wasm), quiet(options.bundle)];
     try {
       const given = await wasm;
-      await probe(given);
+      await probe(given, platform);
       const [module, bytes] = await Promise.all([
         readModule(given, platform),
         readBytes(bundle, platform, "bundle_fetch_failed"),

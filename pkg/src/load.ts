@@ -4,6 +4,8 @@ import type { BytesSource } from "./types.js";
 /** What differs between platforms: how a name is read, and where the runtime lies. */
 export interface Platform {
   read(source: URL | string): Promise<Response | Uint8Array>;
+  /** Whether `runtime` comes compiled, from a host that forbids compiling. */
+  compiled?: boolean;
   runtime(): Promise<Response | Uint8Array | WebAssembly.Module>;
 }
 
@@ -25,12 +27,12 @@ export function quiet<T>(given: T | PromiseLike<T>): Promise<T> {
 }
 
 /** Whether this place can run the runtime at all; asked before anything is fetched. */
-export async function probe(wasm: unknown): Promise<void> {
+export async function probe(wasm: unknown, platform: Platform): Promise<void> {
   if (typeof WebAssembly !== "object" || typeof WebAssembly.instantiate !== "function") {
     throw new RankletError("wasm_unavailable", "there is no WebAssembly here");
   }
-  // A host that hands over compiled modules forbids compiling, and needs none.
-  if (!(wasm instanceof WebAssembly.Module)) {
+  const compiled = wasm === undefined ? platform.compiled : wasm instanceof WebAssembly.Module;
+  if (!compiled) {
     try {
       await WebAssembly.compile(EMPTY);
     } catch (thrown) {

@@ -2,7 +2,7 @@
 import module from "./ranklet.wasm";
 import { bind } from "./bind.js";
 
-const ranklet = bind({ read: (source) => fetch(source), runtime: async () => module });
+const ranklet = bind({ read: (source) => fetch(source), compiled: true, runtime: async () => module });
 
 export const createReranker = ranklet.createReranker;
 export const createScorer = ranklet.createScorer;

@@ -10,10 +10,20 @@ const FLAGS = [
   "--disable-component-update", "--disable-sync",
 ];
 
+/** The browser of this machine; where there is none the tests that need it are skipped, and counted as such. */
+export const executablePath = process.env.CHROMIUM_PATH ?? find();
+
+function find(): string | undefined {
+  try {
+    return execFileSync("sh", ["-c", "command -v chromium || command -v google-chrome"], { encoding: "utf8" }).trim();
+  } catch {
+    return undefined;
+  }
+}
+
 /** Chromium with V8's own switches. */
 export function launch(...v8: string[]): Promise<Browser> {
-  const executablePath =
-    process.env.CHROMIUM_PATH ?? execFileSync("sh", ["-c", "command -v chromium || command -v google-chrome"], { encoding: "utf8" }).trim();
+  if (executablePath === undefined) throw new Error("there is no Chromium");
   return chromium.launch({ executablePath, args: v8.length > 0 ? [...FLAGS, `--js-flags=${v8.join(" ")}`] : FLAGS });
 }
 
@@ -47,6 +57,17 @@ export async function site(): Promise<Site> {
     } else response.writeHead(404).end();
   });
   return Object.assign(state, served);
+}
+
+declare global {
+  /** In the page: the package's browser entry. */
+  // eslint-disable-next-line no-var
+  var ranklet: typeof import("ranklet");
+}
+
+/** Imports the package in a page. As text, because the test runner rewrites every `import` that it can see. */
+export async function load(page: Page): Promise<void> {
+  await page.evaluate('import("/browser.js").then((all) => { globalThis.ranklet = all; })');
 }
 
 /** An empty page of the site, and what was said on its console. */

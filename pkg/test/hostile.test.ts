@@ -20,21 +20,42 @@ afterAll(() => rerankers.forEach((reranker) => reranker.dispose()));
 const bomb = () => {
   throw new Error("a getter of the caller's");
 };
-const traps = new Proxy({}, { get: bomb, has: bomb, ownKeys: bomb, getOwnPropertyDescriptor: bomb });
-const revoked = (() => {
-  const { proxy, revoke } = Proxy.revocable([], {});
-  revoke();
-  return proxy;
-})();
 
-/** Values that no request should hold, among ordinary ones. */
-const anything = fc.oneof(
+/** Things whose very touch may throw. The generator only names them, because it touches what it makes. */
+const HOSTILE: Record<string, () => unknown> = {
+  traps: () => new Proxy({}, { get: bomb, has: bomb, ownKeys: bomb, getOwnPropertyDescriptor: bomb, getPrototypeOf: bomb }),
+  arrayOfTraps: () => new Proxy([1, 2], { get: bomb }),
+  revoked: () => {
+    const { proxy, revoke } = Proxy.revocable([], {});
+    revoke();
+    return proxy;
+  },
+  idGetter: () => ({ get id() { return bomb(); } }),
+  featuresGetter: () => ({ id: "f", get features() { return bomb(); } }),
+  primitive: () => ({ toString: bomb, valueOf: bomb, [Symbol.toPrimitive]: bomb }),
+  thenable: () => ({ then: bomb }),
+  iterable: () => ({ [Symbol.iterator]: bomb }),
+  endless: () => ({ *[Symbol.iterator]() { for (;;) yield "x"; } }),
+  frozen: () => Object.freeze({ id: 1 }),
+  function: () => bomb,
+  symbol: () => Symbol("s"),
+};
+
+const ordinary = fc.oneof(
   fc.anything({ withBigInt: true, withDate: true, withMap: true, withSparseArray: true, withTypedArray: true, withNullPrototype: true }),
-  fc.constantFrom<unknown>(
-    NaN, Infinity, -0, 2 ** 53, 10n ** 40n, Symbol("s"), traps, revoked, bomb, null, undefined, "\ud800", "__proto__", "",
-    { get id() { return bomb(); } }, { toString: bomb, valueOf: bomb }, Object.freeze({ id: 1 }), { then: bomb },
-  ),
+  fc.constantFrom<unknown>(NaN, Infinity, -0, 2 ** 53, 10n ** 40n, null, undefined, "\ud800", "__proto__", ""),
 );
+const anything = fc.oneof(ordinary, fc.constantFrom(...Object.keys(HOSTILE)).map((hostile) => ({ hostile })));
+
+/** What was generated, with the hostile things in place of their names. */
+function live(value: unknown): unknown {
+  if (Array.isArray(value)) return Array.from(value, live);
+  if (typeof value !== "object" || value === null || Object.getPrototypeOf(value) !== Object.prototype) return value;
+  const name = (value as { hostile?: unknown }).hostile;
+  if (typeof name === "string" && name in HOSTILE) return HOSTILE[name]!();
+  const entries = Object.entries(value).map(([key, inner]) => [key, live(inner)]);
+  return Object.fromEntries(entries);
+}
 
 const candidate = fc.oneof(
   anything,
@@ -61,7 +82,8 @@ const hostileEvent = fc.oneof(
 
 test("prepare, observe, rerank, append and update never throw", () => {
   fc.assert(
-    fc.property(hostileRequest, fc.array(hostileEvent, { maxLength: 4 }), anything, candidate, anything, (given, events, options, more, facts) => {
+    fc.property(hostileRequest, fc.array(hostileEvent, { maxLength: 4 }), anything, candidate, anything, (...generated) => {
+      const [given, events, options, more, facts] = generated.map(live) as [unknown, unknown[], unknown, unknown, unknown];
       for (const reranker of rerankers) {
         const session = reranker.session(options as never);
         const list = session.prepare(given as never);
@@ -91,7 +113,8 @@ test("prepare, observe, rerank, append and update never throw", () => {
 function itemsOf(given: unknown): readonly unknown[] {
   try {
     const { candidates } = given as { candidates: unknown };
-    return Array.isArray(candidates) ? candidates : [];
+    // An array that cannot be read to its end holds nothing.
+    return Array.isArray(candidates) ? Array.from({ length: candidates.length }, (_, at) => candidates[at] as unknown) : [];
   } catch {
     return [];
   }

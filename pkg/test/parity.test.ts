@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createReranker, type DecisionRecord } from "ranklet";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { launch, open, site } from "./chromium.js";
+import { executablePath, launch, load, open, site } from "./chromium.js";
 import { binary, bundle, bundlePath, events, lines, request, type Event, type Request } from "./fixtures.js";
 import { generate } from "./generate.js";
 import { rankAll } from "./rank-all.js";
@@ -64,19 +64,18 @@ test("Node", async () => {
   found.forEach((record, at) => expect(bits(record)).toBe(bits(native[at]!)));
 });
 
-test("Chromium", async () => {
+test.skipIf(executablePath === undefined)("Chromium", async () => {
   const host = await site();
   const browser = await launch();
   try {
     host.files.set("/requests.jsonl", readFileSync(join(folder, "requests.jsonl")));
     host.files.set("/events.jsonl", readFileSync(join(folder, "events.jsonl")));
     const { page, noise } = await open(browser, host);
+    await load(page);
     const text = await page.evaluate(async (source) => {
-      const path = "/browser.js";
-      const { createReranker: create } = (await import(path)) as typeof import("ranklet");
       const read = async (name: string) => (await (await fetch(name)).text()).split("\n").map((line) => JSON.parse(line) as never);
       const run = new Function(`return ${source}`)() as typeof rankAll;
-      return JSON.stringify(await run(create, "/ads-recs.ranklet", await read("/requests.jsonl"), await read("/events.jsonl")));
+      return JSON.stringify(await run(ranklet.createReranker, "/ads-recs.ranklet", await read("/requests.jsonl"), await read("/events.jsonl")));
     }, rankAll.toString());
     const found = JSON.parse(text) as DecisionRecord[];
     expect(found.length).toBe(native.length);
