@@ -12,12 +12,19 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
 OPSET = 17
-KNOTS = 48  # a runtime keeps them all; more change no printed digit
+KNOTS = 48  # the runtime keeps them all, and sixty-four segments are its limit
 
 
 def fit_isotonic(score: np.ndarray, label: np.ndarray, knots: int = KNOTS) -> IsotonicRegression:
-    """Isotonic regression on equal-mass groups, so that there are at most `knots` of them."""
-    groups = np.array_split(np.argsort(score, kind="stable"), knots)
+    """Isotonic regression on at most `knots` groups of equal total score.
+
+    Where acceptance is rare, groups of equal size would leave a handful of accepts in most of them and the whole upper
+    half of the scores in the last; equal total score gives each about as many accepts.
+    """
+    order = np.argsort(score, kind="stable")
+    mass = np.cumsum(score[order], dtype=np.float64)
+    cuts = np.searchsorted(mass, mass[-1] * np.arange(1, knots) / knots)
+    groups = [g for g in np.split(order, cuts) if len(g)]
     x = np.array([score[g].mean() for g in groups], np.float64)
     y = np.array([label[g].mean() for g in groups], np.float64)
     weight = np.array([len(g) for g in groups], np.float64)
@@ -32,7 +39,13 @@ def isotonic_graph(fitted: IsotonicRegression) -> onnx.ModelProto:
         x, y = np.array([x[0], x[0] + 1.0]), np.array([y[0], y[0]])
     lower, width = x[:-1], np.diff(x)
     slope = np.diff(y) / width
-    constants = {"lower": lower[None, :], "zero": np.zeros((1, 1)), "width": width[None, :], "slope": slope[:, None], "y0": [[y[0]]]}
+    constants = {
+        "lower": lower[None, :],
+        "zero": np.zeros((1, 1)),
+        "width": width[None, :],
+        "slope": slope[:, None],
+        "y0": [[y[0]]],
+    }
     nodes = [
         helper.make_node("Sub", ["score", "lower"], ["right_of_knot"], "sub"),
         helper.make_node("Max", ["right_of_knot", "zero"], ["positive"], "max"),

@@ -51,7 +51,10 @@ def to_onnx(booster: lightgbm.Booster, columns: int) -> onnx.ModelProto:
         target_opset=15,
         zipmap=False,
     )
-    model.doc_string = ""
+    # The exporter collects its operator sets in a Python set, whose order changes from process to process.
+    sets = sorted(((o.domain, o.version) for o in model.opset_import))
+    del model.opset_import[:]
+    model.opset_import.extend(onnx.helper.make_opsetid(domain, version) for domain, version in sets)
     return model
 
 
@@ -59,6 +62,7 @@ def run_onnx(model: bytes, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarra
     """Every output of ONNX Runtime at one thread, by name."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # else it warns that LightGBM's label is [N], not the [1] that the exporter declares
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     return dict(zip((o.name for o in session.get_outputs()), session.run(None, inputs)))
 

@@ -20,7 +20,7 @@ from ..spec import columns
 from .dataset import HOME, SPEC, Dataset, build
 
 TRAIN = World(seed=11, accounts=2400)
-CALIBRATE = World(seed=12, accounts=800)
+CALIBRATE = World(seed=12, accounts=1600)
 SHAPE = trees.Shape()
 GOLDEN_ROWS = 128
 
