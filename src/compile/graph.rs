@@ -51,7 +51,7 @@ pub(super) struct Node {
 pub(super) enum NodeKind {
     Source,
     Constant(Arc<Tensor>),
-    Op { spec: Arc<Spec>, problem: Option<String>, typed: Option<Box<KeptTyped>> },
+    Op { spec: Arc<Spec>, problem: Option<String>, kept: Box<Kept> },
     /// Something of tract's own, which the lowering never makes.
     Foreign(String),
 }
@@ -62,6 +62,8 @@ pub(super) struct Graph {
     pub facts: HashMap<OutletId, Fact>,
     pub inputs: Vec<OutletId>,
     pub outputs: Vec<OutletId>,
+    /// The symbol of the number of candidates, and the scope without which it means nothing.
+    pub rows: (Symbol, SymbolScope),
 }
 
 fn unsupported(message: impl Into<String>) -> Error {
@@ -243,24 +245,25 @@ impl Graph {
         let operators = prepared.proto.graph.iter().flat_map(|graph| graph.node.iter().map(|node| node.op_type.as_str()));
         let refuse = |error: TractError| unsupported(format!("the graph's types and shapes do not fit together: {}", chain(&error)));
         let mut model = parse(prepared, register::lowering(operators)).map_err(refuse)?;
-        let rows = model.symbols.sym(ROWS);
+        let (rows, scope) = (model.symbols.sym(ROWS), model.symbols.clone());
+        let owned = (rows.clone(), scope);
         if model.nodes().iter().any(|node| node.op_as::<Kept>().is_some_and(|kept| kept.problem.is_some())) {
             // The graph is refused in any case; analysis only helps to say all that is wrong.
             let _ = model.analyse(true);
-            return Ok(Graph::view(&model, &rows, inference_kind, |fact| {
+            return Ok(Graph::view(&model, owned, inference_kind, |fact| {
                 let (dtype, shape) = (fact.datum_type.concretize()?, fact.shape.concretize()?);
                 Some(Fact { dtype, shape: shape.iter().map(|dim| classify(dim, &rows)).collect() })
             }));
         }
         let model = model.into_typed().map_err(refuse)?;
-        Ok(Graph::view(&model, &rows, typed_kind, |fact| {
+        Ok(Graph::view(&model, owned, typed_kind, |fact| {
             Some(Fact { dtype: fact.datum_type, shape: fact.shape.iter().map(|dim| classify(dim, &rows)).collect() })
         }))
     }
 
     fn view<F, O>(
         model: &tract_onnx::prelude::Graph<F, O>,
-        _rows: &Symbol,
+        rows: (Symbol, SymbolScope),
         kind: impl Fn(&tract_onnx::prelude::Node<F, O>) -> NodeKind,
         fact: impl Fn(&F) -> Option<Fact>,
     ) -> Graph
@@ -269,7 +272,7 @@ impl Graph {
         O: std::fmt::Debug + std::fmt::Display + AsRef<dyn Op> + AsMut<dyn Op> + Clone + 'static,
     {
         let order = model.eval_order().unwrap_or_else(|_| (0..model.nodes().len()).collect());
-        let mut graph = Graph { nodes: vec![], facts: HashMap::new(), inputs: model.inputs.clone(), outputs: model.outputs.clone() };
+        let mut graph = Graph { nodes: vec![], facts: HashMap::new(), inputs: model.inputs.clone(), outputs: model.outputs.clone(), rows };
         for id in order {
             let node = &model.nodes()[id];
             for (slot, output) in node.outputs.iter().enumerate() {
@@ -285,7 +288,7 @@ impl Graph {
 
 fn typed_kind(node: &TypedNode) -> NodeKind {
     if let Some(typed) = node.op_as::<KeptTyped>() {
-        return NodeKind::Op { spec: typed.kept.spec.clone(), problem: None, typed: Some(Box::new(typed.clone())) };
+        return NodeKind::Op { spec: typed.kept.spec.clone(), problem: None, kept: Box::new(typed.kept.clone()) };
     }
     match (&node.outputs[..], node.op_as::<Const>()) {
         (_, Some(constant)) => NodeKind::Constant(constant.val().clone()),
@@ -296,7 +299,7 @@ fn typed_kind(node: &TypedNode) -> NodeKind {
 
 fn inference_kind(node: &InferenceNode) -> NodeKind {
     if let Some(kept) = node.op_as::<Kept>() {
-        return NodeKind::Op { spec: kept.spec.clone(), problem: kept.problem.clone(), typed: None };
+        return NodeKind::Op { spec: kept.spec.clone(), problem: kept.problem.clone(), kept: Box::new(kept.clone()) };
     }
     match node.op_as::<Const>() {
         Some(constant) => NodeKind::Constant(constant.val().clone()),

@@ -6,12 +6,12 @@ use super::graph::{Dim, Fact, Graph, Node, NodeKind, Prepared};
 use super::moves;
 use super::norms::Affine;
 use super::problems::Problems;
-use super::register::{KeptTyped, Spec};
+use super::register::{Kept, Spec};
 use crate::engine::plan::{DType, Op, Plan, Port, Rows, Step, Value};
 use crate::engine::tensor::{Data, Tensor, Tensors};
 use std::collections::HashMap;
 use std::sync::Arc;
-use tract_onnx::tract_hir::internal::{DatumType, OutletId, Tensor as Constant};
+use tract_onnx::tract_hir::internal::{DatumType, OutletId, Symbol, Tensor as Constant};
 
 /// A value of the graph while it is lowered.
 #[derive(Debug, Clone)]
@@ -27,7 +27,7 @@ pub(super) enum Val {
 /// A node of the graph with its operands.
 pub(super) struct Call<'a> {
     pub spec: &'a Spec,
-    pub typed: Option<&'a KeptTyped>,
+    pub kept: &'a Kept,
     /// By ONNX position; none for an optional input left out.
     pub inputs: Vec<Option<Val>>,
     pub outputs: Vec<Option<Fact>>,
@@ -43,6 +43,8 @@ pub(super) struct Lowering {
     pub problems: Problems,
     /// Batch normalisations, for [`super::fuse`].
     pub affines: Vec<Affine>,
+    /// The symbol of the number of candidates.
+    pub rows: Symbol,
     prefix: String,
     /// Name of the node being lowered.
     node: String,
@@ -50,7 +52,7 @@ pub(super) struct Lowering {
 
 /// Lowers the whole graph.
 pub(super) fn lower(graph: &Graph, prepared: &Prepared, prefix: &str, problems: Problems) -> Lowering {
-    let mut lowering = Lowering { plan: Plan::default(), tensors: Tensors::new(), problems, affines: vec![], prefix: prefix.into(), node: String::new() };
+    let mut lowering = Lowering { plan: Plan::default(), tensors: Tensors::new(), problems, affines: vec![], rows: graph.rows.0.clone(), prefix: prefix.into(), node: String::new() };
     let mut values: HashMap<OutletId, Val> = HashMap::new();
     for (outlet, name) in graph.inputs.iter().zip(&prepared.inputs) {
         let val = lowering.input(name, graph.facts.get(outlet));
@@ -69,13 +71,13 @@ pub(super) fn lower(graph: &Graph, prepared: &Prepared, prefix: &str, problems: 
 
 impl Lowering {
     fn node(&mut self, graph: &Graph, node: &Node, values: &mut HashMap<OutletId, Val>) {
-        let (spec, problem, typed) = match &node.kind {
+        let (spec, problem, kept) = match &node.kind {
             NodeKind::Source => return,
             NodeKind::Constant(tensor) => {
                 values.insert(OutletId::new(node.id, 0), Val::Constant(tensor.clone()));
                 return;
             }
-            NodeKind::Op { spec, problem, typed } => (spec, problem, typed),
+            NodeKind::Op { spec, problem, kept } => (spec, problem, kept),
             NodeKind::Foreign(name) => {
                 self.problems.add(name, name, "this step is not ONNX's");
                 return;
@@ -88,9 +90,9 @@ impl Lowering {
         self.node = spec.name.clone();
         let result = match problem {
             Some(problem) => Err(format!("{problem}; {}", super::ops::instead(&spec.op))),
-            None if refused || typed.is_none() => Ok(vec![]),
+            None if refused => Ok(vec![]),
             None => {
-                let call = Call { spec, typed: typed.as_deref(), inputs, outputs };
+                let call = Call { spec, kept, inputs, outputs };
                 super::ops::lower(self, &call)
             }
         };

@@ -3,18 +3,17 @@
 //! row of the result is the first one plus the width, rows were left alone, and the first row
 //! says which columns to select.
 
-use super::graph::{Dim, ROWS};
+use super::graph::Dim;
 use super::lower::{Call, Lowered, Lowering, Val};
 use crate::engine::plan::{Op, Rows, Value};
-use tract_onnx::tract_hir::internal::{IntoTValue, IntoTensor, SymbolScope, SymbolValues, TDim, TVec, Tensor};
+use tract_onnx::tract_hir::internal::{IntoTValue, IntoTensor, Symbol, SymbolValues, TDim, TVec, Tensor};
 
 const MIXED: &str = "it moves or mixes the candidates' axis, which must stay the first: rows are scored one by one";
 
 /// Runs the operator on constants.
 pub(super) fn evaluate(call: &Call, inputs: Vec<Tensor>) -> Result<Vec<Tensor>, String> {
-    let typed = call.typed.ok_or("it cannot be evaluated")?;
     let inputs: TVec<_> = inputs.into_iter().map(IntoTValue::into_tvalue).collect();
-    match typed.fold(inputs) {
+    match call.kept.fold(inputs) {
         Ok(Some(outputs)) => Ok(outputs.into_iter().map(|t| t.into_tensor()).collect()),
         Ok(None) => Err("it cannot be evaluated".into()),
         Err(error) => Err(super::graph::chain(&error)),
@@ -49,7 +48,7 @@ pub(super) fn lower(lowering: &mut Lowering, call: &Call) -> Lowered {
     for (i, val) in call.given().enumerate() {
         inputs.push(match (starts.get(i), val) {
             (Some((start, shape)), _) => table(shape, *start, lowering.plan.values[operands[i] as usize].width as usize, total)?,
-            (None, Val::Constant(tensor)) => concrete(tensor)?,
+            (None, Val::Constant(tensor)) => concrete(tensor, &lowering.rows)?,
             (None, _) => return Err("an operand is refused".into()),
         });
     }
@@ -91,19 +90,16 @@ fn table(shape: &[Dim], start: usize, width: usize, offset: usize) -> Result<Ten
 }
 
 /// A shape computed from the number of candidates, for a table of two rows.
-fn concrete(tensor: &Tensor) -> Result<Tensor, String> {
+fn concrete(tensor: &Tensor, rows: &Symbol) -> Result<Tensor, String> {
     if tensor.datum_type() != tract_onnx::tract_hir::internal::DatumType::TDim {
         return Ok(tensor.clone());
     }
     let view = tensor.try_as_plain_ram().map_err(|e| e.to_string())?;
     let sizes = view.as_slice::<TDim>().map_err(|e| e.to_string())?;
+    let values = SymbolValues::default().with(rows, 2);
     let sizes: Result<Vec<i64>, String> = sizes
         .iter()
-        .map(|dim| {
-            let scope: Option<SymbolScope> = dim.symbols().iter().find_map(|symbol| symbol.scope());
-            let values = scope.map_or_else(SymbolValues::default, |scope| SymbolValues::default().with(&scope.sym(ROWS), 2));
-            dim.eval(&values).to_i64().map_err(|_| MIXED.to_string())
-        })
+        .map(|dim| dim.eval(&values).to_i64().map_err(|_| MIXED.to_string()))
         .collect();
     Tensor::from_shape(tensor.shape(), &sizes?).map_err(|e| e.to_string())
 }

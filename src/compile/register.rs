@@ -152,8 +152,8 @@ impl PartialEq for Kept {
 impl Eq for Kept {}
 
 impl Kept {
-    /// Folds where the result is exact: whole numbers, and moves of anything.
-    fn fold(&self, inputs: TVec<TValue>) -> TractResult<Option<TVec<TValue>>> {
+    /// The result on constants where it is exact: whole numbers, and moves of anything.
+    pub fn fold(&self, inputs: TVec<TValue>) -> TractResult<Option<TVec<TValue>>> {
         let exact = MOVES.contains(&self.spec.op.as_str()) || inputs.iter().all(|t| !t.datum_type().is_float());
         match &self.inner {
             Some(inner) if exact => inner.eval_out_of_plan(inputs),
@@ -225,13 +225,6 @@ impl InferenceOp for Kept {
 pub(super) struct KeptTyped {
     pub kept: Kept,
     facts: TVec<TypedFact>,
-}
-
-impl KeptTyped {
-    /// The operator's result on constants, where it only moves them.
-    pub fn fold(&self, inputs: TVec<TValue>) -> TractResult<Option<TVec<TValue>>> {
-        self.kept.fold(inputs)
-    }
 }
 
 impl Op for KeptTyped {
