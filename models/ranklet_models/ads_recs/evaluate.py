@@ -76,7 +76,8 @@ def ranking(data: Dataset, orders: dict[str, np.ndarray]) -> dict:
         for metric, v in value.items():
             mean, low, high = metrics.interval(v, lists.account)
             gain, gain_low, gain_high = metrics.interval(v - values["server"][metric], lists.account)
-            report[name][metric] = {"mean": mean, "interval": [low, high], "gain": gain, "gain_interval": [gain_low, gain_high]}
+            report[name][metric] = {"mean": mean, "interval": [low, high]}
+            report[name][metric] |= {"gain": gain, "gain_interval": [gain_low, gain_high]}
     ours, theirs = values["with context"], values["without context"]
     report["context"] = {m: dict(zip(("gain", "low", "high"), metrics.interval(ours[m] - theirs[m], lists.account))) for m in ours}
     return report
@@ -210,7 +211,10 @@ def show(report: dict) -> str:
         table(
             "Null worlds: the session carries nothing, both models trained there; gain of context in NDCG@10",
             ["seed", "gain", "95 % interval", "covers 0"],
-            [[w["seed"], f"{w['gain']:+.4f}", span(w["low"], w["high"], signed=True), "yes" if w["covers_zero"] else "no"] for w in worlds],
+            [
+                [w["seed"], f"{w['gain']:+.4f}", span(w["low"], w["high"], signed=True), "yes" if w["covers_zero"] else "no"]
+                for w in worlds
+            ],
             [
                 f"{report['null_covering']} of {len(worlds)} intervals cover 0",
                 f"an informative world of the same size: {alive['gain']:+.4f} {span(alive['low'], alive['high'], signed=True)}",

@@ -32,11 +32,11 @@ class Pick:
 
 
 PICKS = (
-    Pick("w21-a0-p0", 0, 12),
-    Pick("w21-a1-p0", 0, 40),
-    Pick("w21-a2-p0", 0, 40),
-    Pick("w21-a3-p0", 0, 40),
-    Pick("w21-a4-p0", 0, 40),
+    Pick("w21-a45-p0", 1, 12),  # the demo's: keywords are searched, edited and opened, spend is dismissed
+    Pick("w21-a12-p0", 0, 24),  # on the assistant, two snoozes
+    Pick("w21-a38-p1", 1, 24),  # on the sales console, an edit undone
+    Pick("w21-a41-p1", 0, 40),  # a snooze, three accepts
+    Pick("w21-a28-p1", 2, 40),  # a dismissal undone
 )
 
 
@@ -82,12 +82,14 @@ def look(length: int, surface: str, count: int) -> None:
             for c, truth in zip(request["candidates"], decision.truth):
                 before, after = (o[c["id"]] for o in orders)
                 print(
-                    f"  {before['server_rank']:3} {before['rank']:3} {after['rank']:3}  {before['score']:.4f} {after['score']:.4f}"
-                    f"  true {truth:.4f}  {after['suppressed'] or '':9}  {c['features']['title']}"
+                    f"  {before['server_rank']:3} {before['rank']:3} {after['rank']:3}"
+                    f"  {before['score']:.4f} {after['score']:.4f}  true {truth:.4f}"
+                    f"  {after['suppressed'] or '':9}  {c['features']['title']}"
                 )
             for e in events:
                 if e["type"] != "impression" and e["time"] > decision.now - 3_600_000:
-                    print(f"      {(e['time'] - decision.now) / 1000:7.0f} s  {e['type']:8} {e.get('key') or e.get('field') or e.get('value') or e['surface']} {e.get('reason', '')}")
+                    what = e.get("key") or e.get("field") or e.get("value") or e["surface"]
+                    print(f"      {(e['time'] - decision.now) / 1000:7.0f} s  {e['type']:8} {what} {e.get('reason', '')}")
 
 
 def main() -> None:
