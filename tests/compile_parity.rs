@@ -4,7 +4,9 @@
 #![allow(clippy::unwrap_used, reason = "a test states what it expects")]
 
 use ranklet::bundle::read_tensors;
-use ranklet::compile::{CalibratorForm, Comparison, InputHints, Lowered, check_inputs, check_rows, compare, lower, recognise_calibrator};
+use ranklet::compile::{
+    CalibratorForm, Comparison, InputHints, Lowered, check_inputs, check_rows, compare, lower, recognise_calibrator,
+};
 use ranklet::engine::{Data, Interpreter, Op, Tensor, Tensors};
 use ranklet::{ErrorKind, Result};
 use std::collections::BTreeMap;
@@ -26,7 +28,8 @@ fn plan_outputs(lowered: &Lowered, inputs: &Tensors) -> Tensors {
 /// ONNX Runtime's inputs and outputs.
 fn golden(name: &str) -> (Tensors, Tensors) {
     let all = read_tensors(&file(&format!("{name}.safetensors"))).unwrap();
-    let side = |prefix: &str| all.iter().filter_map(|(k, v)| Some((k.strip_prefix(prefix)?.to_string(), v.clone()))).collect();
+    let side =
+        |prefix: &str| all.iter().filter_map(|(k, v)| Some((k.strip_prefix(prefix)?.to_string(), v.clone()))).collect();
     (side("in."), side("out."))
 }
 
@@ -63,7 +66,8 @@ fn every_fixture_agrees_with_its_graph_and_with_onnx_runtime() {
     ] {
         let lowered = lowered(name);
         let (inputs, outputs) = golden(name);
-        let seen = compare(&outputs, &plan_outputs(&lowered, &inputs), &lowered).unwrap_or_else(|e| panic!("{name}, ONNX Runtime: {e}"));
+        let seen = compare(&outputs, &plan_outputs(&lowered, &inputs), &lowered)
+            .unwrap_or_else(|e| panic!("{name}, ONNX Runtime: {e}"));
         assert!(seen.elements > 0, "{name}: nothing was compared");
         let probability_domain = matches!(name, "temperature" | "beta");
         if !probability_domain {
@@ -74,12 +78,16 @@ fn every_fixture_agrees_with_its_graph_and_with_onnx_runtime() {
 
 /// The generator of `make_fixtures.py`, cell by cell.
 fn drawn_rows(lowered: &Lowered, n: usize, width: usize, seed: u64) -> Tensor {
-    let Some(Op::Trees(trees)) = lowered.plan.steps.iter().map(|s| &s.op).find(|op| matches!(op, Op::Trees(_))) else { panic!("no trees") };
-    let (feature, threshold) = (lowered.tensors[&trees.feature].as_i32().unwrap(), lowered.tensors[&trees.threshold].as_f32().unwrap());
+    let Some(Op::Trees(trees)) = lowered.plan.steps.iter().map(|s| &s.op).find(|op| matches!(op, Op::Trees(_))) else {
+        panic!("no trees")
+    };
+    let (feature, threshold) =
+        (lowered.tensors[&trees.feature].as_i32().unwrap(), lowered.tensors[&trees.threshold].as_f32().unwrap());
     let special = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::from_bits(1), -1e-40, 0.0, -0.0, f32::MAX];
     let splits: Vec<Vec<f32>> = (0..width)
         .map(|c| {
-            let mut own: Vec<f32> = feature.iter().zip(threshold).filter(|(f, _)| **f as usize == c).map(|(_, t)| *t).collect();
+            let mut own: Vec<f32> =
+                feature.iter().zip(threshold).filter(|(f, _)| **f as usize == c).map(|(_, t)| *t).collect();
             own.sort_by(f32::total_cmp);
             own.dedup();
             own
@@ -144,7 +152,9 @@ fn one_wrong_leaf_or_split_is_refused() {
     let check = |lowered: &Lowered| compare(&expected, &plan_outputs(lowered, &inputs), lowered);
     check(&lowered("lgbm_small")).unwrap();
     let plan = lowered("lgbm_small").plan;
-    let Some(Op::Trees(trees)) = plan.steps.iter().map(|s| &s.op).find(|op| matches!(op, Op::Trees(_))) else { panic!("no trees") };
+    let Some(Op::Trees(trees)) = plan.steps.iter().map(|s| &s.op).find(|op| matches!(op, Op::Trees(_))) else {
+        panic!("no trees")
+    };
     let count = |name: &str| lowered("lgbm_small").tensors[name].dims[0];
     let refused = |what: String, lowered: &Lowered| {
         let error = check(lowered).expect_err(&what);
@@ -188,8 +198,16 @@ fn one_wrong_leaf_or_split_is_refused() {
         let yes = wrong.tensors[&trees.yes].clone();
         let no = wrong.tensors[&trees.no].clone();
         if let (Data::I32(yes), Data::I32(no)) = (yes.data, no.data) {
-            alter(&mut wrong, &trees.yes, |data| if let Data::I32(v) = data { v[node] = no[node] });
-            alter(&mut wrong, &trees.no, |data| if let Data::I32(v) = data { v[node] = yes[node] });
+            alter(&mut wrong, &trees.yes, |data| {
+                if let Data::I32(v) = data {
+                    v[node] = no[node]
+                }
+            });
+            alter(&mut wrong, &trees.no, |data| {
+                if let Data::I32(v) = data {
+                    v[node] = yes[node]
+                }
+            });
         }
         refused(format!("sides of {node}"), &wrong);
     }
@@ -199,7 +217,11 @@ fn one_wrong_leaf_or_split_is_refused() {
 fn a_wrong_weight_of_a_dense_layer_is_refused() {
     let mut wrong = lowered("mlp");
     against_oracle(&wrong).unwrap();
-    let Some(Op::Dense { weights, .. }) = wrong.plan.steps.iter().map(|s| s.op.clone()).find(|op| matches!(op, Op::Dense { .. })) else { panic!("no layer") };
+    let Some(Op::Dense { weights, .. }) =
+        wrong.plan.steps.iter().map(|s| s.op.clone()).find(|op| matches!(op, Op::Dense { .. }))
+    else {
+        panic!("no layer")
+    };
     alter(&mut wrong, &weights, |data| {
         if let Data::F32(w) = data {
             w[0] += 0.01;
@@ -211,7 +233,13 @@ fn a_wrong_weight_of_a_dense_layer_is_refused() {
 #[test]
 fn batch_normalisation_bias_and_activation_are_in_the_layer() {
     let plan = lowered("mlp").plan;
-    let layers: Vec<_> = plan.steps.iter().filter_map(|s| if let Op::Dense { bias, activation, .. } = &s.op { Some((bias.is_some(), *activation)) } else { None }).collect();
+    let layers: Vec<_> = plan
+        .steps
+        .iter()
+        .filter_map(|s| {
+            if let Op::Dense { bias, activation, .. } = &s.op { Some((bias.is_some(), *activation)) } else { None }
+        })
+        .collect();
     use ranklet::engine::plan::Unary;
     assert_eq!(layers, [(true, Unary::Relu), (true, Unary::Identity), (true, Unary::Sigmoid)]);
     assert!(!plan.steps.iter().any(|s| matches!(s.op, Op::Binary { .. })));
@@ -220,7 +248,8 @@ fn batch_normalisation_bias_and_activation_are_in_the_layer() {
 #[test]
 fn zipmap_keeps_its_outputs_name_and_labels_are_whole() {
     let lowered = lowered("lgbm_binary_zipmap");
-    let ports: Vec<(&str, &[i64])> = lowered.plan.outputs.iter().map(|p| (p.name.as_str(), p.dims.as_slice())).collect();
+    let ports: Vec<(&str, &[i64])> =
+        lowered.plan.outputs.iter().map(|p| (p.name.as_str(), p.dims.as_slice())).collect();
     assert_eq!(ports, [("label", &[-1][..]), ("probabilities", &[-1, 2][..])]);
 }
 

@@ -69,7 +69,12 @@ enum Form {
     Above(Vec<f64>),
     Clipped(Vec<f64>),
     Segments(Vec<f64>, Vec<f64>),
-    Piecewise { lower: Vec<f64>, width: Vec<f64>, slope: Vec<f64>, y0: f64 },
+    Piecewise {
+        lower: Vec<f64>,
+        width: Vec<f64>,
+        slope: Vec<f64>,
+        y0: f64,
+    },
 }
 
 fn recognise(lowered: &Lowered) -> Option<CalibratorForm> {
@@ -96,7 +101,9 @@ fn recognise(lowered: &Lowered) -> Option<CalibratorForm> {
     }
     match forms.remove(&output.value)? {
         Form::Sigmoid([b, a, 0.0, 0.0]) => Some(CalibratorForm::Platt { a, b }),
-        Form::Sigmoid([c, 0.0, a, b]) if a == -b && c == 0.0 && a > 0.0 => Some(CalibratorForm::Temperature { t: 1.0 / a }),
+        Form::Sigmoid([c, 0.0, a, b]) if a == -b && c == 0.0 && a > 0.0 => {
+            Some(CalibratorForm::Temperature { t: 1.0 / a })
+        }
         Form::Sigmoid([c, 0.0, a, b]) => Some(CalibratorForm::Beta { a, b: -b, c }),
         Form::Piecewise { lower, width, slope, y0 } => knots(&lower, &width, &slope, y0),
         _ => None,
@@ -142,12 +149,21 @@ fn binary(f: Binary, a: Form, b: Form) -> Option<Form> {
     let one = |list: &[f64]| if let [c] = list { Some(*c) } else { None };
     Some(match (f, a, b) {
         (Binary::Sub, Sum(X), Constant(lower)) if lower.len() > 1 => Above(lower),
-        (Binary::Max, Above(lower), Constant(zero)) | (Binary::Max, Constant(zero), Above(lower)) if zero.iter().all(|&z| z == 0.0) => Clipped(lower),
-        (Binary::Min, Clipped(lower), Constant(width)) | (Binary::Min, Constant(width), Clipped(lower)) => Segments(lower, width),
-        (Binary::Add, Form::Piecewise { lower, width, slope, y0 }, Constant(c)) | (Binary::Add, Constant(c), Form::Piecewise { lower, width, slope, y0 }) => {
+        (Binary::Max, Above(lower), Constant(zero)) | (Binary::Max, Constant(zero), Above(lower))
+            if zero.iter().all(|&z| z == 0.0) =>
+        {
+            Clipped(lower)
+        }
+        (Binary::Min, Clipped(lower), Constant(width)) | (Binary::Min, Constant(width), Clipped(lower)) => {
+            Segments(lower, width)
+        }
+        (Binary::Add, Form::Piecewise { lower, width, slope, y0 }, Constant(c))
+        | (Binary::Add, Constant(c), Form::Piecewise { lower, width, slope, y0 }) => {
             Form::Piecewise { lower, width, slope, y0: y0 + one(&c)? }
         }
-        (Binary::Add, Sum(s), Constant(c)) | (Binary::Add, Constant(c), Sum(s)) => Sum(add(s, [one(&c)?, 0.0, 0.0, 0.0])),
+        (Binary::Add, Sum(s), Constant(c)) | (Binary::Add, Constant(c), Sum(s)) => {
+            Sum(add(s, [one(&c)?, 0.0, 0.0, 0.0]))
+        }
         (Binary::Sub, Sum(s), Constant(c)) => Sum(add(s, [-one(&c)?, 0.0, 0.0, 0.0])),
         (Binary::Sub, Constant(c), Sum(s)) => Sum(add(scale(s, -1.0), [one(&c)?, 0.0, 0.0, 0.0])),
         (Binary::Mul, Sum(s), Constant(c)) | (Binary::Mul, Constant(c), Sum(s)) => Sum(scale(s, one(&c)?)),

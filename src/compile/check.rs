@@ -93,11 +93,17 @@ impl Table {
         for port in &plan.inputs {
             let value = plan.values[port.value as usize];
             origins[port.value as usize] = (0..value.width as usize).map(|c| Some(columns.len() + c)).collect();
-            columns.extend((0..value.width).map(|_| Column { dtype: value.dtype, wild: value.dtype == DType::F32, pool: vec![] }));
+            columns.extend((0..value.width).map(|_| Column {
+                dtype: value.dtype,
+                wild: value.dtype == DType::F32,
+                pool: vec![],
+            }));
         }
         for step in &plan.steps {
             let of = |i: usize| origins[step.inputs[i] as usize].clone();
             let out = match &step.op {
+                // What a conversion of a float cuts off, no later step can tell apart.
+                Op::Cast if plan.values[step.inputs[0] as usize].dtype == DType::F32 => continue,
                 Op::Cast => of(0),
                 Op::Select { columns } => columns.iter().map(|&c| of(0)[c as usize]).collect(),
                 Op::Concat => (0..step.inputs.len()).flat_map(of).collect(),
@@ -116,7 +122,7 @@ impl Table {
                         }
                     }
                 }
-                Op::Cast | Op::Select { .. } | Op::Concat => {}
+                Op::Select { .. } | Op::Concat => {}
                 _ => read.for_each(|column| columns[column].wild = false),
             }
         }
@@ -141,7 +147,8 @@ impl Table {
     fn cell(&self, column: &Column, draw: &mut Draw) -> f32 {
         let pick = draw.below(16);
         if column.dtype != DType::F32 {
-            let drawn = if column.pool.is_empty() { draw.below(4) as f32 } else { column.pool[draw.below(column.pool.len())] };
+            let drawn =
+                if column.pool.is_empty() { draw.below(4) as f32 } else { column.pool[draw.below(column.pool.len())] };
             return drawn.max_of(0.0);
         }
         match pick {
@@ -161,8 +168,10 @@ impl Table {
     /// Rows for any plan: zeros, ones, small and large scales, denormals; where only trees read,
     /// also missing values and infinities.
     fn drawn_rows(&self, draw: &mut Draw) -> Vec<Vec<f32>> {
-        let fill = |v: f32| self.columns.iter().map(|c| if c.dtype == DType::F32 { v } else { 0.0 }).collect::<Vec<f32>>();
-        let mut rows = vec![fill(0.0), fill(-0.0), fill(1.0), fill(-1.0), fill(f32::from_bits(1)), fill(-f32::MIN_POSITIVE / 2.0)];
+        let fill =
+            |v: f32| self.columns.iter().map(|c| if c.dtype == DType::F32 { v } else { 0.0 }).collect::<Vec<f32>>();
+        let mut rows =
+            vec![fill(0.0), fill(-0.0), fill(1.0), fill(-1.0), fill(f32::from_bits(1)), fill(-f32::MIN_POSITIVE / 2.0)];
         for (i, column) in self.columns.iter().enumerate() {
             let mut values = vec![-30.0, 30.0, f32::MIN_POSITIVE];
             if column.wild {
@@ -203,7 +212,8 @@ impl Table {
             let Op::Trees(trees) = &step.op else { continue };
             let forest = View::new(trees, lowered);
             let origins = &self.origins[step.inputs[0] as usize];
-            let mut walk = Walk { table: self, forest, origins, rows: vec![], reached: vec![false; forest.leaf_start.len()] };
+            let mut walk =
+                Walk { table: self, forest, origins, rows: vec![], reached: vec![false; forest.leaf_start.len()] };
             walk.splits(draw);
             walk.leaves(draw);
             walk.missing(draw);
@@ -299,7 +309,10 @@ impl Walk<'_> {
     fn row(&self, path: &[Condition], fixed: Option<(usize, f32)>, draw: &mut Draw) -> Option<Vec<f32>> {
         let mut row = self.table.row(draw);
         let mut done: Vec<i32> = vec![];
-        let features = path.iter().map(|&(node, _)| self.forest.feature[node]).chain(fixed.map(|(node, _)| self.forest.feature[node]));
+        let features = path
+            .iter()
+            .map(|&(node, _)| self.forest.feature[node])
+            .chain(fixed.map(|(node, _)| self.forest.feature[node]));
         for feature in features {
             if done.contains(&feature) {
                 continue;
@@ -343,7 +356,8 @@ impl Walk<'_> {
         self.visit(|root, at, path| {
             if let Ok(node) = usize::try_from(at) {
                 let split = self.forest.threshold[node];
-                let other = if matches!(self.forest.mode[node] & 7, 1 | 2) { split.next_down() } else { split.next_up() };
+                let other =
+                    if matches!(self.forest.mode[node] & 7, 1 | 2) { split.next_down() } else { split.next_up() };
                 for v in [split, other] {
                     wanted.extend(self.row(path, Some((node, v)), draw).map(|row| (root, row)));
                 }

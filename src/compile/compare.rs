@@ -32,7 +32,9 @@ pub fn compare(expected: &Tensors, got: &Tensors, lowered: &Lowered) -> Result<C
     for port in &lowered.plan.outputs {
         let of = |tensors: &Tensors, whose: &str| -> Result<Tensor> {
             let tensor = tensors.get(&port.name).cloned();
-            tensor.ok_or_else(|| Error::new(ErrorKind::GoldenMismatch, format!("output `{}` is missing from {whose}", port.name)))
+            tensor.ok_or_else(|| {
+                Error::new(ErrorKind::GoldenMismatch, format!("output `{}` is missing from {whose}", port.name))
+            })
         };
         let (want, have) = (of(expected, "what is expected")?, of(got, "the plan's outputs")?);
         output(port, &want, &have, expected, &lowered.plan, &mut seen)?;
@@ -42,10 +44,20 @@ pub fn compare(expected: &Tensors, got: &Tensors, lowered: &Lowered) -> Result<C
 
 fn mismatch(port: &Port, at: usize, width: usize, want: impl std::fmt::Display, have: impl std::fmt::Display) -> Error {
     let column = if width > 1 { format!(", column {}", at % width) } else { String::new() };
-    Error::new(ErrorKind::GoldenMismatch, format!("output `{}`, row {}{column}: expected {want}, got {have}", port.name, at / width))
+    Error::new(
+        ErrorKind::GoldenMismatch,
+        format!("output `{}`, row {}{column}: expected {want}, got {have}", port.name, at / width),
+    )
 }
 
-fn output(port: &Port, want: &Tensor, have: &Tensor, expected: &Tensors, plan: &Plan, seen: &mut Comparison) -> Result<()> {
+fn output(
+    port: &Port,
+    want: &Tensor,
+    have: &Tensor,
+    expected: &Tensors,
+    plan: &Plan,
+    seen: &mut Comparison,
+) -> Result<()> {
     let width = plan.values[port.value as usize].width.max(1) as usize;
     let (count, counted) = (want.dims.iter().product::<usize>(), have.dims.iter().product::<usize>());
     if count != counted {
@@ -65,9 +77,13 @@ fn output(port: &Port, want: &Tensor, have: &Tensor, expected: &Tensors, plan: &
         return Ok(());
     }
     let (Some(want), Some(have)) = (whole(want), whole(have)) else {
-        return Err(Error::new(ErrorKind::GoldenMismatch, format!("output `{}`: another type was expected", port.name)));
+        return Err(Error::new(
+            ErrorKind::GoldenMismatch,
+            format!("output `{}`: another type was expected", port.name),
+        ));
     };
-    let scores = label_scores(plan, port.value).and_then(|(name, width)| expected.get(name).and_then(Tensor::as_f32).map(|s| (s, width)));
+    let scores = label_scores(plan, port.value)
+        .and_then(|(name, width)| expected.get(name).and_then(Tensor::as_f32).map(|s| (s, width)));
     for (at, (w, h)) in want.iter().zip(&have).enumerate() {
         if w == h {
             continue;
@@ -142,6 +158,9 @@ fn label_scores(plan: &Plan, value: u32) -> Option<(&str, usize)> {
         }
         false
     };
-    let port = plan.outputs.iter().find(|port| plan.values[port.value as usize].width as usize == labels.len() && depends(port.value))?;
+    let port = plan
+        .outputs
+        .iter()
+        .find(|port| plan.values[port.value as usize].width as usize == labels.len() && depends(port.value))?;
     Some((&port.name, labels.len()))
 }

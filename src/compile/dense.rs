@@ -5,7 +5,8 @@ use super::lower::{Call, Lowered, Lowering, Val, floats, layout};
 use crate::engine::plan::{Binary, Op, Unary};
 use crate::engine::tensor::Tensor;
 
-const TWO_COMPUTED: &str = "both factors are computed: make one of them a constant (an attention over candidates has no plan step yet)";
+const TWO_COMPUTED: &str =
+    "both factors are computed: make one of them a constant (an attention over candidates has no plan step yet)";
 
 /// `alpha A' B' + beta C`.
 pub(super) fn gemm(lowering: &mut Lowering, call: &Call) -> Lowered {
@@ -89,7 +90,11 @@ pub(super) fn matmul(lowering: &mut Lowering, call: &Call) -> Lowered {
     let layers: Vec<u32> = (0..groups)
         .map(|group| {
             let part = lowering.select(x, (0..inputs).map(|i| (group * inputs + i) as u32).collect());
-            lowering.float_step(Op::Dense { weights: weights.clone(), bias: None, activation: Unary::Identity }, &[part], outputs)
+            lowering.float_step(
+                Op::Dense { weights: weights.clone(), bias: None, activation: Unary::Identity },
+                &[part],
+                outputs,
+            )
         })
         .collect();
     let value = lowering.float_step(Op::Concat, &layers, groups * outputs);
@@ -109,7 +114,13 @@ pub(super) fn linear_regressor(lowering: &mut Lowering, call: &Call) -> Lowered 
 }
 
 /// A dense layer from ai.onnx.ml's coefficients and intercepts.
-pub(super) fn linear(lowering: &mut Lowering, call: &Call, coefficients: &[f32], intercepts: &[f32], targets: usize) -> Result<u32, String> {
+pub(super) fn linear(
+    lowering: &mut Lowering,
+    call: &Call,
+    coefficients: &[f32],
+    intercepts: &[f32],
+    targets: usize,
+) -> Result<u32, String> {
     let (x, _) = lowering.float_operand(call.need(0)?)?;
     let inputs = lowering.plan.values[x as usize].width as usize;
     if coefficients.len() != inputs * targets || !(intercepts.is_empty() || intercepts.len() == targets) {
@@ -119,7 +130,14 @@ pub(super) fn linear(lowering: &mut Lowering, call: &Call, coefficients: &[f32],
     layer(lowering, x, transpose(coefficients, targets, inputs), inputs, targets, bias)
 }
 
-fn layer(lowering: &mut Lowering, x: u32, weights: Vec<f32>, inputs: usize, outputs: usize, bias: Option<Vec<f32>>) -> Result<u32, String> {
+fn layer(
+    lowering: &mut Lowering,
+    x: u32,
+    weights: Vec<f32>,
+    inputs: usize,
+    outputs: usize,
+    bias: Option<Vec<f32>>,
+) -> Result<u32, String> {
     let width = lowering.plan.values[x as usize].width as usize;
     if width != inputs {
         return Err(format!("its weights take {inputs} columns, its input has {width}"));

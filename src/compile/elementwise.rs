@@ -144,10 +144,14 @@ fn run(lowering: &mut Lowering, f: Binary, a: u32, b: u32, shape: &[Dim]) -> Val
 /// The operand with as many columns as `shape` has inside a row, or one.
 fn broadcast(lowering: &mut Lowering, val: &Val, shape: &[Dim]) -> Result<u32, String> {
     let (value, own) = lowering.float_operand(val)?;
-    let sizes = |shape: &[Dim]| -> Vec<usize> { shape.iter().map(|dim| if let Dim::Fixed(size) = dim { *size } else { 1 }).collect() };
+    let sizes = |shape: &[Dim]| -> Vec<usize> {
+        shape.iter().map(|dim| if let Dim::Fixed(size) = dim { *size } else { 1 }).collect()
+    };
     let (from, to) = (sizes(&own), sizes(shape));
     if own.first() == Some(&Dim::Rows) && own.len() != shape.len() {
-        return Err("its operands' ranks differ, so that the candidates' axis meets another: unsqueeze one of them".into());
+        return Err(
+            "its operands' ranks differ, so that the candidates' axis meets another: unsqueeze one of them".into()
+        );
     }
     let elements = |sizes: &[usize]| sizes.iter().product::<usize>();
     if elements(&from) == 1 || elements(&from) == elements(&to) {

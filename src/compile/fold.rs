@@ -106,8 +106,20 @@ fn binary(f: Binary, a: f32, b: f32) -> f32 {
         Binary::Pow => libm::pow(f64::from(a), f64::from(b)) as f32,
         Binary::Min if a.is_nan() || b.is_nan() => f32::NAN,
         Binary::Max if a.is_nan() || b.is_nan() => f32::NAN,
-        Binary::Min => if b < a { b } else { a },
-        Binary::Max => if b > a { b } else { a },
+        Binary::Min => {
+            if b < a {
+                b
+            } else {
+                a
+            }
+        }
+        Binary::Max => {
+            if b > a {
+                b
+            } else {
+                a
+            }
+        }
         Binary::Less => truth(a < b),
         Binary::LessOrEqual => truth(a <= b),
         Binary::Greater => truth(a > b),

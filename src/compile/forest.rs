@@ -63,7 +63,9 @@ impl Forest {
     /// Reads a TreeEnsembleRegressor or TreeEnsembleClassifier. The message says what is wrong.
     pub fn parse(spec: &Spec) -> Result<Self, String> {
         let classifier = spec.op == "TreeEnsembleClassifier";
-        for name in ["nodes_values_as_tensor", "base_values_as_tensor", "target_weights_as_tensor", "class_weights_as_tensor"] {
+        for name in
+            ["nodes_values_as_tensor", "base_values_as_tensor", "target_weights_as_tensor", "class_weights_as_tensor"]
+        {
             if spec.has(name) {
                 return Err(format!("`{name}` (double-precision trees): export with float32 thresholds and weights"));
             }
@@ -106,7 +108,8 @@ impl Forest {
             Some(list) => Err(format!("`{name}` has {} entries where nodes_modes has {n}", list.len())),
             None => Err(format!("`{name}` is missing")),
         };
-        let (tree_ids, node_ids, features) = (ints("nodes_treeids")?, ints("nodes_nodeids")?, ints("nodes_featureids")?);
+        let (tree_ids, node_ids, features) =
+            (ints("nodes_treeids")?, ints("nodes_nodeids")?, ints("nodes_featureids")?);
         let (yes_ids, no_ids) = (ints("nodes_truenodeids")?, ints("nodes_falsenodeids")?);
         let values = spec.floats("nodes_values");
         let missing = spec.ints("nodes_missing_value_tracks_true").unwrap_or(&[]);
@@ -148,14 +151,26 @@ impl Forest {
                     return Err(format!("tree {}: node {} splits on NaN", tree_ids[i], node_ids[i]));
                 }
                 let missing_yes = missing.get(i) == Some(&1);
-                tree.push(Node::Branch { feature, mode, value: values[i], missing_yes, yes: child(yes_ids[i])?, no: child(no_ids[i])? });
+                tree.push(Node::Branch {
+                    feature,
+                    mode,
+                    value: values[i],
+                    missing_yes,
+                    yes: child(yes_ids[i])?,
+                    no: child(no_ids[i])?,
+                });
             }
             self.trees.push(tree);
         }
         Ok(places)
     }
 
-    fn read_leaves(&mut self, spec: &Spec, places: &HashMap<(i64, i64), (usize, usize)>, kind: &str) -> Result<(), String> {
+    fn read_leaves(
+        &mut self,
+        spec: &Spec,
+        places: &HashMap<(i64, i64), (usize, usize)>,
+        kind: &str,
+    ) -> Result<(), String> {
         let list = |name: &str| spec.ints(&format!("{kind}_{name}")).unwrap_or(&[]);
         let (tree_ids, node_ids, ids) = (list("treeids"), list("nodeids"), list("ids"));
         let weights = spec.floats(&format!("{kind}_weights"));
@@ -164,7 +179,9 @@ impl Forest {
         }
         for i in 0..weights.len() {
             let place = places.get(&(tree_ids[i], node_ids[i]));
-            let &(tree, node) = place.ok_or_else(|| format!("a weight names node {} of tree {}, which is not there", node_ids[i], tree_ids[i]))?;
+            let &(tree, node) = place.ok_or_else(|| {
+                format!("a weight names node {} of tree {}, which is not there", node_ids[i], tree_ids[i])
+            })?;
             let target = usize::try_from(ids[i]).ok().filter(|&id| id < self.targets);
             let target = target.ok_or_else(|| format!("a weight names target {} of {}", ids[i], self.targets))?;
             if !weights[i].is_finite() {

@@ -31,10 +31,12 @@ fn names(op: &Op) -> Vec<&String> {
         Op::Dense { weights, bias, .. } => std::iter::once(weights).chain(bias).collect(),
         Op::Constant { tensor } => vec![tensor],
         Op::LayerNorm { scale, bias, .. } => std::iter::once(scale).chain(bias).collect(),
-        Op::Trees(t) => [&t.roots, &t.feature, &t.threshold, &t.mode, &t.yes, &t.no, &t.leaf_start, &t.target, &t.weight]
-            .into_iter()
-            .chain(&t.base)
-            .collect(),
+        Op::Trees(t) => {
+            [&t.roots, &t.feature, &t.threshold, &t.mode, &t.yes, &t.no, &t.leaf_start, &t.target, &t.weight]
+                .into_iter()
+                .chain(&t.base)
+                .collect()
+        }
         _ => vec![],
     }
 }
@@ -58,7 +60,11 @@ fn dense_before(plan: &Plan, value: u32) -> Option<usize> {
 
 fn batch_norm(plan: &mut Plan, tensors: &mut Tensors, affine: &Affine) {
     let [scaled, shifted] = affine.outputs;
-    let (Some(dense), Some(mul), Some(add)) = (dense_before(plan, affine.input), writer(plan, scaled), writer(plan, shifted)) else { return };
+    let (Some(dense), Some(mul), Some(add)) =
+        (dense_before(plan, affine.input), writer(plan, scaled), writer(plan, shifted))
+    else {
+        return;
+    };
     let Op::Dense { weights, bias, .. } = plan.steps[dense].op.clone() else { return };
     // Weights shared between positions of a row have another width and stay.
     let outputs = affine.scale.len();
@@ -68,7 +74,8 @@ fn batch_norm(plan: &mut Plan, tensors: &mut Tensors, affine: &Affine) {
     if *columns != outputs {
         return;
     }
-    let folded: Vec<f32> = w.iter().enumerate().map(|(i, &w)| (f64::from(w) * affine.scale[i % outputs]) as f32).collect();
+    let folded: Vec<f32> =
+        w.iter().enumerate().map(|(i, &w)| (f64::from(w) * affine.scale[i % outputs]) as f32).collect();
     let old_bias = bias.as_ref().and_then(|name| tensors.get(name)).and_then(Tensor::as_f32);
     let shift: Vec<f32> = (0..outputs)
         .map(|o| (old_bias.map_or(0.0, |b| f64::from(b[o])) * affine.scale[o] + affine.shift[o]) as f32)
@@ -97,7 +104,8 @@ fn next_bias(plan: &Plan, tensors: &Tensors) -> Option<(usize, usize, String)> {
             let dense = dense_before(plan, x)?;
             let Op::Dense { bias: None, .. } = plan.steps[dense].op else { return None };
             let Op::Constant { tensor } = &plan.steps[writer(plan, row)?].op else { return None };
-            let fits = matches!(tensors.get(tensor)?.data, Data::F32(_)) && plan.values[row as usize].width == plan.values[x as usize].width;
+            let fits = matches!(tensors.get(tensor)?.data, Data::F32(_))
+                && plan.values[row as usize].width == plan.values[x as usize].width;
             fits.then(|| (dense, add, tensor.clone()))
         })
     })

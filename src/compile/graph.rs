@@ -20,7 +20,8 @@ pub(super) const ROWS: &str = "N";
 #[derive(Debug, Clone)]
 pub(super) struct Prepared {
     pub proto: ModelProto,
-    pub inputs: Vec<String>,
+    /// Every input in the graph's order, those that no output needs included.
+    pub inputs: Vec<(String, Fact)>,
     pub outputs: Vec<String>,
 }
 
@@ -51,7 +52,11 @@ pub(super) struct Node {
 pub(super) enum NodeKind {
     Source,
     Constant(Arc<Tensor>),
-    Op { spec: Arc<Spec>, problem: Option<String>, kept: Box<Kept> },
+    Op {
+        spec: Arc<Spec>,
+        problem: Option<String>,
+        kept: Box<Kept>,
+    },
     /// Something of tract's own, which the lowering never makes.
     Foreign(String),
 }
@@ -60,7 +65,8 @@ pub(super) enum NodeKind {
 pub(super) struct Graph {
     pub nodes: Vec<Node>,
     pub facts: HashMap<OutletId, Fact>,
-    pub inputs: Vec<OutletId>,
+    /// The sources that analysis kept, by input name.
+    pub inputs: HashMap<String, OutletId>,
     pub outputs: Vec<OutletId>,
     /// The symbol of the number of candidates, and the scope without which it means nothing.
     pub rows: (Symbol, SymbolScope),
@@ -88,13 +94,16 @@ pub(super) fn prepare(onnx: &[u8], dims: &BTreeMap<String, i64>, problems: &mut 
         if constants.contains(&input.name) {
             continue;
         }
-        inputs.push(input.name.clone());
         let Some(type_proto::Value::TensorType(tensor)) = input.r#type.as_mut().and_then(|t| t.value.as_mut()) else {
             return Err(unsupported(format!("input `{}` is not a tensor", input.name)));
         };
         let dtype = DataType::try_from(tensor.elem_type).unwrap_or(DataType::Undefined);
         if !matches!(dtype, DataType::Float | DataType::Int32 | DataType::Int64 | DataType::Bool) {
-            problems.add(&input.name, "input", format!("its type is {dtype:?}: declare it as float32, int32, int64 or bool"));
+            problems.add(
+                &input.name,
+                "input",
+                format!("its type is {dtype:?}: declare it as float32, int32, int64 or bool"),
+            );
         }
         let Some(shape) = tensor.shape.as_mut() else {
             return Err(unsupported(format!("input `{}` declares no shape: export with [N, width]", input.name)));
@@ -102,6 +111,12 @@ pub(super) fn prepare(onnx: &[u8], dims: &BTreeMap<String, i64>, problems: &mut 
         for (axis, dim) in shape.dim.iter_mut().enumerate() {
             bind(&input.name, axis, dim, dims, problems);
         }
+        let sizes = shape.dim.iter().map(|dim| match &dim.value {
+            Some(DimValue::DimValue(size)) => Dim::Fixed(*size as usize),
+            _ => Dim::Rows,
+        });
+        let fact = Fact { dtype: DatumType::try_from(dtype).unwrap_or(DatumType::F32), shape: sizes.collect() };
+        inputs.push((input.name.clone(), fact));
     }
     // LightGBM's exporter declares [1] where it gives [N]: no declared output is believed.
     for output in &mut graph.output {
@@ -137,7 +152,11 @@ fn bind(input: &str, axis: usize, dim: &mut Dimension, dims: &BTreeMap<String, i
             Some(DimValue::DimValue(1))
         }
         _ => {
-            problems.add(input, "input", format!("axis {axis} is the symbol `{symbol}`: bind it with --dim {symbol}=VALUE"));
+            problems.add(
+                input,
+                "input",
+                format!("axis {axis} is the symbol `{symbol}`: bind it with --dim {symbol}=VALUE"),
+            );
             Some(DimValue::DimValue(1))
         }
     };
@@ -154,7 +173,9 @@ fn check_tensors(graph: &GraphProto) -> Result<()> {
 
 fn check_tensor(tensor: &TensorProto) -> std::result::Result<(), String> {
     if tensor.data_location == Some(DataLocation::External as i32) {
-        return Err("lies outside the file: save the model with its weights inside (save_as_external_data=False)".into());
+        return Err(
+            "lies outside the file: save the model with its weights inside (save_as_external_data=False)".into()
+        );
     }
     let dtype = DataType::try_from(tensor.data_type).unwrap_or(DataType::Undefined);
     let (size, listed) = match dtype {
@@ -172,7 +193,8 @@ fn check_tensor(tensor: &TensorProto) -> std::result::Result<(), String> {
         let dim = usize::try_from(dim).map_err(|_| format!("has the dimension {dim}"))?;
         count = count.checked_mul(dim).filter(|&n| n < 1 << 30).ok_or("is too large")?;
     }
-    let whole = if tensor.raw_data.is_empty() { listed == count } else { size > 0 && tensor.raw_data.len() == count * size };
+    let whole =
+        if tensor.raw_data.is_empty() { listed == count } else { size > 0 && tensor.raw_data.len() == count * size };
     if whole { Ok(()) } else { Err("does not hold as many elements as its shape says".into()) }
 }
 
@@ -181,13 +203,20 @@ fn drop_string_labels(graph: &mut GraphProto, problems: &mut Problems) {
     let labels: HashSet<&String> = graph
         .node
         .iter()
-        .filter(|node| node.op_type.ends_with("Classifier") && node.attribute.iter().any(|a| a.name == "classlabels_strings" && !a.strings.is_empty()))
+        .filter(|node| {
+            node.op_type.ends_with("Classifier")
+                && node.attribute.iter().any(|a| a.name == "classlabels_strings" && !a.strings.is_empty())
+        })
         .filter_map(|node| node.output.first())
         .collect();
-    let (dropped, kept): (Vec<_>, Vec<_>) = graph.output.iter().cloned().partition(|output| labels.contains(&output.name));
+    let (dropped, kept): (Vec<_>, Vec<_>) =
+        graph.output.iter().cloned().partition(|output| labels.contains(&output.name));
     if !kept.is_empty() {
         for output in dropped {
-            problems.warn(format!("output `{}` gives string labels and is left out; train with integer labels to keep it", output.name));
+            problems.warn(format!(
+                "output `{}` gives string labels and is left out; train with integer labels to keep it",
+                output.name
+            ));
         }
         graph.output = kept;
     }
@@ -205,10 +234,14 @@ fn keep_reachable(graph: &mut GraphProto) -> Result<()> {
     }
     let mut keep = keep.into_iter();
     graph.node.retain(|_| keep.next().unwrap_or(false));
-    let mut given: HashSet<&String> = graph.initializer.iter().map(|t| &t.name).chain(graph.input.iter().map(|i| &i.name)).collect();
+    let mut given: HashSet<&String> =
+        graph.initializer.iter().map(|t| &t.name).chain(graph.input.iter().map(|i| &i.name)).collect();
     for node in &graph.node {
         if let Some(name) = node.input.iter().find(|name| !name.is_empty() && !given.contains(*name)) {
-            return Err(unsupported(format!("node `{}` ({}) reads `{name}`, which nothing before it gives", node.name, node.op_type)));
+            return Err(unsupported(format!(
+                "node `{}` ({}) reads `{name}`, which nothing before it gives",
+                node.name, node.op_type
+            )));
         }
         given.extend(node.output.iter());
     }
@@ -220,7 +253,8 @@ fn keep_reachable(graph: &mut GraphProto) -> Result<()> {
 
 /// tract needs one name a node.
 fn name_nodes(graph: &mut GraphProto) {
-    let mut taken: HashSet<String> = graph.initializer.iter().map(|t| t.name.clone()).chain(graph.input.iter().map(|i| i.name.clone())).collect();
+    let mut taken: HashSet<String> =
+        graph.initializer.iter().map(|t| t.name.clone()).chain(graph.input.iter().map(|i| i.name.clone())).collect();
     for (i, node) in graph.node.iter_mut().enumerate() {
         if node.name.is_empty() {
             node.name = node.output.iter().find(|name| !name.is_empty()).cloned().unwrap_or_default();
@@ -233,7 +267,10 @@ fn name_nodes(graph: &mut GraphProto) {
 }
 
 /// tract's inference model with the given register.
-pub(super) fn parse(prepared: &Prepared, op_register: tract_onnx::model::OnnxOpRegister) -> TractResult<InferenceModel> {
+pub(super) fn parse(
+    prepared: &Prepared,
+    op_register: tract_onnx::model::OnnxOpRegister,
+) -> TractResult<InferenceModel> {
     let onnx = Onnx { op_register, ignore_value_info: true, ..tract_onnx::onnx() };
     let parsed = onnx.parse(&prepared.proto, None)?;
     Ok(parsed.model)
@@ -242,8 +279,11 @@ pub(super) fn parse(prepared: &Prepared, op_register: tract_onnx::model::OnnxOpR
 impl Graph {
     /// The typed view; where an operator is unknown, what analysis can tell without it.
     pub fn build(prepared: &Prepared) -> Result<Graph> {
-        let operators = prepared.proto.graph.iter().flat_map(|graph| graph.node.iter().map(|node| node.op_type.as_str()));
-        let refuse = |error: TractError| unsupported(format!("the graph's types and shapes do not fit together: {}", chain(&error)));
+        let operators =
+            prepared.proto.graph.iter().flat_map(|graph| graph.node.iter().map(|node| node.op_type.as_str()));
+        let refuse = |error: TractError| {
+            unsupported(format!("the graph's types and shapes do not fit together: {}", chain(&error)))
+        };
         let mut model = parse(prepared, register::lowering(operators)).map_err(refuse)?;
         let (rows, scope) = (model.symbols.sym(ROWS), model.symbols.clone());
         let owned = (rows.clone(), scope);
@@ -272,7 +312,13 @@ impl Graph {
         O: std::fmt::Debug + std::fmt::Display + AsRef<dyn Op> + AsMut<dyn Op> + Clone + 'static,
     {
         let order = model.eval_order().unwrap_or_else(|_| (0..model.nodes().len()).collect());
-        let mut graph = Graph { nodes: vec![], facts: HashMap::new(), inputs: model.inputs.clone(), outputs: model.outputs.clone(), rows };
+        let mut graph = Graph {
+            nodes: vec![],
+            facts: HashMap::new(),
+            inputs: model.inputs.iter().map(|outlet| (model.nodes()[outlet.node].name.clone(), *outlet)).collect(),
+            outputs: model.outputs.clone(),
+            rows,
+        };
         for id in order {
             let node = &model.nodes()[id];
             for (slot, output) in node.outputs.iter().enumerate() {

@@ -52,11 +52,21 @@ pub(super) struct Lowering {
 
 /// Lowers the whole graph.
 pub(super) fn lower(graph: &Graph, prepared: &Prepared, prefix: &str, problems: Problems) -> Lowering {
-    let mut lowering = Lowering { plan: Plan::default(), tensors: Tensors::new(), problems, affines: vec![], rows: graph.rows.0.clone(), prefix: prefix.into(), node: String::new() };
+    let mut lowering = Lowering {
+        plan: Plan::default(),
+        tensors: Tensors::new(),
+        problems,
+        affines: vec![],
+        rows: graph.rows.0.clone(),
+        prefix: prefix.into(),
+        node: String::new(),
+    };
     let mut values: HashMap<OutletId, Val> = HashMap::new();
-    for (outlet, name) in graph.inputs.iter().zip(&prepared.inputs) {
-        let val = lowering.input(name, graph.facts.get(outlet));
-        values.insert(*outlet, val);
+    for (name, fact) in &prepared.inputs {
+        let val = lowering.input(name, fact);
+        if let Some(outlet) = graph.inputs.get(name) {
+            values.insert(*outlet, val);
+        }
     }
     for node in &graph.nodes {
         lowering.node(graph, node, &mut values);
@@ -84,8 +94,10 @@ impl Lowering {
             }
         };
         let mut given = node.inputs.iter().map(|outlet| values.get(outlet).cloned().unwrap_or(Val::Refused));
-        let inputs: Vec<Option<Val>> = spec.present.iter().map(|&present| if present { given.next() } else { None }).collect();
-        let outputs: Vec<Option<Fact>> = (0..spec.outputs).map(|slot| graph.facts.get(&OutletId::new(node.id, slot)).cloned()).collect();
+        let inputs: Vec<Option<Val>> =
+            spec.present.iter().map(|&present| if present { given.next() } else { None }).collect();
+        let outputs: Vec<Option<Fact>> =
+            (0..spec.outputs).map(|slot| graph.facts.get(&OutletId::new(node.id, slot)).cloned()).collect();
         let refused = inputs.iter().any(|input| matches!(input, Some(Val::Refused)));
         self.node = spec.name.clone();
         let result = match problem {
@@ -106,8 +118,7 @@ impl Lowering {
         }
     }
 
-    fn input(&mut self, name: &str, fact: Option<&Fact>) -> Val {
-        let Some(fact) = fact else { return Val::Refused };
+    fn input(&mut self, name: &str, fact: &Fact) -> Val {
         match (self.dtype(fact.dtype), layout(&fact.shape)) {
             (Ok(dtype), Ok((rows, inner))) => {
                 let value = self.value(dtype, rows, inner.iter().product());
@@ -129,7 +140,9 @@ impl Lowering {
                 return;
             }
             (Val::Run { value, shape }, _) => (Ok(*value), shape.clone()),
-            (Val::Constant(tensor), _) => (self.constant(tensor), tensor.shape().iter().map(|&d| Dim::Fixed(d)).collect()),
+            (Val::Constant(tensor), _) => {
+                (self.constant(tensor), tensor.shape().iter().map(|&d| Dim::Fixed(d)).collect())
+            }
         };
         match value {
             Ok(mut value) => {
@@ -221,7 +234,9 @@ impl Lowering {
     pub fn operand(&mut self, val: &Val) -> Result<(u32, Vec<Dim>), String> {
         match val {
             Val::Run { value, shape } => Ok((*value, shape.clone())),
-            Val::Constant(tensor) => Ok((self.constant(tensor)?, tensor.shape().iter().map(|&d| Dim::Fixed(d)).collect())),
+            Val::Constant(tensor) => {
+                Ok((self.constant(tensor)?, tensor.shape().iter().map(|&d| Dim::Fixed(d)).collect()))
+            }
             Val::Refused => Err("an operand is refused".into()),
         }
     }
@@ -285,7 +300,8 @@ impl Call<'_> {
 
 /// Plan rows of an ONNX shape and the dimensions inside a row.
 pub(super) fn layout(shape: &[Dim]) -> Result<(Rows, Vec<usize>), String> {
-    let lone = shape.iter().filter(|&&dim| dim == Dim::Rows).count() == 1 && shape.iter().all(|&dim| dim == Dim::Rows || dim == Dim::Fixed(1));
+    let lone = shape.iter().filter(|&&dim| dim == Dim::Rows).count() == 1
+        && shape.iter().all(|&dim| dim == Dim::Rows || dim == Dim::Fixed(1));
     let (rows, inner) = match shape {
         // [1, N] lies in memory as [N, 1] does; scikit-learn's label look-up gives it.
         _ if lone => return Ok((Rows::Candidate, vec![1; shape.len() - 1])),
@@ -293,8 +309,10 @@ pub(super) fn layout(shape: &[Dim]) -> Result<(Rows, Vec<usize>), String> {
         [Dim::Fixed(1), inner @ ..] => (Rows::Shared, inner),
         inner => (Rows::Shared, inner),
     };
-    let inner: Option<Vec<usize>> = inner.iter().map(|dim| if let Dim::Fixed(size) = dim { Some(*size) } else { None }).collect();
-    let inner = inner.ok_or("it moves or mixes the candidates' axis, which must stay the first: rows are scored one by one")?;
+    let inner: Option<Vec<usize>> =
+        inner.iter().map(|dim| if let Dim::Fixed(size) = dim { Some(*size) } else { None }).collect();
+    let inner =
+        inner.ok_or("it moves or mixes the candidates' axis, which must stay the first: rows are scored one by one")?;
     if inner.iter().product::<usize>() == 0 {
         return Err("a row without elements".into());
     }

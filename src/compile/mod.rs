@@ -32,7 +32,7 @@ pub use spec::Spec;
 
 use crate::engine::plan::Plan;
 use crate::engine::tensor::Tensors;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use problems::Problems;
 use std::collections::BTreeMap;
 
@@ -61,11 +61,24 @@ impl Lowered {
 /// # Errors
 /// `model_unsupported` lists every node that cannot be lowered, each with the change that would help.
 pub fn lower(onnx: &[u8], prefix: &str, dims: &BTreeMap<String, i64>) -> Result<Lowered> {
+    // tract panics on some malformed graphs (an index outside its axis, for one).
+    std::panic::catch_unwind(|| lower_graph(onnx, prefix, dims)).unwrap_or_else(|_| {
+        let message = "the graph is malformed: its analysis stopped at the message above; check it with onnx.checker";
+        Err(Error::new(ErrorKind::ModelUnsupported, message))
+    })
+}
+
+fn lower_graph(onnx: &[u8], prefix: &str, dims: &BTreeMap<String, i64>) -> Result<Lowered> {
     let mut problems = Problems::default();
     let prepared = graph::prepare(onnx, dims, &mut problems)?;
     let graph = graph::Graph::build(&prepared)?;
     let mut lowering = lower::lower(&graph, &prepared, prefix, problems);
     lowering.problems.check()?;
     fuse::fuse(&mut lowering);
-    Ok(Lowered { plan: lowering.plan, tensors: lowering.tensors, warnings: lowering.problems.warnings, oracle: Oracle::new(prepared) })
+    Ok(Lowered {
+        plan: lowering.plan,
+        tensors: lowering.tensors,
+        warnings: lowering.problems.warnings,
+        oracle: Oracle::new(prepared),
+    })
 }

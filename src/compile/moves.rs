@@ -44,10 +44,13 @@ pub(super) fn lower(lowering: &mut Lowering, call: &Call) -> Lowered {
         operands.push(value);
         total += lowering.plan.values[value as usize].width as usize;
     }
+    indices_fit(call)?;
     let mut inputs = vec![];
     for (i, val) in call.given().enumerate() {
         inputs.push(match (starts.get(i), val) {
-            (Some((start, shape)), _) => table(shape, *start, lowering.plan.values[operands[i] as usize].width as usize, total)?,
+            (Some((start, shape)), _) => {
+                table(shape, *start, lowering.plan.values[operands[i] as usize].width as usize, total)?
+            }
             (None, Val::Constant(tensor)) => concrete(tensor, &lowering.rows)?,
             (None, _) => return Err("an operand is refused".into()),
         });
@@ -74,10 +77,32 @@ pub(super) fn lower(lowering: &mut Lowering, call: &Call) -> Lowered {
     Ok(given)
 }
 
+/// Indices of a look-up lie inside the axis, which is not the candidates'.
+fn indices_fit(call: &Call) -> Result<(), String> {
+    let (Some(Val::Run { shape, .. }), Some(Val::Constant(indices))) = (call.optional(0), call.optional(1)) else {
+        return Ok(());
+    };
+    let axis = match call.spec.op.as_str() {
+        "Gather" => call.spec.int("axis", 0),
+        "ArrayFeatureExtractor" => -1,
+        _ => return Ok(()),
+    };
+    let axis = if axis < 0 { axis + shape.len() as i64 } else { axis };
+    match usize::try_from(axis).ok().and_then(|axis| shape.get(axis)) {
+        Some(&Dim::Fixed(size)) => {
+            let size = size as i64;
+            let inside = super::lower::integers(indices)?.iter().all(|i| (-size..size).contains(i));
+            if inside { Ok(()) } else { Err(format!("an index is outside an axis of {size}")) }
+        }
+        _ => Err(MIXED.into()),
+    }
+}
+
 /// Column numbers from `start`, the second row's above the first's by `offset`.
 fn table(shape: &[Dim], start: usize, width: usize, offset: usize) -> Result<Tensor, String> {
     let copies = if shape.contains(&Dim::Rows) { 2 } else { 1 };
-    let numbers: Vec<i64> = (0..copies).flat_map(|row| (0..width).map(move |c| (row * offset + start + c) as i64)).collect();
+    let numbers: Vec<i64> =
+        (0..copies).flat_map(|row| (0..width).map(move |c| (row * offset + start + c) as i64)).collect();
     let dims: Option<Vec<usize>> = shape
         .iter()
         .map(|dim| match dim {
@@ -97,10 +122,8 @@ fn concrete(tensor: &Tensor, rows: &Symbol) -> Result<Tensor, String> {
     let view = tensor.try_as_plain_ram().map_err(|e| e.to_string())?;
     let sizes = view.as_slice::<TDim>().map_err(|e| e.to_string())?;
     let values = SymbolValues::default().with(rows, 2);
-    let sizes: Result<Vec<i64>, String> = sizes
-        .iter()
-        .map(|dim| dim.eval(&values).to_i64().map_err(|_| MIXED.to_string()))
-        .collect();
+    let sizes: Result<Vec<i64>, String> =
+        sizes.iter().map(|dim| dim.eval(&values).to_i64().map_err(|_| MIXED.to_string())).collect();
     Tensor::from_shape(tensor.shape(), &sizes?).map_err(|e| e.to_string())
 }
 

@@ -1,6 +1,7 @@
-//! ONNX operators of ai.onnx.ml for tract, written to be obviously right: one row after the
-//! other, one node after the other, sums in ONNX order. They are the oracle of the plan's tree
-//! kernels and share no code with them.
+//! ONNX operators that tract lacks or computes too coarsely, written to be obviously right: one row
+//! after the other, one node after the other, sums in ONNX order. They are the oracle of the
+//! plan's steps and share no code with them. tract's Sigmoid is off by 4e-7 in its tails, its
+//! Normalizer by an epsilon, its linear classifier knows no string labels.
 
 use super::forest::{Forest, Labels, Mode, Node};
 use super::register::Spec;
@@ -12,7 +13,17 @@ use tract_onnx::tract_hir::internal::*;
 
 /// Adds these operators to a register.
 pub(super) fn register(register: &mut OnnxOpRegister) {
-    for name in ["TreeEnsembleRegressor", "TreeEnsembleClassifier", "Scaler", "Imputer", "ArrayFeatureExtractor", "ZipMap"] {
+    for name in [
+        "TreeEnsembleRegressor",
+        "TreeEnsembleClassifier",
+        "LinearClassifier",
+        "Normalizer",
+        "Scaler",
+        "Sigmoid",
+        "Imputer",
+        "ArrayFeatureExtractor",
+        "ZipMap",
+    ] {
         register.insert(name, build);
     }
 }
@@ -20,15 +31,23 @@ pub(super) fn register(register: &mut OnnxOpRegister) {
 fn build(_ctx: &ParsingContext, node: &NodeProto) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
     let spec = Spec::of(node);
     let kind = match node.op_type.as_str() {
-        "TreeEnsembleRegressor" | "TreeEnsembleClassifier" => Kind::Forest(Forest::parse(&spec).map_err(|e| format_err!("{e}"))?),
+        "TreeEnsembleRegressor" | "TreeEnsembleClassifier" => {
+            Kind::Forest(Forest::parse(&spec).map_err(|e| format_err!("{e}"))?)
+        }
         "Scaler" => Kind::Scaler { offset: spec.floats("offset").to_vec(), scale: spec.floats("scale").to_vec() },
         "Imputer" => {
             if spec.ints("imputed_value_int64s").is_some_and(|list| !list.is_empty()) {
                 bail!("integer imputation: cast to float first");
             }
-            Kind::Imputer { values: spec.floats("imputed_value_floats").to_vec(), replaced: spec.float("replaced_value_float", 0.0) }
+            Kind::Imputer {
+                values: spec.floats("imputed_value_floats").to_vec(),
+                replaced: spec.float("replaced_value_float", 0.0),
+            }
         }
         "ArrayFeatureExtractor" => Kind::Extract,
+        "Sigmoid" => Kind::Sigmoid,
+        "Normalizer" => Kind::Normalizer(spec.string("norm").unwrap_or_default()),
+        "LinearClassifier" => linear_classifier(&spec)?,
         _ => Kind::ZipMap,
     };
     Ok((expand(Naive { name: node.op_type.clone(), kind: Arc::new(kind) }), vec![]))
@@ -37,11 +56,56 @@ fn build(_ctx: &ParsingContext, node: &NodeProto) -> TractResult<(Box<dyn Infere
 #[derive(Debug)]
 enum Kind {
     Forest(Forest),
-    Scaler { offset: Vec<f32>, scale: Vec<f32> },
-    Imputer { values: Vec<f32>, replaced: f32 },
+    Scaler {
+        offset: Vec<f32>,
+        scale: Vec<f32>,
+    },
+    Imputer {
+        values: Vec<f32>,
+        replaced: f32,
+    },
     Extract,
+    Sigmoid,
+    /// The norm's name.
+    Normalizer(String),
+    Linear {
+        coefficients: Vec<f32>,
+        intercepts: Vec<f32>,
+        labels: Vec<i64>,
+        post: PostTransform,
+    },
     /// A ZipMap'd output is the matrix it was made from.
     ZipMap,
+}
+
+impl Kind {
+    /// Score columns of what gives scores.
+    fn targets(&self) -> usize {
+        match self {
+            Kind::Forest(forest) => forest.targets,
+            Kind::Linear { labels, .. } => labels.len(),
+            _ => 0,
+        }
+    }
+}
+
+/// A linear classifier with one row of coefficients a class; string labels are their indices.
+fn linear_classifier(spec: &Spec) -> TractResult<Kind> {
+    let post = match spec.string("post_transform").as_deref() {
+        None | Some("NONE") => PostTransform::None,
+        Some("LOGISTIC") => PostTransform::Logistic,
+        Some("SOFTMAX") => PostTransform::Softmax,
+        Some(other) => bail!("post_transform `{other}`"),
+    };
+    let labels: Vec<i64> = match spec.ints("classlabels_ints") {
+        Some(ints) if !ints.is_empty() => ints.to_vec(),
+        _ => (0..spec.strings("classlabels_strings").len() as i64).collect(),
+    };
+    let (coefficients, intercepts) = (spec.floats("coefficients").to_vec(), spec.floats("intercepts").to_vec());
+    if labels.len() < 2 || intercepts.len() != labels.len() || coefficients.len() % labels.len() != 0 {
+        bail!("it has no row of coefficients for each of {} classes: export with one for each", labels.len());
+    }
+    Ok(Kind::Linear { coefficients, intercepts, labels, post })
 }
 
 #[derive(Debug, Clone)]
@@ -63,19 +127,28 @@ impl Expansion for Naive {
     }
 
     fn nboutputs(&self) -> TractResult<usize> {
-        Ok(if matches!(&*self.kind, Kind::Forest(forest) if forest.labels.is_some()) { 2 } else { 1 })
+        Ok(match &*self.kind {
+            Kind::Forest(forest) if forest.labels.is_some() => 2,
+            Kind::Linear { .. } => 2,
+            _ => 1,
+        })
     }
 
-    fn rules<'r, 'p: 'r, 's: 'r>(&'s self, s: &mut Solver<'r>, inputs: &'p [TensorProxy], outputs: &'p [TensorProxy]) -> InferenceResult {
+    fn rules<'r, 'p: 'r, 's: 'r>(
+        &'s self,
+        s: &mut Solver<'r>,
+        inputs: &'p [TensorProxy],
+        outputs: &'p [TensorProxy],
+    ) -> InferenceResult {
         match &*self.kind {
-            Kind::Forest(forest) => {
+            Kind::Forest(_) | Kind::Linear { .. } => {
                 check_input_arity(inputs, 1)?;
                 let scores = &outputs[outputs.len() - 1];
                 s.equals(&inputs[0].rank, 2)?;
                 s.equals(&scores.rank, 2)?;
                 s.equals(&scores.datum_type, f32::datum_type())?;
                 s.equals(&scores.shape[0], &inputs[0].shape[0])?;
-                s.equals(&scores.shape[1], forest.targets.to_dim())?;
+                s.equals(&scores.shape[1], self.kind.targets().to_dim())?;
                 if outputs.len() == 2 {
                     s.equals(&outputs[0].datum_type, i64::datum_type())?;
                     s.equals(&outputs[0].rank, 1)?;
@@ -90,9 +163,11 @@ impl Expansion for Naive {
             Kind::Extract => {
                 check_input_arity(inputs, 2)?;
                 s.equals(&outputs[0].datum_type, &inputs[0].datum_type)?;
-                s.given_2(&inputs[0].shape, &inputs[1].shape, move |s, x, y| s.equals(&outputs[0].shape, extract_shape(&x, &y)))?;
+                s.given_2(&inputs[0].shape, &inputs[1].shape, move |s, x, y| {
+                    s.equals(&outputs[0].shape, extract_shape(&x, &y))
+                })?;
             }
-            Kind::ZipMap => {
+            Kind::ZipMap | Kind::Sigmoid | Kind::Normalizer(_) => {
                 check_input_arity(inputs, 1)?;
                 s.equals(&outputs[0].datum_type, &inputs[0].datum_type)?;
                 s.equals(&outputs[0].shape, &inputs[0].shape)?;
@@ -125,13 +200,15 @@ impl TypedOp for Naive {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
         let shape = &inputs[0].shape;
         Ok(match &*self.kind {
-            Kind::Forest(forest) => {
-                let scores = f32::fact([shape[0].clone(), forest.targets.to_dim()]);
-                if forest.labels.is_some() { tvec!(i64::fact([shape[0].clone()]), scores) } else { tvec!(scores) }
+            Kind::Forest(_) | Kind::Linear { .. } => {
+                let scores = f32::fact([shape[0].clone(), self.kind.targets().to_dim()]);
+                if self.nboutputs()? == 2 { tvec!(i64::fact([shape[0].clone()]), scores) } else { tvec!(scores) }
             }
             Kind::Scaler { .. } | Kind::Imputer { .. } => tvec!(f32::fact(shape.to_tvec())),
-            Kind::Extract => tvec!(inputs[0].datum_type.fact(&*extract_shape(&shape.to_tvec(), &inputs[1].shape.to_tvec()))),
-            Kind::ZipMap => tvec!(inputs[0].without_value()),
+            Kind::Extract => {
+                tvec!(inputs[0].datum_type.fact(&*extract_shape(&shape.to_tvec(), &inputs[1].shape.to_tvec())))
+            }
+            Kind::ZipMap | Kind::Sigmoid | Kind::Normalizer(_) => tvec!(inputs[0].without_value()),
         })
     }
     as_op!();
@@ -151,7 +228,8 @@ impl EvalOp for Naive {
             }
             Kind::Extract => {
                 let indices = inputs[1].cast_to::<i64>()?;
-                let indices: Vec<usize> = indices.try_as_plain_ram()?.as_slice::<i64>()?.iter().map(|&i| i as usize).collect();
+                let indices: Vec<usize> =
+                    indices.try_as_plain_ram()?.as_slice::<i64>()?.iter().map(|&i| i as usize).collect();
                 let axis = x.rank() - 1;
                 if indices.iter().any(|&i| i >= x.shape()[axis]) {
                     bail!("an index is outside the row");
@@ -164,6 +242,18 @@ impl EvalOp for Naive {
                 tvec!(y.into_tvalue())
             }
             Kind::ZipMap => tvec!(inputs[0].clone()),
+            Kind::Sigmoid => map_columns(x, |v, _| (1.0 / (1.0 + libm::exp(-f64::from(v)))) as f32)?,
+            Kind::Normalizer(norm) => normalize(norm, x)?,
+            Kind::Linear { coefficients, intercepts, labels, post } => by_rows(x, labels.len(), |row| {
+                let score = |class: usize| {
+                    let weights = coefficients[class * row.len()..(class + 1) * row.len()].iter();
+                    row.iter().zip(weights).fold(0.0, |sum, (v, w)| sum + v * w) + intercepts[class]
+                };
+                let mut scores: Vec<f32> = (0..labels.len()).map(score).collect();
+                let best = (1..scores.len()).fold(0, |best, c| if scores[c] > scores[best] { c } else { best });
+                post_transform(*post, &mut scores);
+                Ok((scores, labels[best]))
+            })?,
         })
     }
 }
@@ -181,23 +271,52 @@ fn map_columns(x: &Tensor, f: impl Fn(f32, usize) -> f32) -> TractResult<TVec<TV
     let shape: TVec<usize> = x.shape().into();
     let width = shape.last().copied().unwrap_or(1);
     let x = x.cast_to::<f32>()?;
-    let y: Vec<f32> = x.try_as_plain_ram()?.as_slice::<f32>()?.iter().enumerate().map(|(i, &v)| f(v, i % width)).collect();
+    let y: Vec<f32> =
+        x.try_as_plain_ram()?.as_slice::<f32>()?.iter().enumerate().map(|(i, &v)| f(v, i % width)).collect();
     Ok(tvec!(Tensor::from_shape(&shape, &y)?.into_tvalue()))
 }
 
-fn eval_forest(forest: &Forest, x: &Tensor) -> TractResult<TVec<TValue>> {
+/// Each row divided by its norm; a row of norm zero stays.
+fn normalize(norm: &str, x: &Tensor) -> TractResult<TVec<TValue>> {
+    let shape: TVec<usize> = x.shape().into();
+    let x = x.cast_to::<f32>()?;
+    let mut y = vec![];
+    for row in x.try_as_plain_ram()?.as_slice::<f32>()?.chunks(shape.last().copied().unwrap_or(1).max(1)) {
+        let size = match norm {
+            "L1" => row.iter().fold(0.0, |sum, v| sum + v.abs()),
+            "L2" => row.iter().fold(0.0, |sum, v| sum + v * v).sqrt(),
+            other => bail!("the norm `{other}`"),
+        };
+        y.extend(row.iter().map(|v| if size == 0.0 { *v } else { v / size }));
+    }
+    Ok(tvec!(Tensor::from_shape(&shape, &y)?.into_tvalue()))
+}
+
+/// Labels and scores, row by row.
+fn by_rows(
+    x: &Tensor,
+    targets: usize,
+    f: impl Fn(&[f32]) -> TractResult<(Vec<f32>, i64)>,
+) -> TractResult<TVec<TValue>> {
     let (rows, width) = (x.shape()[0], x.shape()[1]);
     let x = x.cast_to::<f32>()?;
     let x = x.try_as_plain_ram()?.as_slice::<f32>()?;
-    let mut scores = Vec::with_capacity(rows * forest.targets);
+    let mut scores = Vec::with_capacity(rows * targets);
     let mut labels = Vec::with_capacity(rows);
     for r in 0..rows {
-        let (row_scores, label) = eval_row(forest, &x[r * width..(r + 1) * width])?;
+        let (row_scores, label) = f(&x[r * width..(r + 1) * width])?;
         scores.extend(row_scores);
         labels.push(label);
     }
-    let scores = Tensor::from_shape(&[rows, forest.targets], &scores)?.into_tvalue();
-    Ok(if forest.labels.is_some() { tvec!(tensor1(&labels).into_tvalue(), scores) } else { tvec!(scores) })
+    Ok(tvec!(tensor1(&labels).into_tvalue(), Tensor::from_shape(&[rows, targets], &scores)?.into_tvalue()))
+}
+
+fn eval_forest(forest: &Forest, x: &Tensor) -> TractResult<TVec<TValue>> {
+    let mut outputs = by_rows(x, forest.targets, |row| eval_row(forest, row))?;
+    if forest.labels.is_none() {
+        outputs.remove(0);
+    }
+    Ok(outputs)
 }
 
 /// Scores after the post transform, and a classifier's label.
@@ -219,8 +338,20 @@ fn eval_row(forest: &Forest, row: &[f32]) -> TractResult<(Vec<f32>, i64)> {
                 (None, Aggregate::Sum | Aggregate::Average) => 0.0 + weight,
                 (None, _) => weight,
                 (Some(sum), Aggregate::Sum | Aggregate::Average) => sum + weight,
-                (Some(best), Aggregate::Min) => if weight < best { weight } else { best },
-                (Some(best), Aggregate::Max) => if weight > best { weight } else { best },
+                (Some(best), Aggregate::Min) => {
+                    if weight < best {
+                        weight
+                    } else {
+                        best
+                    }
+                }
+                (Some(best), Aggregate::Max) => {
+                    if weight > best {
+                        weight
+                    } else {
+                        best
+                    }
+                }
             });
         }
     }
@@ -231,7 +362,8 @@ fn eval_row(forest: &Forest, row: &[f32]) -> TractResult<(Vec<f32>, i64)> {
     }
     match &forest.labels {
         None => {
-            let mut scores: Vec<f32> = (0..forest.targets).map(|t| sums[t].unwrap_or(0.0) + pick_base(forest, t)).collect();
+            let mut scores: Vec<f32> =
+                (0..forest.targets).map(|t| sums[t].unwrap_or(0.0) + pick_base(forest, t)).collect();
             if forest.targets > 1 || forest.post == PostTransform::Probit {
                 post_transform(forest.post, &mut scores);
             }
@@ -269,7 +401,11 @@ fn classify(forest: &Forest, labels: &Labels, sums: Vec<Option<f32>>) -> TractRe
     };
     let base = |class| pick_base(forest, class);
     if forest.targets != 2 {
-        let scored: Vec<Option<f32>> = sums.iter().enumerate().map(|(c, sum)| if forest.base.is_empty() { *sum } else { Some(sum.unwrap_or(0.0) + base(c)) }).collect();
+        let scored: Vec<Option<f32>> = sums
+            .iter()
+            .enumerate()
+            .map(|(c, sum)| if forest.base.is_empty() { *sum } else { Some(sum.unwrap_or(0.0) + base(c)) })
+            .collect();
         let mut best: Option<(usize, f32)> = None;
         for (class, score) in scored.iter().enumerate() {
             if let Some(score) = *score

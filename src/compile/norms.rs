@@ -5,7 +5,8 @@ use super::lower::{Call, Lowered, Lowering, Val, floats, integers};
 use crate::engine::plan::{Binary, Op, Reduce, Unary};
 use crate::engine::tensor::Tensor;
 
-const MIXED: &str = "it goes over the candidates' axis: rows are scored one by one (list-wise models have no plan step yet)";
+const MIXED: &str =
+    "it goes over the candidates' axis: rows are scored one by one (list-wise models have no plan step yet)";
 
 /// An affine step by channel, in f64, for the dense layer before it to take in.
 #[derive(Debug, Clone)]
@@ -41,7 +42,8 @@ pub(super) fn batch_norm(lowering: &mut Lowering, call: &Call) -> Lowered {
             (scale, wide(1, c) - wide(2, c) * scale)
         })
         .collect();
-    let (scale, shift): (Vec<f64>, Vec<f64>) = by_channel.iter().flat_map(|pair| std::iter::repeat_n(*pair, each)).unzip();
+    let (scale, shift): (Vec<f64>, Vec<f64>) =
+        by_channel.iter().flat_map(|pair| std::iter::repeat_n(*pair, each)).unzip();
     let round = |list: &[f64]| list.iter().map(|&v| v as f32).collect::<Vec<f32>>();
     let width = scale.len();
     let scales = lowering.constant_row(round(&scale));
@@ -113,6 +115,7 @@ pub(super) fn reduce(lowering: &mut Lowering, call: &Call) -> Lowered {
         "ReduceL1" => (Some(Absolute), Reduce::Sum, None),
         "ReduceL2" => (Some(Square), Reduce::Sum, Some(Unary::Sqrt)),
         "ReduceLogSum" => (None, Reduce::Sum, Some(Unary::Log)),
+        "ReduceLogSumExp" => (Some(Exponential), Reduce::Sum, Some(Unary::Log)),
         op => return Err(super::ops::instead(op)),
     };
     let axes = match call.optional(1) {
@@ -128,12 +131,27 @@ pub(super) fn reduce(lowering: &mut Lowering, call: &Call) -> Lowered {
     let axes = axes.into_iter().map(|a| axis(a, &shape)).collect::<Result<Vec<usize>, String>>()?;
     let out = call.output(0)?.shape.clone();
     let width = lowering.plan.values[x as usize].width as usize;
+    let (columns, group) = last(&shape, &axes)?;
+    let mut top = None;
     x = match before {
+        Some(Exponential) => {
+            // The largest element is taken out before exp and put back after log.
+            let ordered = lowering.select(x, columns.clone());
+            let largest =
+                lowering.float_step(Op::Reduce { f: Reduce::Max, group: group as u32 }, &[ordered], width / group);
+            top = Some(largest);
+            let mut of_column = vec![0; width];
+            for (at, &column) in columns.iter().enumerate() {
+                of_column[column as usize] = (at / group) as u32;
+            }
+            let spread = lowering.select(largest, of_column);
+            let below = lowering.float_step(Op::Binary { f: Binary::Sub }, &[x, spread], width);
+            lowering.float_step(Op::Unary(Unary::Exp), &[below], width)
+        }
         Some(Square) => lowering.float_step(Op::Binary { f: Binary::Mul }, &[x, x], width),
         Some(Absolute) => lowering.float_step(Op::Unary(Unary::Abs), &[x], width),
         None => x,
     };
-    let (columns, group) = last(&shape, &axes)?;
     x = lowering.select(x, columns);
     if group > 1 {
         x = lowering.float_step(Op::Reduce { f, group: group as u32 }, &[x], width / group);
@@ -141,14 +159,18 @@ pub(super) fn reduce(lowering: &mut Lowering, call: &Call) -> Lowered {
     if let Some(after) = after {
         x = lowering.float_step(Op::Unary(after), &[x], width / group);
     }
+    if let Some(top) = top {
+        x = lowering.float_step(Op::Binary { f: Binary::Add }, &[x, top], width / group);
+    }
     Ok(vec![Val::Run { value: x, shape: out }])
 }
 
 enum Before {
     Square,
     Absolute,
+    Exponential,
 }
-use Before::{Absolute, Square};
+use Before::{Absolute, Exponential, Square};
 
 /// ai.onnx.ml's norms of a row: the row divided by its norm; a row of zeros stays.
 pub(super) fn normalizer(lowering: &mut Lowering, call: &Call) -> Lowered {
@@ -168,9 +190,10 @@ pub(super) fn normalizer(lowering: &mut Lowering, call: &Call) -> Lowered {
         }
         Some(other) => return Err(format!("the norm `{other}`")),
     };
-    // The smallest positive number leaves every norm but zero as it is.
-    let least = lowering.constant_row(vec![f32::from_bits(1)]);
-    let norm = lowering.float_step(Op::Binary { f: Binary::Max }, &[norm, least], 1);
+    // A norm of zero becomes one.
+    let zero = lowering.constant_row(vec![0.0]);
+    let is_zero = lowering.float_step(Op::Binary { f: Binary::Equal }, &[norm, zero], 1);
+    let norm = lowering.float_step(Op::Binary { f: Binary::Add }, &[norm, is_zero], 1);
     let value = lowering.float_step(Op::Binary { f: Binary::Div }, &[x, norm], width);
     Ok(vec![Val::Run { value, shape }])
 }
@@ -197,12 +220,16 @@ pub(super) fn scaler(lowering: &mut Lowering, call: &Call) -> Lowered {
 fn axis(axis: i64, shape: &[Dim]) -> Result<usize, String> {
     let rank = shape.len() as i64;
     let axis = if axis < 0 { axis + rank } else { axis };
-    usize::try_from(axis).ok().filter(|&a| a < shape.len()).ok_or_else(|| format!("axis {axis} of a value of rank {rank}"))
+    usize::try_from(axis)
+        .ok()
+        .filter(|&a| a < shape.len())
+        .ok_or_else(|| format!("axis {axis} of a value of rank {rank}"))
 }
 
 /// Elements from an axis on.
 fn suffix(shape: &[Dim], axis: usize) -> Result<usize, String> {
-    let sizes: Option<Vec<usize>> = shape[axis..].iter().map(|dim| if let Dim::Fixed(size) = dim { Some(*size) } else { None }).collect();
+    let sizes: Option<Vec<usize>> =
+        shape[axis..].iter().map(|dim| if let Dim::Fixed(size) = dim { Some(*size) } else { None }).collect();
     Ok(sizes.ok_or(MIXED)?.iter().product())
 }
 
@@ -212,7 +239,8 @@ fn last(shape: &[Dim], axes: &[usize]) -> Result<(Vec<u32>, usize), String> {
         return Err(MIXED.into());
     }
     let sizes: Vec<usize> = shape.iter().map(|dim| if let Dim::Fixed(size) = dim { *size } else { 1 }).collect();
-    let order: Vec<usize> = (0..shape.len()).filter(|a| !axes.contains(a)).chain((0..shape.len()).filter(|a| axes.contains(a))).collect();
+    let order: Vec<usize> =
+        (0..shape.len()).filter(|a| !axes.contains(a)).chain((0..shape.len()).filter(|a| axes.contains(a))).collect();
     let group = axes.iter().map(|&a| sizes[a]).product::<usize>().max(1);
     let stride = |a: usize| sizes[a + 1..].iter().product::<usize>();
     let columns = (0..sizes.iter().product::<usize>())

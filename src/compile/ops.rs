@@ -28,7 +28,8 @@ pub(super) fn lower(lowering: &mut Lowering, call: &Call) -> Lowered {
             Some(label) => label,
             None => moves::lower(lowering, call),
         },
-        "Concat" | "Slice" | "Split" | "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" | "Transpose" | "Expand" | "Tile" => moves::lower(lowering, call),
+        "Concat" | "Slice" | "Split" | "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" | "Transpose" | "Expand"
+        | "Tile" => moves::lower(lowering, call),
         op => elementwise::lower(lowering, call).unwrap_or_else(|| Err(instead(op))),
     }
 }

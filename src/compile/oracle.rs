@@ -5,8 +5,11 @@ use super::graph::{Prepared, ROWS, chain, parse};
 use super::register;
 use crate::engine::tensor::{Data, Tensor, Tensors};
 use crate::error::{Error, ErrorKind, Result};
-use tract_onnx::tract_hir::internal::{DatumType, InferenceModelExt, IntoTValue, TVec, TValue, TractResult, Tensor as TractTensor, tract_ndarray};
 use tract_onnx::prelude::*;
+use tract_onnx::tract_hir::internal::{
+    DatumType, InferenceModelExt, IntoTValue, TValue, TVec, Tensor as TractTensor, TractErrorContext, TractResult,
+    tract_ndarray,
+};
 
 /// Runs a graph by tract.
 #[derive(Debug)]
@@ -26,17 +29,9 @@ impl Oracle {
     /// Every output for `rows` candidates. Inputs by name, `[rows, ...]` or, if shared, `[1, ...]`.
     ///
     /// # Errors
-    /// `schema_mismatch` if an input is missing or does not fit; `model_unsupported` if tract
-    /// cannot run the graph.
+    /// `model_unsupported` if tract cannot run the graph on these inputs.
     pub fn run(&self, inputs: &Tensors, rows: usize) -> Result<Tensors> {
-        let mut given: TVec<TValue> = TVec::new();
-        for name in &self.prepared.inputs {
-            let tensor = inputs
-                .get(name)
-                .ok_or_else(|| Error::new(ErrorKind::SchemaMismatch, format!("input `{name}` is missing")))?;
-            given.push(to_tract(tensor).map_err(|e| refuse(&e))?.into_tvalue());
-        }
-        let outputs = self.run_tract(given, rows).map_err(|e| refuse(&e))?;
+        let outputs = self.run_tract(inputs, rows).map_err(|e| refuse(&e))?;
         let mut named = Tensors::new();
         for (name, output) in self.prepared.outputs.iter().zip(outputs) {
             named.insert(name.clone(), from_tract(&output).map_err(|e| refuse(&e))?);
@@ -44,13 +39,20 @@ impl Oracle {
         Ok(named)
     }
 
-    fn run_tract(&self, inputs: TVec<TValue>, rows: usize) -> TractResult<TVec<TValue>> {
+    fn run_tract(&self, inputs: &Tensors, rows: usize) -> TractResult<TVec<TValue>> {
         let mut model = parse(&self.prepared, register::oracle().clone())?;
         let symbol = model.symbols.sym(ROWS);
         model.set_symbols(&std::collections::HashMap::from([(symbol, (rows as i64).into())]))?;
         // Not decluttered: see the design on what declutter breaks.
-        let plan = model.into_typed()?.into_runnable()?;
-        plan.run(inputs)
+        let model = model.into_typed()?;
+        let mut given: TVec<TValue> = TVec::new();
+        for outlet in &model.inputs {
+            // An input that no output needs is dropped by analysis: names say which are left.
+            let name = &model.nodes()[outlet.node].name;
+            let tensor = inputs.get(name).with_context(|| format!("input `{name}` is missing"))?;
+            given.push(to_tract(tensor)?.into_tvalue());
+        }
+        model.into_runnable()?.run(given)
     }
 }
 
@@ -73,8 +75,12 @@ fn from_tract(tensor: &TractTensor) -> TractResult<Tensor> {
         DatumType::F32 => Data::F32(tensor.try_as_plain_ram()?.as_slice::<f32>()?.to_vec()),
         DatumType::I32 => Data::I32(tensor.try_as_plain_ram()?.as_slice::<i32>()?.to_vec()),
         DatumType::I64 => Data::I64(tensor.try_as_plain_ram()?.as_slice::<i64>()?.to_vec()),
-        DatumType::Bool => Data::U8(tensor.try_as_plain_ram()?.as_slice::<bool>()?.iter().map(|&b| u8::from(b)).collect()),
-        DatumType::F64 | DatumType::F16 => Data::F32(tensor.cast_to::<f32>()?.try_as_plain_ram()?.as_slice::<f32>()?.to_vec()),
+        DatumType::Bool => {
+            Data::U8(tensor.try_as_plain_ram()?.as_slice::<bool>()?.iter().map(|&b| u8::from(b)).collect())
+        }
+        DatumType::F64 | DatumType::F16 => {
+            Data::F32(tensor.cast_to::<f32>()?.try_as_plain_ram()?.as_slice::<f32>()?.to_vec())
+        }
         _ => Data::I64(tensor.cast_to::<i64>()?.try_as_plain_ram()?.as_slice::<i64>()?.to_vec()),
     };
     Ok(Tensor { dims, data })

@@ -36,7 +36,10 @@ impl Problems {
         match self.list.len() {
             0 => Ok(()),
             1 => Err(Error::new(ErrorKind::ModelUnsupported, format!("1 node cannot be lowered: {}", self.list[0]))),
-            n => Err(Error::new(ErrorKind::ModelUnsupported, format!("{n} nodes cannot be lowered: {}", self.list.join("; ")))),
+            n => Err(Error::new(
+                ErrorKind::ModelUnsupported,
+                format!("{n} nodes cannot be lowered: {}", self.list.join("; ")),
+            )),
         }
     }
 }

@@ -11,7 +11,8 @@ use crate::engine::tensor::Tensor;
 pub(super) fn trees(lowering: &mut Lowering, call: &Call) -> Lowered {
     let forest = Forest::parse(call.spec)?;
     let (x, _) = lowering.float_operand(call.need(0)?)?;
-    let shapes: Vec<Vec<Dim>> = (0..call.outputs.len()).map(|i| call.output(i).map(|fact| fact.shape.clone())).collect::<Result<_, _>>()?;
+    let shapes: Vec<Vec<Dim>> =
+        (0..call.outputs.len()).map(|i| call.output(i).map(|fact| fact.shape.clone())).collect::<Result<_, _>>()?;
     let values = match &forest.labels {
         None => vec![regressor(lowering, &forest, x)?],
         Some(labels) => {
@@ -74,7 +75,8 @@ fn classifier(lowering: &mut Lowering, forest: &Forest, labels: Vec<i64>, x: u32
     let sums = sums(lowering, forest, x, 2, None, base)?;
     let second = lowering.select(sums, vec![1]);
     // With leaves for both classes ONNX Runtime gives the labels 1 and 0, whatever the classes are called.
-    let label = if named(0) { label(lowering, second, vec![0, 1], 0.0) } else { label(lowering, second, labels, threshold) };
+    let label =
+        if named(0) { label(lowering, second, vec![0, 1], 0.0) } else { label(lowering, second, labels, threshold) };
     Ok([label, post(lowering, forest.post, sums)])
 }
 
@@ -158,7 +160,14 @@ fn mode_bits(mode: Mode) -> u8 {
 }
 
 /// The step that sums leaves. `only` names the one class whose sums are kept as column 0.
-fn sums(lowering: &mut Lowering, forest: &Forest, x: u32, targets: usize, only: Option<usize>, base: Vec<f32>) -> Result<u32, String> {
+fn sums(
+    lowering: &mut Lowering,
+    forest: &Forest,
+    x: u32,
+    targets: usize,
+    only: Option<usize>,
+    base: Vec<f32>,
+) -> Result<u32, String> {
     let width = lowering.plan.values[x as usize].width;
     let arrays = Arrays::new(forest, only);
     if let Some(feature) = arrays.feature.iter().find(|&&f| f as u32 >= width) {
@@ -174,7 +183,20 @@ fn sums(lowering: &mut Lowering, forest: &Forest, x: u32, targets: usize, only: 
     let base = base.iter().any(|&b| b != 0.0).then(|| floats("base", base));
     let mode = lowering.tensor("mode", Tensor::u8(&[arrays.mode.len()], arrays.mode));
     let aggregate = if forest.labels.is_some() { Aggregate::Sum } else { forest.aggregate };
-    let trees = Trees { roots, feature, threshold, mode, yes, no, leaf_start, target, weight, base, targets: targets as u32, aggregate };
+    let trees = Trees {
+        roots,
+        feature,
+        threshold,
+        mode,
+        yes,
+        no,
+        leaf_start,
+        target,
+        weight,
+        base,
+        targets: targets as u32,
+        aggregate,
+    };
     Ok(lowering.float_step(Op::Trees(trees), &[x], targets))
 }
 
@@ -230,7 +252,8 @@ pub(super) fn looked_up(lowering: &mut Lowering, call: &Call) -> Option<Lowered>
         Ok(entries) if list.datum_type().is_integer() => entries,
         _ => return Some(Err("labels that are not integers: train with integer labels".into())),
     };
-    let labels: Option<Vec<i64>> = labels.iter().map(|&i| usize::try_from(i).ok().and_then(|i| entries.get(i).copied())).collect();
+    let labels: Option<Vec<i64>> =
+        labels.iter().map(|&i| usize::try_from(i).ok().and_then(|i| entries.get(i).copied())).collect();
     Some(match (labels, call.output(0)) {
         (Some(labels), Ok(fact)) => {
             let shape = fact.shape.clone();
