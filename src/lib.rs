@@ -16,8 +16,8 @@
 //!     let mut ranker = Ranker::open(&std::fs::read("ads-recs.ranklet").expect("a bundle"))?;
 //!     let mut session = ranker.session()?;
 //!     let request = Request::from_json(r#"{"now": 0, "candidates": [{"id": "a"}, {"id": "b"}]}"#)?;
-//!     let mut list = ranker.prepare_json(&mut session, &request)?;
-//!     session.observe(&Event::from_json(r#"{"type": "dismiss", "candidate": "a", "time": 0}"#)?)?;
+//!     let mut list = ranker.prepare_json(&request)?;
+//!     session.observe(&Event::from_json(r#"{"type": "dismiss", "candidate": "a", "time": 0}"#)?, &[list.table()])?;
 //!     let ranking = ranker.rerank(&session, &mut list, &Options { now: 1000.0, ..Options::default() });
 //!     let order: Vec<&str> = ranking.entries.iter().map(|e| list.table().id(e.row)).collect();
 //!     println!("{order:?}, server order because of {:?}", ranking.reason);
@@ -36,8 +36,10 @@ pub mod context;
 pub mod engine;
 mod error;
 pub mod features;
+mod json;
 pub mod policy;
 pub mod ranker;
+mod sorted;
 #[cfg(target_arch = "wasm32")]
 mod wasm;
 

@@ -5,5 +5,6 @@
 //! naive twin and the property tests that compare them.
 
 pub mod dense;
+pub mod hash;
 pub mod math;
 pub mod trees;

@@ -4,13 +4,14 @@
 //! file with that digest's 64 characters taken as `0`. So one check tells an altered file, and what
 //! does not parse behind an intact digest is newer than this runtime, not broken.
 
+mod read;
 #[cfg(feature = "compile")]
 mod write;
 
-use crate::engine::tensor::{Data, Tensor, Tensors};
+use crate::engine::tensor::Tensors;
 use crate::error::{Error, ErrorKind, Result};
-use safetensors::{Dtype, SafeTensors};
-use serde::{Deserialize, de::DeserializeOwned};
+use crate::json::{self, Read, read_struct};
+use read::Container;
 use sha2::{Digest, Sha256};
 
 #[cfg(feature = "compile")]
@@ -29,14 +30,15 @@ const DIGEST_KEY: &[u8] = b"\"sha256\":\"";
 const DIGEST_LEN: usize = 64;
 
 /// The part of every manifest, of whatever version, that says who can read it.
-#[derive(Debug, Deserialize)]
+#[derive(Debug)]
 struct Preface {
     format: u32,
     minor: u32,
     /// Names of optional sections that a runtime must know to read this bundle rightly.
-    #[serde(default)]
     requires: Vec<String>,
 }
+
+read_struct!(Preface { format, minor; requires = Vec::new() });
 
 /// A file that was read and found intact.
 #[derive(Debug)]
@@ -74,9 +76,7 @@ fn hex(digest: &[u8]) -> String {
 
 /// Where the digest's characters stand.
 fn digest_at(bytes: &[u8]) -> Result<usize> {
-    let length = bytes.first_chunk::<8>().ok_or_else(|| corrupt("it is shorter than a header"))?;
-    let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| corrupt("its header length is absurd"))?;
-    let end = length.checked_add(8).filter(|&end| end <= bytes.len()).ok_or_else(|| corrupt("its header is cut"))?;
+    let end = 8 + read::split(bytes).map_err(corrupt)?.0.len();
     let at = bytes[..end]
         .windows(DIGEST_KEY.len())
         .position(|w| w == DIGEST_KEY)
@@ -108,14 +108,9 @@ impl Bundle {
         if content_digest(bytes, at).as_bytes() != &bytes[at..at + DIGEST_LEN] {
             return Err(corrupt("its digest does not match its bytes"));
         }
-        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(corrupt)?;
-        let manifest = metadata
-            .metadata()
-            .as_ref()
-            .and_then(|m| m.get("ranklet"))
-            .ok_or_else(|| corrupt("it has no manifest"))?
-            .clone();
-        let preface: Preface = serde_json::from_str(&manifest).map_err(incompatible)?;
+        let Container { tensors, manifest } = read::container(bytes).map_err(corrupt)?;
+        let manifest = manifest.ok_or_else(|| corrupt("it has no manifest"))?;
+        let preface: Preface = json::parse(&manifest).map_err(incompatible)?;
         if preface.format != FORMAT || preface.minor > MINOR {
             return Err(incompatible(format!(
                 "format {}.{}, this runtime reads {FORMAT}.0 to {FORMAT}.{MINOR}",
@@ -125,13 +120,6 @@ impl Bundle {
         if let Some(unknown) = preface.requires.first() {
             return Err(incompatible(format!("it requires {unknown:?}")));
         }
-        let file = SafeTensors::deserialize(bytes).map_err(corrupt)?;
-        let mut tensors = Tensors::new();
-        for (name, view) in file.iter() {
-            let data = elements(view.dtype(), view.data())
-                .ok_or_else(|| incompatible(format!("tensor {name:?} is of type {:?}", view.dtype())))?;
-            tensors.insert(name.to_owned(), Tensor { dims: view.shape().to_vec(), data });
-        }
         Ok(Bundle { manifest, tensors, digest: sha256_hex(bytes), size: bytes.len() })
     }
 
@@ -139,8 +127,8 @@ impl Bundle {
     ///
     /// # Errors
     /// `bundle_incompatible`: the bytes are intact, so what does not parse is unknown to this runtime.
-    pub fn manifest<T: DeserializeOwned>(&self) -> Result<T> {
-        serde_json::from_str(&self.manifest).map_err(incompatible)
+    pub(crate) fn manifest<T: Read>(&self) -> Result<T> {
+        json::parse(&self.manifest).map_err(incompatible)
     }
 
     /// The manifest's JSON text.
@@ -149,33 +137,12 @@ impl Bundle {
     }
 }
 
-fn elements(dtype: Dtype, bytes: &[u8]) -> Option<Data> {
-    fn each<const N: usize, T>(bytes: &[u8], f: fn([u8; N]) -> T) -> Vec<T> {
-        bytes.as_chunks::<N>().0.iter().map(|c| f(*c)).collect()
-    }
-    Some(match dtype {
-        Dtype::F32 => Data::F32(each(bytes, f32::from_le_bytes)),
-        Dtype::F64 => Data::F64(each(bytes, f64::from_le_bytes)),
-        Dtype::I32 => Data::I32(each(bytes, i32::from_le_bytes)),
-        Dtype::I64 => Data::I64(each(bytes, i64::from_le_bytes)),
-        Dtype::U8 | Dtype::BOOL => Data::U8(bytes.to_vec()),
-        _ => return None,
-    })
-}
-
 /// Reads the tensors of any safetensors file (inputs, goldens).
 ///
 /// # Errors
 /// `request_invalid` when it is not one, or holds a dtype that no plan takes.
 pub fn read_tensors(bytes: &[u8]) -> Result<Tensors> {
-    let invalid = |what: String| Error::new(ErrorKind::RequestInvalid, what);
-    let file = SafeTensors::deserialize(bytes).map_err(|e| invalid(format!("not a safetensors file: {e}")))?;
-    file.iter()
-        .map(|(name, view)| {
-            let data = elements(view.dtype(), view.data()).ok_or_else(|| {
-                invalid(format!("tensor {name:?} is {:?}; give f32, f64, i32, i64, u8 or bool", view.dtype()))
-            })?;
-            Ok((name.to_owned(), Tensor { dims: view.shape().to_vec(), data }))
-        })
-        .collect()
+    let invalid =
+        |what| Error::new(ErrorKind::RequestInvalid, format!("not a safetensors file that ranklet reads: {what}"));
+    read::container(bytes).map(|c| c.tensors).map_err(invalid)
 }

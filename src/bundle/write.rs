@@ -86,6 +86,9 @@ mod tests {
         assert_eq!(bundle.tensors["c"].as_i64(), Some(&[-7][..]));
         assert_eq!(bundle.tensors["a"].as_u8(), Some(&[1, 2, 3][..]));
         assert_eq!(read_tensors(&sample()).unwrap().len(), 3);
+        let bytes = sample();
+        let peer = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        assert_eq!((peer.len(), peer.tensor("b").unwrap().shape()), (3, &[2][..]));
         assert_eq!(sample(), sample());
     }
 
@@ -104,7 +107,9 @@ mod tests {
 
     #[test]
     fn newer_formats_and_unknown_requirements_are_incompatible() {
-        for manifest in [r#"{"format":2,"minor":0}"#, r#"{"format":1,"minor":1}"#, r#"{"format":1,"minor":0,"requires":["x"]}"#] {
+        for manifest in
+            [r#"{"format":2,"minor":0}"#, r#"{"format":1,"minor":1}"#, r#"{"format":1,"minor":0,"requires":["x"]}"#]
+        {
             let bytes = write(&Tensors::new(), Some(manifest));
             assert_eq!(Bundle::read(&bytes).unwrap_err().kind(), ErrorKind::BundleIncompatible, "{manifest}");
         }

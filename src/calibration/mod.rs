@@ -4,15 +4,16 @@
 
 use crate::engine::{Interpreter, Plan, Slice, Tensors};
 use crate::error::{Error, ErrorKind, Result};
+use crate::json::{Notes, Read, field, variant};
 use ranklet_kernels::math::f64 as math;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// Keeps logit finite: the f64 next to 1 is this far from it.
 const EPSILON: f64 = f64::EPSILON / 2.0;
 
 /// A calibrator as a bundle stores it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "form")]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum CalibratorSpec {
     /// Piecewise linear between knots, constant outside. x ascending, y not descending where it was fitted so.
     Isotonic {
@@ -47,6 +48,25 @@ pub enum CalibratorSpec {
         /// The plan.
         plan: Box<Plan>,
     },
+}
+
+impl Read for CalibratorSpec {
+    fn read(value: &serde_json::Value, notes: &mut Notes) -> Self {
+        let (name, v) = variant(value);
+        match name {
+            "isotonic" => CalibratorSpec::Isotonic { x: field(v, "x", notes), y: field(v, "y", notes) },
+            "platt" => CalibratorSpec::Platt { a: field(v, "a", notes), b: field(v, "b", notes) },
+            "temperature" => CalibratorSpec::Temperature { t: field(v, "t", notes) },
+            "beta" => {
+                CalibratorSpec::Beta { a: field(v, "a", notes), b: field(v, "b", notes), c: field(v, "c", notes) }
+            }
+            "plan" => CalibratorSpec::Plan { plan: field(v, "plan", notes) },
+            _ => {
+                notes.wrong("a calibrator that this runtime does not know");
+                CalibratorSpec::Temperature { t: 1.0 }
+            }
+        }
+    }
 }
 
 /// A calibrator that is ready.

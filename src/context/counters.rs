@@ -1,8 +1,9 @@
 //! Decayed counters: `c <- c 2^(-max(0, t - t_last) / h) + w`, and for a late event `c += w 2^(-(t_last - t) / h)`.
 
 use super::event::EventKind;
+use crate::json::read_struct;
 use ranklet_kernels::math::f64 as math;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 const KINDS: usize = EventKind::ALL.len();
 
@@ -12,7 +13,7 @@ fn decay(age: f64, half_life: f64) -> f64 {
 }
 
 /// The counters of one event kind: one value a half-life, and the time they stand at.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 struct Counter {
     /// Time of the latest event, ms since the epoch.
     t: f64,
@@ -21,10 +22,13 @@ struct Counter {
 }
 
 /// The counters of one subject (a key, a type, a surface, the session), by event kind.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub(super) struct Counters {
     kinds: Vec<Counter>,
 }
+
+read_struct!(Counter { t, c });
+read_struct!(Counters { kinds });
 
 impl Counters {
     /// Counts an event of `weight` at `time`.

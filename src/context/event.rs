@@ -1,10 +1,12 @@
 //! Events: what a person just did.
 
 use crate::error::{Error, ErrorKind, Result};
-use serde::{Deserialize, Deserializer, Serialize};
+use crate::json::{self, Notes, Read, field};
+use serde::Serialize;
+use serde_json::Value as Json;
 
 /// What happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum EventKind {
@@ -73,7 +75,7 @@ impl EventKind {
 }
 
 /// The `value` of an event: a number or a text, by kind.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum EventValue {
     /// Milliseconds (dwell, snooze) or a field's number (edit).
@@ -85,56 +87,86 @@ pub enum EventValue {
 }
 
 /// One event. Unknown keys are ignored.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Event {
     /// For deduplication.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "identity")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// Whose it is (logs only).
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "identity")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
     /// What happened.
     #[serde(rename = "type")]
     pub kind: EventKind,
     /// Row id of a response, resolved to a key by the session.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "identity")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub candidate: Option<String>,
     /// Stable identity: type and target.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "identity")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
     /// The candidate's type; looked up where the session has seen the candidate.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub candidate_type: Option<String>,
     /// Where it happened, or for `navigate` where to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub surface: Option<String>,
     /// Milliseconds since the epoch.
     pub time: f64,
     /// See [`EventKind`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<EventValue>,
     /// Why it was dismissed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Draft field (edit, undo).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
 }
 
-/// An id may be a string or an integer; both are kept as text.
-fn identity<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Option<String>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Id {
-        Text(String),
-        Signed(i64),
-        Unsigned(u64),
+/// An id may be a text or an integer; both are kept as text, so that 64-bit ids are not rounded.
+fn identity(event: &Json, name: &str) -> Option<String> {
+    match event.get(name)? {
+        Json::String(s) => Some(s.clone()),
+        Json::Number(n) => Some(n.to_string()),
+        _ => None,
     }
-    Ok(Option::<Id>::deserialize(deserializer)?.map(|id| match id {
-        Id::Text(s) => s,
-        Id::Signed(i) => i.to_string(),
-        Id::Unsigned(u) => u.to_string(),
-    }))
+}
+
+impl Read for EventValue {
+    fn read(value: &Json, notes: &mut Notes) -> Self {
+        match value {
+            Json::String(s) => EventValue::Text(s.clone()),
+            Json::Bool(b) => EventValue::Flag(*b),
+            value => EventValue::Number(f64::read(value, notes)),
+        }
+    }
+}
+
+impl Read for EventKind {
+    fn read(value: &Json, notes: &mut Notes) -> Self {
+        value.as_str().and_then(EventKind::parse).unwrap_or_else(|| {
+            notes.wrong(&format!("one of {} was expected", EventKind::ALL.map(EventKind::name).join(", ")));
+            EventKind::Impression
+        })
+    }
+}
+
+impl Read for Event {
+    fn read(value: &Json, notes: &mut Notes) -> Self {
+        Event {
+            id: identity(value, "id"),
+            session: identity(value, "session"),
+            kind: field(value, "type", notes),
+            candidate: identity(value, "candidate"),
+            key: identity(value, "key"),
+            candidate_type: field(value, "candidate_type", notes),
+            surface: field(value, "surface", notes),
+            time: field(value, "time", notes),
+            value: field(value, "value", notes),
+            reason: field(value, "reason", notes),
+            field: field(value, "field", notes),
+        }
+    }
 }
 
 impl Event {
@@ -142,9 +174,9 @@ impl Event {
     ///
     /// # Errors
     /// `request_invalid` names the field and the mend.
-    pub fn from_json(json: &str) -> Result<Event> {
+    pub fn from_json(text: &str) -> Result<Event> {
         let invalid = |what: String| Error::new(ErrorKind::RequestInvalid, what);
-        let event: Event = serde_json::from_str(json).map_err(|e| invalid(format!("event: {e}")))?;
+        let event: Event = json::parse(text).map_err(|e| invalid(format!("event: {e}")))?;
         event.check()?;
         Ok(event)
     }
@@ -154,9 +186,8 @@ impl Event {
     /// # Errors
     /// As [`from_json`](Self::from_json).
     pub fn check(&self) -> Result<()> {
-        let invalid = |what: &str| {
-            Err(Error::new(ErrorKind::RequestInvalid, format!("event {:?}: {what}", self.kind.name())))
-        };
+        let invalid =
+            |what: &str| Err(Error::new(ErrorKind::RequestInvalid, format!("event {:?}: {what}", self.kind.name())));
         if !self.time.is_finite() {
             return invalid("`time` must be milliseconds since the epoch");
         }

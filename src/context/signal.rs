@@ -159,7 +159,11 @@ impl Signal {
         }
         let h = spec.half_lives.iter().position(|h| h == last).ok_or_else(unknown)?;
         if let Some(kind) = what.strip_suffix("_rate").and_then(EventKind::parse) {
-            return if by_candidate && RATED.contains(&kind) { Ok(Signal::Rate(scope, kind, h)) } else { Err(unknown()) };
+            return if by_candidate && RATED.contains(&kind) {
+                Ok(Signal::Rate(scope, kind, h))
+            } else {
+                Err(unknown())
+            };
         }
         let kind = EventKind::parse(what).filter(fits).ok_or_else(unknown)?;
         Ok(Signal::Counter(scope, kind, h))
@@ -316,7 +320,8 @@ mod tests {
     fn a_snapshot_restores_the_same_bits_and_a_bad_one_changes_nothing() {
         let mut one = context();
         for i in 0..200 {
-            let json = format!(r#"{{"id":"{i}","type":"dwell","key":"k{}","time":{},"value":{}}}"#, i % 7, i * 977, i * 31);
+            let json =
+                format!(r#"{{"id":"{i}","type":"dwell","key":"k{}","time":{},"value":{}}}"#, i % 7, i * 977, i * 31);
             observe(&mut one, &json);
         }
         let mut two = context();

@@ -1,11 +1,11 @@
 //! How long things are remembered: the `context` section of a bundle.
 
 use crate::error::{Error, ErrorKind, Result};
-use serde::{Deserialize, Serialize};
+use crate::json::read_struct;
+use serde::Serialize;
 
 /// The context layer's parameters. Durations are texts such as `10m`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ContextSpec {
     /// Half-lives of the decayed counters; their texts are part of signal names.
     pub half_lives: Vec<String>,
@@ -40,6 +40,17 @@ impl Default for ContextSpec {
         }
     }
 }
+
+read_struct!(ContextSpec {
+    half_lives,
+    step,
+    rate_prior,
+    rate_strength,
+    session_gap,
+    sequence,
+    dismiss_for,
+    snooze_for
+});
 
 /// A [`ContextSpec`] with its durations as milliseconds.
 #[derive(Debug, Clone, PartialEq)]
@@ -83,7 +94,7 @@ impl ContextSpec {
 /// # Errors
 /// `schema_mismatch` with what is accepted.
 pub fn parse_duration(text: &str) -> Result<f64> {
-    let split = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let unit = match unit {
         "ms" => 1.0,
@@ -93,11 +104,11 @@ pub fn parse_duration(text: &str) -> Result<f64> {
         "d" => 86_400e3,
         _ => 0.0,
     };
-    match number.parse::<f64>() {
-        Ok(n) if n > 0.0 && unit > 0.0 && n.is_finite() => Ok(n * unit),
+    match number.parse::<u32>() {
+        Ok(n) if n > 0 && unit > 0.0 => Ok(f64::from(n) * unit),
         _ => Err(Error::new(
             ErrorKind::SchemaMismatch,
-            format!("{text:?} is no duration; write a number and ms, s, m, h or d, e.g. \"10m\""),
+            format!("{text:?} is no duration; write a whole number and ms, s, m, h or d, e.g. \"10m\""),
         )),
     }
 }

@@ -4,8 +4,10 @@ use super::counters::Counters;
 use super::event::{Event, EventKind, EventValue};
 use super::spec::{ContextSpec, Durations};
 use crate::error::{Error, ErrorKind, Result};
-use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use crate::json::{self, read_names, read_struct};
+use ranklet_kernels::hash::hash64;
+use serde::Serialize;
+use std::collections::{BTreeMap, VecDeque};
 
 /// Version of [`Context::snapshot`]'s form.
 pub const SNAPSHOT_VERSION: u32 = 1;
@@ -22,7 +24,7 @@ const MAX_FIELDS: usize = 256;
 const MAX_TEXT: usize = 512;
 
 /// Why a candidate is marked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Suppression {
     /// Waved away.
@@ -32,7 +34,7 @@ pub enum Suppression {
 }
 
 /// The latest action on a key.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 struct Action {
     /// None: taken back.
     suppression: Option<Suppression>,
@@ -43,15 +45,14 @@ struct Action {
 }
 
 /// A candidate that was opened, accepted or dwelt on.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 struct Touched {
     key: String,
-    #[serde(rename = "type")]
     kind: Option<String>,
     time: f64,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 struct State {
     version: u32,
     keys: BTreeMap<String, Counters>,
@@ -63,12 +64,33 @@ struct State {
     last_event: Option<f64>,
     sequence: VecDeque<Touched>,
     actions: BTreeMap<String, Action>,
-    draft: BTreeMap<String, Option<EventValue>>,
+    draft: BTreeMap<String, serde_json::Value>,
     search: Option<String>,
-    ids: VecDeque<String>,
+    /// Hashes of the ids of the latest events, to tell duplicates.
+    ids: VecDeque<u64>,
     /// Subjects and suppressions that were forgotten to stay within the caps.
     evicted: u64,
 }
+
+read_names!(Suppression { "dismissed" => Dismissed, "snoozed" => Snoozed });
+read_struct!(Action { suppression, time, until });
+read_struct!(Touched { key, kind, time });
+read_struct!(State {
+    version,
+    keys,
+    types,
+    surfaces,
+    session,
+    session_start,
+    session_events,
+    last_event,
+    sequence,
+    actions,
+    draft,
+    search,
+    ids,
+    evicted
+});
 
 /// The local context of one user and account.
 #[derive(Debug, Clone)]
@@ -76,8 +98,6 @@ pub struct Context {
     spec: ContextSpec,
     durations: Durations,
     state: State,
-    /// The same ids as `state.ids`, for look-up.
-    seen: BTreeSet<String>,
 }
 
 fn kept(text: &str) -> String {
@@ -96,7 +116,7 @@ impl Context {
     pub fn new(spec: &ContextSpec) -> Result<Context> {
         let durations = spec.durations()?;
         let state = State { version: SNAPSHOT_VERSION, ..State::default() };
-        Ok(Context { spec: spec.clone(), durations, state, seen: BTreeSet::new() })
+        Ok(Context { spec: spec.clone(), durations, state })
     }
 
     /// The parameters.
@@ -143,15 +163,17 @@ impl Context {
                     && (self.state.draft.len() < MAX_FIELDS || self.state.draft.contains_key(field))
                 {
                     let value = match &event.value {
-                        Some(EventValue::Text(text)) => Some(EventValue::Text(kept(text))),
-                        other => other.clone(),
+                        Some(EventValue::Text(text)) => kept(text).into(),
+                        Some(EventValue::Number(x)) => (*x).into(),
+                        Some(EventValue::Flag(b)) => (*b).into(),
+                        None => serde_json::Value::Null,
                     };
                     self.state.draft.insert(kept(field), value);
                 }
             }
             (EventKind::Search, _) => {
                 if let Some(EventValue::Text(text)) = &event.value {
-                    self.state.search = Some(kept(text).to_lowercase());
+                    self.state.search = Some(kept(text).to_ascii_lowercase());
                 }
             }
             _ => {}
@@ -160,17 +182,14 @@ impl Context {
     }
 
     fn remember(&mut self, id: Option<&str>) -> bool {
-        let Some(id) = id else { return true };
-        let id = kept(id);
-        if !self.seen.insert(id.clone()) {
+        let Some(id) = id.map(hash64) else { return true };
+        if self.state.ids.contains(&id) {
             return false;
         }
-        self.state.ids.push_back(id);
-        if self.state.ids.len() > MAX_IDS
-            && let Some(old) = self.state.ids.pop_front()
-        {
-            self.seen.remove(&old);
+        if self.state.ids.len() == MAX_IDS {
+            self.state.ids.pop_front();
         }
+        self.state.ids.push_back(id);
         true
     }
 
@@ -262,7 +281,6 @@ impl Context {
     /// Forgets everything.
     pub fn forget(&mut self) {
         self.state = State { version: SNAPSHOT_VERSION, ..State::default() };
-        self.seen.clear();
     }
 
     /// The whole context as versioned JSON; floats round-trip, so restoring gives the same bits.
@@ -276,7 +294,7 @@ impl Context {
     /// `request_invalid` when it is not a snapshot of this version; nothing is changed then.
     pub fn restore(&mut self, snapshot: &str) -> Result<()> {
         let invalid = |what: String| Error::new(ErrorKind::RequestInvalid, format!("snapshot: {what}"));
-        let state: State = serde_json::from_str(snapshot).map_err(|e| invalid(e.to_string()))?;
+        let state: State = json::parse(snapshot).map_err(invalid)?;
         if state.version != SNAPSHOT_VERSION {
             return Err(invalid(format!("version {}, this runtime reads {SNAPSHOT_VERSION}", state.version)));
         }
@@ -288,7 +306,6 @@ impl Context {
         if !within {
             return Err(invalid("it is larger than the caps".into()));
         }
-        self.seen = state.ids.iter().cloned().collect();
         self.state = state;
         Ok(())
     }

@@ -2,7 +2,7 @@
 //!
 //! Every index, width, dtype and tensor is verified here, once; the interpreter relies on it.
 
-use super::plan::{Aggregate, BinaryScores, Binary, DType, Op, Plan, PostTransform, Reduce, Rows, Trees, Unary, Value};
+use super::plan::{Aggregate, Binary, BinaryScores, DType, Op, Plan, PostTransform, Reduce, Rows, Trees, Unary, Value};
 use super::tensor::{Tensor, Tensors};
 use crate::error::{Error, ErrorKind, Result};
 use ranklet_kernels::{

@@ -1,10 +1,10 @@
 //! Runs a checked plan over any number of candidates.
 
+use super::BLOCK;
 use super::check::{Ready, check};
 use super::elementwise::{self, Operand};
 use super::plan::{Aggregate, BinaryScores, DType, Plan, PostTransform, Rows, Value};
 use super::tensor::{Data, Tensors};
-use super::BLOCK;
 use crate::error::{Error, ErrorKind, Result};
 use ranklet_kernels::{dense, math};
 
@@ -170,7 +170,12 @@ impl Interpreter {
     ///
     /// # Errors
     /// `schema_mismatch` names the input that does not fit.
-    pub fn run(&mut self, inputs: &[Slice<'_>], rows: usize, mut sink: impl FnMut(usize, usize, Slice<'_>)) -> Result<()> {
+    pub fn run(
+        &mut self,
+        inputs: &[Slice<'_>],
+        rows: usize,
+        mut sink: impl FnMut(usize, usize, Slice<'_>),
+    ) -> Result<()> {
         self.check_inputs(inputs, rows)?;
         self.steps_of(Rows::Shared, inputs, 0, 1);
         self.emit(Rows::Shared, inputs, 0, 1, &mut sink);

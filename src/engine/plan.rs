@@ -2,12 +2,15 @@
 //! request (*shared*) or one row per candidate, and named tensors for the weights.
 //!
 //! A plan is data: it is written by `compile`, stored in the bundle's manifest, and checked
-//! once by [`Interpreter::new`](super::Interpreter::new) before it runs.
+//! once by [`Interpreter::new`](super::Interpreter::new) before it runs. Enums are externally tagged: reading
+//! the other forms of serde costs the page several times the bytes.
 
-use serde::{Deserialize, Serialize};
+use crate::json::{Notes, Read, field, read_names, read_struct, variant};
+use serde::Serialize;
+use serde_json::Value as Json;
 
 /// Element type of a value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DType {
     /// 32-bit float.
@@ -21,7 +24,7 @@ pub enum DType {
 }
 
 /// How many rows a value has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Rows {
     /// One row for the whole request.
@@ -31,7 +34,7 @@ pub enum Rows {
 }
 
 /// A value of the plan: `[rows, width]`, row-major.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Value {
     /// Element type.
     pub dtype: DType,
@@ -42,7 +45,7 @@ pub struct Value {
 }
 
 /// A named input or output.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Port {
     /// The graph's own name for it.
     pub name: String,
@@ -52,21 +55,40 @@ pub struct Port {
     pub dims: Vec<i64>,
 }
 
+/// JSON has no infinity, and a clip without a bound has one.
+fn extended<S: serde::Serializer>(x: &f32, serializer: S) -> Result<S::Ok, S::Error> {
+    match *x {
+        f32::INFINITY => serializer.serialize_str("inf"),
+        f32::NEG_INFINITY => serializer.serialize_str("-inf"),
+        x => serializer.serialize_f32(x),
+    }
+}
+
 /// Name of a tensor in the bundle.
 pub type TensorName = String;
 
 /// Function of one element.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "f")]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "ONNX's own operator names; their formulas are in ONNX's specification")]
 pub enum Unary {
     Identity,
     Relu,
-    LeakyRelu { alpha: f32 },
-    Elu { alpha: f32 },
-    Selu { alpha: f32, gamma: f32 },
+    LeakyRelu {
+        alpha: f32,
+    },
+    Elu {
+        alpha: f32,
+    },
+    Selu {
+        alpha: f32,
+        gamma: f32,
+    },
     Sigmoid,
-    HardSigmoid { alpha: f32, beta: f32 },
+    HardSigmoid {
+        alpha: f32,
+        beta: f32,
+    },
     HardSwish,
     Silu,
     /// The exact form, with erf.
@@ -87,11 +109,16 @@ pub enum Unary {
     Ceil,
     Sign,
     /// NaN stays NaN.
-    Clip { low: f32, high: f32 },
+    Clip {
+        #[serde(serialize_with = "extended")]
+        low: f32,
+        #[serde(serialize_with = "extended")]
+        high: f32,
+    },
 }
 
 /// Function of two elements.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the arithmetic operators")]
 pub enum Binary {
@@ -113,7 +140,7 @@ pub enum Binary {
 }
 
 /// Reduction of a row (or of each group in it) to one element.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the reductions of ONNX")]
 pub enum Reduce {
@@ -124,7 +151,7 @@ pub enum Reduce {
 }
 
 /// What follows the sums of a tree ensemble (ai.onnx.ml `post_transform`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "ai.onnx.ml's own names")]
 pub enum PostTransform {
@@ -136,7 +163,7 @@ pub enum PostTransform {
 }
 
 /// How the leaves of all trees become one score a target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "ai.onnx.ml's own names")]
 pub enum Aggregate {
@@ -147,7 +174,7 @@ pub enum Aggregate {
 }
 
 /// How two class scores come from the one sum of a binary classifier, as ONNX Runtime does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BinaryScores {
     /// All leaves are positive: the sum is a probability, `[1 - s, s]`, label at s > 0.5.
@@ -158,7 +185,7 @@ pub enum BinaryScores {
 
 /// A tree ensemble as struct-of-arrays. Children are topologically ordered: a child's index is
 /// above its parent's, which is checked at open and bounds every walk.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Trees {
     /// i32 `[trees]`: root of each tree in ONNX tree order; `>= 0` a node, `< 0` the leaf `!root`.
     pub roots: TensorName,
@@ -187,8 +214,8 @@ pub struct Trees {
 }
 
 /// One operation. Inputs and outputs are indices into [`Plan::values`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "op")]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Op {
     /// `y = act(x W + b)`: x `[rows, in]`, W `[in, out]` row-major, b `[out]`.
     Dense {
@@ -270,10 +297,9 @@ pub enum Op {
 }
 
 /// A step and the ONNX node it came from, for messages.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Step {
     /// What is done.
-    #[serde(flatten)]
     pub op: Op,
     /// Node name in the source graph.
     pub node: String,
@@ -284,7 +310,7 @@ pub struct Step {
 }
 
 /// A whole compiled graph.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Plan {
     /// Inputs under their graph names.
     pub inputs: Vec<Port>,
@@ -294,4 +320,97 @@ pub struct Plan {
     pub values: Vec<Value>,
     /// Steps in order.
     pub steps: Vec<Step>,
+}
+
+read_names!(DType { "f32" => F32, "i32" => I32, "i64" => I64, "bool" => Bool });
+read_names!(Rows { "shared" => Shared, "candidate" => Candidate });
+read_names!(Binary {
+    "add" => Add, "sub" => Sub, "mul" => Mul, "div" => Div, "pow" => Pow, "min" => Min, "max" => Max,
+    "less" => Less, "less_or_equal" => LessOrEqual, "greater" => Greater, "greater_or_equal" => GreaterOrEqual,
+    "equal" => Equal,
+});
+read_names!(Reduce { "sum" => Sum, "mean" => Mean, "max" => Max, "min" => Min });
+read_names!(PostTransform {
+    "none" => None, "softmax" => Softmax, "softmax_zero" => SoftmaxZero, "logistic" => Logistic, "probit" => Probit,
+});
+read_names!(Aggregate { "sum" => Sum, "average" => Average, "min" => Min, "max" => Max });
+read_names!(BinaryScores { "probability" => Probability, "margin" => Margin });
+read_struct!(Value { dtype, rows, width });
+read_struct!(Port { name, value, dims });
+read_struct!(Trees { roots, feature, threshold, mode, yes, no, leaf_start, target, weight, base, targets, aggregate });
+read_struct!(Step { op, node, inputs, output });
+read_struct!(Plan { inputs, outputs, values, steps });
+
+impl Read for Unary {
+    #[inline(never)]
+    fn read(value: &Json, notes: &mut Notes) -> Self {
+        let (name, v) = variant(value);
+        match name {
+            "identity" => Unary::Identity,
+            "relu" => Unary::Relu,
+            "leaky_relu" => Unary::LeakyRelu { alpha: field(v, "alpha", notes) },
+            "elu" => Unary::Elu { alpha: field(v, "alpha", notes) },
+            "selu" => Unary::Selu { alpha: field(v, "alpha", notes), gamma: field(v, "gamma", notes) },
+            "sigmoid" => Unary::Sigmoid,
+            "hard_sigmoid" => Unary::HardSigmoid { alpha: field(v, "alpha", notes), beta: field(v, "beta", notes) },
+            "hard_swish" => Unary::HardSwish,
+            "silu" => Unary::Silu,
+            "gelu" => Unary::Gelu,
+            "gelu_tanh" => Unary::GeluTanh,
+            "softplus" => Unary::Softplus,
+            "softsign" => Unary::Softsign,
+            "tanh" => Unary::Tanh,
+            "erf" => Unary::Erf,
+            "exp" => Unary::Exp,
+            "log" => Unary::Log,
+            "sqrt" => Unary::Sqrt,
+            "reciprocal" => Unary::Reciprocal,
+            "neg" => Unary::Neg,
+            "abs" => Unary::Abs,
+            "floor" => Unary::Floor,
+            "ceil" => Unary::Ceil,
+            "sign" => Unary::Sign,
+            "clip" => Unary::Clip { low: field(v, "low", notes), high: field(v, "high", notes) },
+            _ => {
+                notes.wrong("a function that this runtime does not know");
+                Unary::Identity
+            }
+        }
+    }
+}
+
+impl Read for Op {
+    #[inline(never)]
+    fn read(value: &Json, notes: &mut Notes) -> Self {
+        let (name, v) = variant(value);
+        match name {
+            "dense" => Op::Dense {
+                weights: field(v, "weights", notes),
+                bias: field(v, "bias", notes),
+                activation: field(v, "activation", notes),
+            },
+            "constant" => Op::Constant { tensor: field(v, "tensor", notes) },
+            "unary" => Op::Unary(Unary::read(v, notes)),
+            "binary" => Op::Binary { f: field(v, "f", notes) },
+            "concat" => Op::Concat,
+            "select" => Op::Select { columns: field(v, "columns", notes) },
+            "softmax" => Op::Softmax { group: field(v, "group", notes), log: field(v, "log", notes) },
+            "reduce" => Op::Reduce { f: field(v, "f", notes), group: field(v, "group", notes) },
+            "layer_norm" => Op::LayerNorm {
+                scale: field(v, "scale", notes),
+                bias: field(v, "bias", notes),
+                group: field(v, "group", notes),
+                epsilon: field(v, "epsilon", notes),
+            },
+            "cast" => Op::Cast,
+            "trees" => Op::Trees(Trees::read(v, notes)),
+            "post_transform" => Op::PostTransform { f: field(v, "f", notes) },
+            "binary_scores" => Op::BinaryScores { mode: field(v, "mode", notes), post: field(v, "post", notes) },
+            "label" => Op::Label { labels: field(v, "labels", notes), threshold: field(v, "threshold", notes) },
+            _ => {
+                notes.wrong("a plan op that this runtime does not know");
+                Op::Concat
+            }
+        }
+    }
 }

@@ -25,7 +25,8 @@ impl Interpreter {
                 wrong(format!("input {:?} is missing; the model takes {}", port.name, names.join(", ")))
             })?;
             let shape = || {
-                let dims: Vec<String> = port.dims.iter().map(|&d| if d < 0 { "N".into() } else { d.to_string() }).collect();
+                let dims: Vec<String> =
+                    port.dims.iter().map(|&d| if d < 0 { "N".into() } else { d.to_string() }).collect();
                 let dims = dims.join(", ");
                 wrong(format!("input {:?} is [{dims}], got {:?}", port.name, tensor.dims))
             };
@@ -37,7 +38,11 @@ impl Interpreter {
             if self.input(i).rows == Rows::Candidate {
                 let n = tensor.dims.first().copied().unwrap_or(0);
                 if *rows.get_or_insert(n) != n {
-                    return Err(wrong(format!("input {:?} has {n} rows, another has {}", port.name, rows.unwrap_or(0))));
+                    return Err(wrong(format!(
+                        "input {:?} has {n} rows, another has {}",
+                        port.name,
+                        rows.unwrap_or(0)
+                    )));
                 }
             }
             let value = self.input(i);

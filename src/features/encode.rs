@@ -5,8 +5,8 @@ use super::source::{Layout, Source, Sources, resolve};
 use super::table::Table;
 use crate::context::{Context, ContextSpec, Signal, Subject, parse_duration};
 use crate::error::Result;
-use ranklet_kernels::math::f64 as math;
-use std::collections::BTreeMap;
+use crate::sorted::sorted;
+use ranklet_kernels::{hash::hash64, math::f64 as math};
 
 /// A transform with everything resolved.
 #[derive(Debug, Clone)]
@@ -25,7 +25,7 @@ enum Step {
 #[derive(Debug, Clone)]
 enum Reader {
     Number(Source),
-    Vocabulary { source: Source, index: BTreeMap<String, usize>, one_hot: bool },
+    Vocabulary { source: Source, index: Vocabulary, one_hot: bool },
     Hash { source: Source, buckets: u64 },
     Related { source: Source, signal: Signal, aggregate: Aggregate },
 }
@@ -146,14 +146,31 @@ fn reader(f: &Feature, s: &Sources) -> Reader {
         (Kind::Related, Some(signal), _) => Reader::Related { source: s.own, signal, aggregate: f.aggregate },
         (Kind::Categorical, _, Some(buckets)) => Reader::Hash { source: s.own, buckets: u64::from(buckets) },
         (Kind::Categorical, ..) => {
-            // Of a value that stands twice the first place holds.
-            let mut index = BTreeMap::new();
-            for (i, v) in f.vocabulary.iter().enumerate() {
-                index.entry(v.clone()).or_insert(i);
-            }
+            let index = Vocabulary::new(&f.vocabulary);
             Reader::Vocabulary { source: s.own, index, one_hot: f.encode == Encode::OneHot }
         }
         _ => Reader::Number(s.own),
+    }
+}
+
+/// Values and their places, sorted by value.
+#[derive(Debug, Clone)]
+struct Vocabulary {
+    values: Vec<String>,
+    /// Places in the order of the values.
+    order: Vec<usize>,
+}
+
+impl Vocabulary {
+    fn new(values: &[String]) -> Self {
+        let order = sorted(values.len(), &|a, b| values[a].cmp(&values[b]));
+        Vocabulary { values: values.to_vec(), order }
+    }
+
+    /// Place of `text`; of a value that stands twice the first.
+    fn place(&self, text: &str) -> Option<usize> {
+        let at = self.order.partition_point(|&i| self.values[i].as_str() < text);
+        self.order.get(at).copied().filter(|&i| self.values[i] == text)
     }
 }
 
@@ -169,7 +186,7 @@ fn put(cell: &mut f32, x: f64) -> bool {
 impl Plan {
     fn fill(&self, row: &Row<'_>, cells: &mut [f32]) -> bool {
         if let Reader::Vocabulary { source, index, one_hot: true } = &self.reader {
-            let at = row.text(*source).and_then(|t| index.get(t)).copied();
+            let at = row.text(*source).and_then(|t| index.place(t));
             let mut changed = false;
             for (i, cell) in cells.iter_mut().enumerate() {
                 changed |= put(cell, if at == Some(i) { 1.0 } else { 0.0 });
@@ -179,11 +196,9 @@ impl Plan {
         let mut x = match &self.reader {
             Reader::Number(source) => row.number(*source),
             Reader::Vocabulary { source, index, .. } => {
-                row.text(*source).map_or(f64::NAN, |t| index.get(t).map_or(-1.0, |&i| i as f64))
+                row.text(*source).map_or(f64::NAN, |t| index.place(t).map_or(-1.0, |i| i as f64))
             }
-            Reader::Hash { source, buckets } => {
-                row.text(*source).map_or(f64::NAN, |t| (hash64(t) % buckets) as f64)
-            }
+            Reader::Hash { source, buckets } => row.text(*source).map_or(f64::NAN, |t| (hash64(t) % buckets) as f64),
             Reader::Related { source, signal, aggregate } => row.related(*source, *signal, *aggregate),
         };
         for step in &self.steps {
@@ -271,17 +286,6 @@ fn quantile(knots: &[f64], x: f64) -> f64 {
     ((above - 1) as f64 + (x - low) / (high - low)) / last
 }
 
-/// 64-bit FNV-1a of the UTF-8 bytes, then the finaliser of SplitMix64, whose low bits are well mixed.
-fn hash64(text: &str) -> u64 {
-    let mut h = 0xcbf2_9ce4_8422_2325_u64;
-    for byte in text.bytes() {
-        h = (h ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-    }
-    h = (h ^ (h >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    h = (h ^ (h >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    h ^ (h >> 31)
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::table::Request;
@@ -359,8 +363,14 @@ mod tests {
             (json!({ "name": "x", "from": "surface" }), "categorical"),
             (json!({ "name": "x", "from": "surface", "kind": "categorical" }), "vocabulary"),
             (json!({ "name": "x", "from": "candidate.features.r", "kind": "related" }), "signal"),
-            (json!({ "name": "x", "from": "candidate.value", "transforms": [{ "op": "age", "unit": "1 week" }] }), "duration"),
-            (json!({ "name": "x", "from": "candidate.value", "transforms": [{ "op": "standardise", "mean": 0, "std": 0 }] }), "std"),
+            (
+                json!({ "name": "x", "from": "candidate.value", "transforms": [{ "op": "age", "unit": "1 week" }] }),
+                "duration",
+            ),
+            (
+                json!({ "name": "x", "from": "candidate.value", "transforms": [{ "op": "standardise", "mean": 0, "std": 0 }] }),
+                "std",
+            ),
         ] {
             let schema: Schema = serde_json::from_value(json!([feature])).unwrap();
             let error = Encoder::new(&schema, &ContextSpec::default()).unwrap_err().to_string();

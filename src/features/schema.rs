@@ -1,10 +1,11 @@
 //! The declared schema: the `features` section of a specification and of a bundle.
 
 use crate::error::{Error, ErrorKind, Result};
-use serde::{Deserialize, Serialize};
+use crate::json::{Notes, Read, read_names, read_struct};
+use serde::Serialize;
 
 /// What a source's values are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// A number; a JSON boolean counts as 0 or 1.
@@ -19,7 +20,7 @@ pub enum Kind {
 }
 
 /// How a categorical value becomes numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Encode {
     /// Its place in the vocabulary; unknown is -1, missing stays missing.
@@ -30,7 +31,7 @@ pub enum Encode {
 }
 
 /// How the signals of related keys are joined.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Aggregate {
     /// Their sum.
@@ -41,8 +42,8 @@ pub enum Aggregate {
 }
 
 /// A numeric transform. NaN (missing) passes through all but [`Transform::IsMissing`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "op", deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(into = "Written")]
 pub enum Transform {
     /// ln(1 + max(x, 0)).
     Log1p,
@@ -89,42 +90,124 @@ pub enum Transform {
     IsMissing,
 }
 
+/// A transform as it is written: `op` and the parameters it takes. (An internally tagged enum reads the
+/// same text, at several times the bytes in the page.)
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+struct Written {
+    op: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    low: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    high: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mean: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    std: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    edges: Option<Vec<f64>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    knots: Option<Vec<f64>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unit: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<String>,
+}
+
+impl Read for Transform {
+    #[inline(never)]
+    fn read(value: &serde_json::Value, notes: &mut Notes) -> Self {
+        let w = Written::read(value, notes);
+        let given = [&w.low, &w.high, &w.mean, &w.std].map(Option::is_some);
+        let lists = [w.edges.is_some(), w.knots.is_some()];
+        let texts = [w.unit.is_some(), w.by.is_some()];
+        // What each takes: of low, high, mean, std; of edges, knots; of unit, by.
+        let takes = match w.op.as_str() {
+            "log1p" | "is_missing" => (0b0000, 0b00, 0b00),
+            "clip" => (0b0011, 0b00, 0b00),
+            "standardise" => (0b1100, 0b00, 0b00),
+            "bucketise" => (0b0000, 0b01, 0b00),
+            "quantile" => (0b0000, 0b10, 0b00),
+            "age" => (0b0000, 0b00, 0b01),
+            "ratio" | "product" => (0b0000, 0b00, 0b10),
+            _ => {
+                notes.wrong(
+                    "`op` is none of log1p, clip {low, high}, standardise {mean, std}, bucketise {edges}, \
+                     quantile {knots}, age {unit}, ratio {by}, product {by}, is_missing",
+                );
+                return Transform::IsMissing;
+            }
+        };
+        let bits = |given: &[bool]| given.iter().rev().fold(0, |bits, &g| bits << 1 | u32::from(g));
+        if (bits(&given), bits(&lists), bits(&texts)) != takes {
+            notes.wrong(
+                "parameters do not fit the `op`: clip {low, high}, standardise {mean, std}, bucketise {edges}, \
+                 quantile {knots}, age {unit}, ratio {by}, product {by}",
+            );
+        }
+        let number = |x: Option<f64>| x.unwrap_or(0.0);
+        match w.op.as_str() {
+            "log1p" => Transform::Log1p,
+            "clip" => Transform::Clip { low: number(w.low), high: number(w.high) },
+            "standardise" => Transform::Standardise { mean: number(w.mean), std: number(w.std) },
+            "bucketise" => Transform::Bucketise { edges: w.edges.unwrap_or_default() },
+            "quantile" => Transform::Quantile { knots: w.knots.unwrap_or_default() },
+            "age" => Transform::Age { unit: w.unit.unwrap_or_default() },
+            "ratio" => Transform::Ratio { by: w.by.unwrap_or_default() },
+            "product" => Transform::Product { by: w.by.unwrap_or_default() },
+            _ => Transform::IsMissing,
+        }
+    }
+}
+
+impl From<Transform> for Written {
+    fn from(t: Transform) -> Written {
+        let op = |op: &str| Written { op: op.to_owned(), ..Written::default() };
+        match t {
+            Transform::Log1p => op("log1p"),
+            Transform::Clip { low, high } => Written { low: Some(low), high: Some(high), ..op("clip") },
+            Transform::Standardise { mean, std } => Written { mean: Some(mean), std: Some(std), ..op("standardise") },
+            Transform::Bucketise { edges } => Written { edges: Some(edges), ..op("bucketise") },
+            Transform::Quantile { knots } => Written { knots: Some(knots), ..op("quantile") },
+            Transform::Age { unit } => Written { unit: Some(unit), ..op("age") },
+            Transform::Ratio { by } => Written { by: Some(by), ..op("ratio") },
+            Transform::Product { by } => Written { by: Some(by), ..op("product") },
+            Transform::IsMissing => op("is_missing"),
+        }
+    }
+}
+
 /// One feature: a source, how it is read, and its transforms.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Feature {
     /// Unique name.
     pub name: String,
     /// Source path, e.g. `candidate.features.budget`, `facts.account.age`, `local.key.open.10m`.
     pub from: String,
     /// What the source's values are.
-    #[serde(default)]
     pub kind: Kind,
     /// Numeric transforms, in order.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub transforms: Vec<Transform>,
     /// Categorical: known values.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub vocabulary: Vec<String>,
     /// Categorical with a vocabulary: form.
-    #[serde(default)]
     pub encode: Encode,
     /// Categorical without a vocabulary: number of hash buckets.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub hash_buckets: Option<u32>,
     /// Related: the key-scope counter, e.g. `key.accept.10m`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub signal: Option<String>,
     /// Related: how the keys' values are joined.
-    #[serde(default)]
     pub aggregate: Aggregate,
     /// Takes the place of NaN at the very end; without it missing stays NaN.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub missing: Option<f64>,
 }
 
 /// All features, in the order of the model's columns.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 #[serde(transparent)]
 pub struct Schema {
     /// In column order.
@@ -213,5 +296,21 @@ impl Schema {
             }
         }
         Ok(())
+    }
+}
+
+read_names!(Kind { "numeric" => Numeric, "boolean" => Boolean, "categorical" => Categorical, "related" => Related });
+read_names!(Encode { "index" => Index, "one_hot" => OneHot });
+read_names!(Aggregate { "sum" => Sum, "max" => Max });
+read_struct!(Written { op, low, high, mean, std, edges, knots, unit, by });
+read_struct!(Feature {
+    name, from, hash_buckets, signal, missing;
+    kind = Kind::Numeric, transforms = Vec::new(), vocabulary = Vec::new(), encode = Encode::Index,
+    aggregate = Aggregate::Sum
+});
+
+impl Read for Schema {
+    fn read(value: &serde_json::Value, notes: &mut Notes) -> Self {
+        Schema { features: Vec::read(value, notes) }
     }
 }

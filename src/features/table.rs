@@ -2,9 +2,9 @@
 
 use super::source::{CellKind, Column, Layout};
 use crate::error::{Error, ErrorKind, Result};
+use crate::sorted::sorted;
 use serde::Deserialize;
 use serde_json::Value;
-use std::collections::BTreeSet;
 
 /// Candidates at most.
 pub const MAX_CANDIDATES: usize = 16_384;
@@ -92,11 +92,7 @@ impl Table {
         }
         for column in &layout.candidate {
             let path = column.path.strip_prefix("candidate.").unwrap_or(&column.path);
-            let cells = request
-                .candidates
-                .iter()
-                .map(|c| table.put(read(lookup(c, path), column.kind)))
-                .collect();
+            let cells = request.candidates.iter().map(|c| table.put(read(lookup(c, path), column.kind))).collect();
             table.columns.push(cells);
         }
         table.check(layout)?;
@@ -135,16 +131,19 @@ impl Table {
         if !whole {
             return Err(invalid("a text index lies outside the pool"));
         }
-        let mut ids = BTreeSet::new();
         for row in 0..self.n {
-            let id = self.text(Layout::ID, row).ok_or_else(|| {
-                invalid(format!("candidate {row} has no `id`; give every candidate a text or an integer"))
-            })?;
-            if !ids.insert(id) {
-                return Err(invalid(format!("the id {id:?} stands twice; ids must be unique in a request")));
+            if self.text(Layout::ID, row).is_none() {
+                let message = format!("candidate {row} has no `id`; give every candidate a text or an integer");
+                return Err(invalid(message));
             }
         }
-        Ok(())
+        let order = sorted(self.n, &|a, b| self.id(a).cmp(self.id(b)));
+        match order.windows(2).find(|w| self.id(w[0]) == self.id(w[1])) {
+            Some(w) => {
+                Err(invalid(format!("the id {:?} stands twice; ids must be unique in a request", self.id(w[0]))))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Adds the rows of `more`, whose facts are ignored.
@@ -445,8 +444,10 @@ mod tests {
 
     #[test]
     fn append_keeps_every_cell_and_refuses_a_known_id() {
-        let mut a = Table::from_json(&layout(), &request(json!([{ "id": "a", "features": { "tags": ["p"] } }]))).unwrap();
-        let b = Table::from_json(&layout(), &request(json!([{ "id": "b", "features": { "tags": ["q", "r"] } }]))).unwrap();
+        let mut a =
+            Table::from_json(&layout(), &request(json!([{ "id": "a", "features": { "tags": ["p"] } }]))).unwrap();
+        let b =
+            Table::from_json(&layout(), &request(json!([{ "id": "b", "features": { "tags": ["q", "r"] } }]))).unwrap();
         a.append(&layout(), &b).unwrap();
         assert_eq!((a.len(), a.id(1), a.texts(6, 1).len()), (2, "b", 2));
         assert_eq!(a.append(&layout(), &b).unwrap_err().kind(), ErrorKind::RequestInvalid);

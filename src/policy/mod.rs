@@ -2,9 +2,10 @@
 //!
 //! One greedy pass over positions; what is not a constraint is a comparison of utilities.
 
-use serde::{Deserialize, Serialize};
+use crate::json::read_struct;
+use crate::sorted::sorted;
+use serde::Serialize;
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
 
 /// Names of the bits of [`Placed::constraints`], lowest first.
 pub const CONSTRAINTS: [&str; 2] = ["frozen", "suppressed"];
@@ -14,32 +15,44 @@ pub const FROZEN: u32 = 1;
 pub const SUPPRESSED: u32 = 2;
 
 /// Weights of the utility: the `policy` section of a bundle.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct PolicySpec {
     /// Event types after which a list is due for a re-rank.
-    #[serde(default)]
     pub due: Vec<crate::context::EventKind>,
     /// Of each head, in the order of the heads.
-    #[serde(default)]
     pub weights: Vec<Weight>,
 }
 
 /// A head's weight, by surface.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Weight {
     /// Where no surface says otherwise.
     pub default: f64,
     /// By surface.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub surfaces: BTreeMap<String, f64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub surfaces: Vec<SurfaceWeight>,
+}
+
+/// A weight for one surface.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SurfaceWeight {
+    /// Where.
+    pub surface: String,
+    /// How much.
+    pub weight: f64,
 }
 
 impl Weight {
     /// The weight on `surface`.
     pub fn on(&self, surface: Option<&str>) -> f64 {
-        surface.and_then(|s| self.surfaces.get(s)).copied().unwrap_or(self.default)
+        let own = self.surfaces.iter().find(|w| Some(w.surface.as_str()) == surface);
+        own.map_or(self.default, |w| w.weight)
     }
 }
+
+read_struct!(SurfaceWeight { surface, weight });
+read_struct!(Weight { default; surfaces = Vec::new() });
+read_struct!(PolicySpec { ; due = Vec::new(), weights = Vec::new() });
 
 /// U = sum over heads of w p v, plus the caller's boost; v and boost as given, 1 and 0 when missing.
 pub fn utility(weights: &[f64], calibrated: &[f64], value: f64, boost: f64) -> f64 {
@@ -47,6 +60,9 @@ pub fn utility(weights: &[f64], calibrated: &[f64], value: f64, boost: f64) -> f
     let boost = if boost.is_nan() { 0.0 } else { boost };
     weights.iter().zip(calibrated).fold(0.0, |sum, (w, p)| sum + w * p * value) + boost
 }
+
+/// By position: the row that must stand there, if any; positions beyond its end are free.
+pub type Standing = [Option<usize>];
 
 /// What the order is made from: one item, at its place in the server's order.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -72,47 +88,42 @@ pub struct Placed {
 ///
 /// Order: unsuppressed before suppressed; then utility, the raw primary head, the server's order.
 /// Utilities must not be NaN; a NaN would compare as equal.
-pub fn order(items: &[Item], frozen: &BTreeMap<usize, usize>) -> Vec<Placed> {
-    let mut free = unfrozen(items.len(), frozen);
-    free.sort_by(|&a, &b| {
-        let (x, y) = (&items[a], &items[b]);
+pub fn order(items: &[Item], frozen: &Standing) -> Vec<Placed> {
+    let rows = unfrozen(items.len(), frozen);
+    let order = sorted(rows.len(), &|a, b| {
+        let (x, y) = (&items[rows[a]], &items[rows[b]]);
         let descending = |x: Option<Ordering>| x.unwrap_or(Ordering::Equal).reverse();
         x.suppressed
             .cmp(&y.suppressed)
             .then(descending(x.utility.partial_cmp(&y.utility)))
             .then(descending(x.primary.partial_cmp(&y.primary)))
-            .then(a.cmp(&b))
     });
+    let free: Vec<usize> = order.iter().map(|&i| rows[i]).collect();
     place(items.len(), &free, frozen, |row| items[row].suppressed)
 }
 
 /// The server's order: frozen items where they stand, then the rest in the server's order.
-pub fn server_order(n: usize, frozen: &BTreeMap<usize, usize>, suppressed: impl Fn(usize) -> bool) -> Vec<Placed> {
+pub fn server_order(n: usize, frozen: &Standing, suppressed: impl Fn(usize) -> bool) -> Vec<Placed> {
     place(n, &unfrozen(n, frozen), frozen, suppressed)
 }
 
 /// Rows that stand nowhere yet, in the server's order.
-fn unfrozen(n: usize, frozen: &BTreeMap<usize, usize>) -> Vec<usize> {
+fn unfrozen(n: usize, frozen: &Standing) -> Vec<usize> {
     let mut stands = vec![false; n];
-    for &row in frozen.values() {
+    for &row in frozen.iter().flatten() {
         stands[row] = true;
     }
     (0..n).filter(|&row| !stands[row]).collect()
 }
 
 /// Fills the positions that are not frozen with `free`, in its order.
-fn place(
-    n: usize,
-    free: &[usize],
-    frozen: &BTreeMap<usize, usize>,
-    suppressed: impl Fn(usize) -> bool,
-) -> Vec<Placed> {
+fn place(n: usize, free: &[usize], frozen: &Standing, suppressed: impl Fn(usize) -> bool) -> Vec<Placed> {
     let mut free = free.iter().copied();
     let mut placed = Vec::with_capacity(n);
     for position in 0..n {
-        let (row, bit) = match frozen.get(&position) {
-            Some(&row) => (Some(row), FROZEN),
-            None => (free.next(), 0),
+        let (row, bit) = match frozen.get(position) {
+            Some(&Some(row)) => (Some(row), FROZEN),
+            _ => (free.next(), 0),
         };
         if let Some(row) = row {
             placed.push(Placed { row, constraints: bit | if suppressed(row) { SUPPRESSED } else { 0 } });
@@ -143,7 +154,7 @@ mod tests {
             item(2.0),
             Item { suppressed: true, ..item(9.0) },
         ];
-        assert_eq!(rows(&order(&items, &BTreeMap::new())), [3, 1, 0, 2, 4]);
+        assert_eq!(rows(&order(&items, &[])), [3, 1, 0, 2, 4]);
     }
 
     #[test]
@@ -154,7 +165,8 @@ mod tests {
 
     #[test]
     fn weights_differ_by_surface() {
-        let weight = Weight { default: 1.0, surfaces: BTreeMap::from([("assistant".to_owned(), 0.5)]) };
+        let weight =
+            Weight { default: 1.0, surfaces: vec![SurfaceWeight { surface: "assistant".to_owned(), weight: 0.5 }] };
         assert_eq!((weight.on(None), weight.on(Some("assistant")), weight.on(Some("x"))), (1.0, 0.5, 1.0));
     }
 
@@ -164,10 +176,10 @@ mod tests {
             utilities in prop::collection::vec(-1.0f64..1.0, 0..20), picks in prop::collection::vec((0usize..20, 0usize..20), 0..6),
         ) {
             let n = utilities.len();
-            let mut frozen = BTreeMap::new();
+            let mut frozen = vec![None; n];
             for (position, row) in picks {
-                if position < n && row < n && !frozen.contains_key(&position) && !frozen.values().any(|&r| r == row) {
-                    frozen.insert(position, row);
+                if position < n && row < n && frozen[position].is_none() && !frozen.contains(&Some(row)) {
+                    frozen[position] = Some(row);
                 }
             }
             let items: Vec<Item> = utilities.iter().map(|&u| item(u)).collect();
@@ -175,12 +187,12 @@ mod tests {
                 let mut sorted = rows(&placed);
                 sorted.sort_unstable();
                 prop_assert_eq!(sorted, (0..n).collect::<Vec<_>>());
-                for (&position, &row) in &frozen {
+                for (position, row) in frozen.iter().enumerate().filter_map(|(p, r)| r.map(|r| (p, r))) {
                     prop_assert_eq!(placed[position].row, row);
                     prop_assert_eq!(placed[position].constraints & FROZEN, FROZEN);
                 }
             }
-            let free: Vec<f64> = order(&items, &BTreeMap::new()).iter().map(|p| utilities[p.row]).collect();
+            let free: Vec<f64> = order(&items, &[]).iter().map(|p| utilities[p.row]).collect();
             prop_assert!(free.windows(2).all(|w| w[0] >= w[1]));
         }
     }

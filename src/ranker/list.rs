@@ -7,9 +7,7 @@ use crate::context::Suppression;
 use crate::engine::Slice;
 use crate::error::{ErrorKind, Result};
 use crate::features::{Layout, Request, Table};
-use crate::policy::{self, Item, Placed};
-use serde::Deserialize;
-use std::collections::BTreeMap;
+use crate::policy::{self, Item, Placed, Standing};
 
 /// What must stay where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,16 +34,13 @@ pub struct Options {
 }
 
 /// What identifies a request in records.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Identity {
     /// Joins records.
-    #[serde(default)]
     pub decision_id: Option<String>,
     /// Of one list on a page.
-    #[serde(default)]
     pub list_id: Option<String>,
     /// Where it is shown.
-    #[serde(default)]
     pub surface: Option<String>,
 }
 
@@ -109,14 +104,13 @@ impl Ranker {
     ///
     /// # Errors
     /// `request_invalid`, `limit_exceeded`; `schema_mismatch` for a bare scoring bundle.
-    pub fn prepare(&self, session: &mut Session, table: Table, identity: Identity) -> Result<List> {
+    pub fn prepare(&self, table: Table, identity: Identity) -> Result<List> {
         if !self.ranks() {
             return Err(crate::error::Error::new(
                 ErrorKind::SchemaMismatch,
                 "this bundle scores but does not rank: it has no schema; compile it from a SPEC.toml, or use createScorer",
             ));
         }
-        session.learn(&table);
         let mut list = List {
             identity,
             table,
@@ -136,14 +130,14 @@ impl Ranker {
     ///
     /// # Errors
     /// As [`prepare`](Self::prepare).
-    pub fn prepare_json(&self, session: &mut Session, request: &Request) -> Result<List> {
+    pub fn prepare_json(&self, request: &Request) -> Result<List> {
         let table = Table::from_json(self.encoder.layout(), request)?;
         let identity = Identity {
             decision_id: request.decision_id.clone(),
             list_id: request.list_id.clone(),
             surface: request.surface.clone(),
         };
-        self.prepare(session, table, identity)
+        self.prepare(table, identity)
     }
 
     /// A session for this bundle.
@@ -177,7 +171,15 @@ impl Ranker {
     fn score(&mut self, session: &Session, list: &mut List, now: f64) -> Result<usize, ErrorKind> {
         let width = self.encoder.width();
         let surface = list.identity.surface.as_deref();
-        self.encoder.encode(&list.table, surface, session.context(), now, list.encoded, &mut list.matrix, &mut list.changed);
+        self.encoder.encode(
+            &list.table,
+            surface,
+            session.context(),
+            now,
+            list.encoded,
+            &mut list.matrix,
+            &mut list.changed,
+        );
         list.encoded = true;
         list.gathered.clear();
         list.gathered_rows.clear();
@@ -188,7 +190,8 @@ impl Ranker {
             }
         }
         let (heads, raw, rows) = (&self.heads, &mut list.raw, &list.gathered_rows);
-        let outputs: Vec<usize> = (0..self.engine.plan().outputs.len()).map(|i| self.engine.output(i).width as usize).collect();
+        let outputs: Vec<usize> =
+            (0..self.engine.plan().outputs.len()).map(|i| self.engine.output(i).width as usize).collect();
         self.engine
             .run(&[Slice::F32(&list.gathered)], rows.len(), |output, first, data| {
                 for (h, head) in heads.iter().enumerate().filter(|(_, head)| head.output == output) {
@@ -208,7 +211,7 @@ impl Ranker {
     fn decide(
         &mut self,
         list: &List,
-        frozen: &BTreeMap<usize, usize>,
+        frozen: &Standing,
         suppressed: &[Option<Suppression>],
         rows_run: usize,
     ) -> Result<Ranking, ErrorKind> {
@@ -278,9 +281,8 @@ impl List {
     ///
     /// # Errors
     /// `request_invalid`, `limit_exceeded`; nothing is changed then.
-    pub fn append(&mut self, ranker: &Ranker, session: &mut Session, more: &Table) -> Result<()> {
+    pub fn append(&mut self, ranker: &Ranker, more: &Table) -> Result<()> {
         self.table.append(ranker.encoder.layout(), more)?;
-        session.learn(&self.table);
         let before = self.raw.len() / ranker.heads.len().max(1);
         self.resize(ranker);
         if let Some(order) = &mut self.order {
@@ -304,25 +306,20 @@ impl List {
     }
 
     /// Position to row of what is frozen in the order last shown (the server's before the first ranking).
-    fn frozen_positions(&self, frozen: &Frozen) -> BTreeMap<usize, usize> {
+    fn frozen_positions(&self, frozen: &Frozen) -> Vec<Option<usize>> {
         let n = self.table.len();
         let at = |position: usize| self.order.as_ref().map_or(position, |o| o[position]);
         let mut wanted = vec![false; n];
         match frozen {
-            Frozen::Count(count) => return (0..(*count).min(n)).map(|p| (p, at(p))).collect(),
+            Frozen::Count(count) => return (0..(*count).min(n)).map(|p| Some(at(p))).collect(),
             Frozen::Rows(rows) => rows.iter().filter(|&&r| r < n).for_each(|&r| wanted[r] = true),
         }
-        (0..n).map(|p| (p, at(p))).filter(|&(_, row)| wanted[row]).collect()
+        (0..n).map(at).map(|row| wanted[row].then_some(row)).collect()
     }
 
     /// The server's order with its reason. Before the first model ranking nothing can stand elsewhere than
     /// where the server put it, so frozen items change nothing then.
-    fn server_order(
-        &self,
-        reason: ErrorKind,
-        frozen: &BTreeMap<usize, usize>,
-        suppressed: &[Option<Suppression>],
-    ) -> Ranking {
+    fn server_order(&self, reason: ErrorKind, frozen: &Standing, suppressed: &[Option<Suppression>]) -> Ranking {
         let placed = policy::server_order(self.table.len(), frozen, |row| suppressed[row].is_some());
         let entry = |p: &Placed| Entry {
             row: p.row,

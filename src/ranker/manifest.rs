@@ -4,11 +4,12 @@ use crate::calibration::CalibratorSpec;
 use crate::context::ContextSpec;
 use crate::engine::Plan;
 use crate::features::Schema;
+use crate::json::{read_names, read_struct};
 use crate::policy::PolicySpec;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// How a head's raw output is turned before calibration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Link {
     /// As it is.
@@ -21,10 +22,10 @@ pub enum Link {
 }
 
 /// A calibrator and where it applies.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SurfaceCalibrator {
     /// None: wherever no other one applies.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub surface: Option<String>,
     /// The calibrator.
     pub calibrator: CalibratorSpec,
@@ -35,7 +36,7 @@ pub struct SurfaceCalibrator {
 }
 
 /// One objective's score.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Head {
     /// Unique name.
     pub name: String,
@@ -44,15 +45,13 @@ pub struct Head {
     /// Column of it.
     pub column: usize,
     /// Before calibration.
-    #[serde(default)]
     pub link: Link,
     /// At most one a surface.
-    #[serde(default)]
     pub calibrators: Vec<SurfaceCalibrator>,
 }
 
 /// Inputs of the plan with its outputs for them.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Golden {
     /// Rows.
     pub rows: usize,
@@ -64,31 +63,36 @@ pub struct Golden {
     pub tolerance: f64,
 }
 
+/// A file that went into a bundle.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SourceDigest {
+    /// `model`, or `calibrator.HEAD.NUMBER`.
+    pub role: String,
+    /// SHA-256, hex.
+    pub sha256: String,
+}
+
 /// Where a bundle comes from; no time, host or path, so that the same sources give the same bytes.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Provenance {
     /// Version of ranklet that compiled it.
     pub ranklet: String,
-    /// SHA-256 of each source file, by role.
-    #[serde(default)]
-    pub sources: std::collections::BTreeMap<String, String>,
+    /// Each source file.
+    pub sources: Vec<SourceDigest>,
     /// What the plan was checked against.
-    #[serde(default)]
     pub oracle: String,
     /// Rows on which it was checked.
-    #[serde(default)]
     pub checked_rows: usize,
 }
 
 /// A bundle's manifest.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Manifest {
     /// Format version.
     pub format: u32,
     /// Minor format version.
     pub minor: u32,
     /// Sections that a reader must know.
-    #[serde(default)]
     pub requires: Vec<String>,
     /// The model's name.
     pub name: String,
@@ -97,34 +101,38 @@ pub struct Manifest {
     /// Number of the arithmetic that the goldens were made with.
     pub numerics: u32,
     /// Where the model is used.
-    #[serde(default)]
     pub surfaces: Vec<String>,
     /// The ranking model.
     pub plan: Plan,
     /// Self-test of the plan.
     pub golden: Golden,
     /// Input of the plan that the schema fills; None in a bare scoring bundle.
-    #[serde(default)]
     pub input: Option<usize>,
     /// Heads, the primary one first; empty in a bare scoring bundle.
-    #[serde(default)]
     pub heads: Vec<Head>,
     /// Features.
-    #[serde(default)]
     pub schema: Schema,
     /// SHA-256 of the schema and context sections' JSON.
-    #[serde(default)]
     pub schema_digest: String,
     /// Local context.
-    #[serde(default)]
     pub context: ContextSpec,
     /// Policy.
-    #[serde(default)]
     pub policy: PolicySpec,
     /// SHA-256 of the policy section's JSON.
-    #[serde(default)]
     pub policy_digest: String,
     /// Sources.
-    #[serde(default)]
     pub provenance: Provenance,
 }
+
+read_names!(Link { "identity" => Identity, "sigmoid" => Sigmoid, "logit" => Logit });
+read_struct!(SurfaceCalibrator { surface, calibrator, golden_input, golden_output });
+read_struct!(Head { name, output, column; link = Link::Identity, calibrators = Vec::new() });
+read_struct!(Golden { rows, inputs, outputs, tolerance });
+read_struct!(SourceDigest { role, sha256 });
+read_struct!(Provenance { ranklet; sources = Vec::new(), oracle = String::new(), checked_rows = 0 });
+read_struct!(Manifest {
+    format, minor, name, version, numerics, plan, golden, input;
+    requires = Vec::new(), surfaces = Vec::new(), heads = Vec::new(), schema = Schema::default(),
+    schema_digest = String::new(), context = ContextSpec::default(), policy = PolicySpec::default(),
+    policy_digest = String::new(), provenance = Provenance::default()
+});

@@ -9,7 +9,7 @@ mod record;
 mod session;
 
 pub use list::{Entry, Frozen, Identity, List, Options, Ranking};
-pub use manifest::{Golden, Head, Link, Manifest, Provenance, SurfaceCalibrator};
+pub use manifest::{Golden, Head, Link, Manifest, Provenance, SourceDigest, SurfaceCalibrator};
 pub use open::Ranker;
 pub use record::{Digests, HeadValue, Record, RecordItem};
 pub use session::Session;

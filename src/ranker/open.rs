@@ -133,9 +133,12 @@ impl Ranker {
         }
         for (head, ready) in self.manifest.heads.iter().zip(&mut self.heads) {
             for (stored, (_, calibrator)) in head.calibrators.iter().zip(&mut ready.calibrators) {
-                let x = find(&stored.golden_input)?.as_f32().ok_or_else(|| corrupt("a calibrator's golden is not f32"))?;
-                let y = find(&stored.golden_output)?.as_f64().ok_or_else(|| corrupt("a calibrator's golden is not f64"))?;
-                let agrees = x.len() == y.len() && x.iter().zip(y).all(|(&x, &y)| near(y, calibrator.apply(x), exact, 1e-9));
+                let x =
+                    find(&stored.golden_input)?.as_f32().ok_or_else(|| corrupt("a calibrator's golden is not f32"))?;
+                let y =
+                    find(&stored.golden_output)?.as_f64().ok_or_else(|| corrupt("a calibrator's golden is not f64"))?;
+                let agrees =
+                    x.len() == y.len() && x.iter().zip(y).all(|(&x, &y)| near(y, calibrator.apply(x), exact, 1e-9));
                 if !agrees {
                     return Err(failed(format!("the calibrator of head {:?}", head.name)));
                 }
@@ -160,7 +163,11 @@ fn check(manifest: &Manifest, engine: &Interpreter, encoder: &Encoder) -> Result
         }
     }
     let Some(input) = manifest.input else {
-        return if manifest.heads.is_empty() { Ok(()) } else { Err(corrupt("heads without an input for the features")) };
+        return if manifest.heads.is_empty() {
+            Ok(())
+        } else {
+            Err(corrupt("heads without an input for the features"))
+        };
     };
     if manifest.plan.inputs.len() != 1 || input != 0 {
         return Err(corrupt("the schema fills the plan's one input"));
@@ -175,7 +182,12 @@ fn check(manifest: &Manifest, engine: &Interpreter, encoder: &Encoder) -> Result
     if manifest.policy.weights.len() != manifest.heads.len() {
         return Err(corrupt("heads and policy weights differ in number"));
     }
-    if manifest.policy.weights.iter().any(|w| !w.default.is_finite() || w.surfaces.values().any(|v| !v.is_finite())) {
+    if manifest
+        .policy
+        .weights
+        .iter()
+        .any(|w| !w.default.is_finite() || w.surfaces.iter().any(|s| !s.weight.is_finite()))
+    {
         return Err(corrupt("a policy weight is not finite"));
     }
     Ok(())

@@ -4,12 +4,11 @@ use super::list::{List, Ranking};
 use super::open::Ranker;
 use crate::engine::NUMERICS;
 use crate::policy::CONSTRAINTS;
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use serde::Serialize;
 use std::fmt::Write;
 
 /// SHA-256 digests, hex.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Digests {
     /// Of the bundle's file.
     pub bundle: String,
@@ -20,7 +19,7 @@ pub struct Digests {
 }
 
 /// A head's score.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct HeadValue {
     /// What the model gave.
     pub raw: f32,
@@ -29,7 +28,7 @@ pub struct HeadValue {
 }
 
 /// One item of a record.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RecordItem {
     /// Row id.
     pub id: String,
@@ -42,7 +41,8 @@ pub struct RecordItem {
     /// Calibrated value of the primary head.
     pub score: Option<f64>,
     /// By name.
-    pub heads: BTreeMap<String, HeadValue>,
+    #[serde(serialize_with = "by_name")]
+    pub heads: Vec<(String, HeadValue)>,
     /// U.
     pub utility: Option<f64>,
     /// P(this choice at this position).
@@ -54,12 +54,12 @@ pub struct RecordItem {
     /// Constraints that placed it.
     pub constraints: Vec<String>,
     /// The feature row as the model saw it: 8 hex digits (big-endian f32 bits) a column.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub features: Option<String>,
 }
 
 /// A decision record of level *full*.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Record {
     /// `model` or `server`.
     pub source: String,
@@ -100,7 +100,7 @@ impl Record {
                 score: ranking.is_model().then_some(e.score),
                 heads: match ranking.is_model() {
                     true => names.iter().zip(&e.heads).map(|(n, h)| ((*n).clone(), *h)).collect(),
-                    false => BTreeMap::new(),
+                    false => Vec::new(),
                 },
                 utility: ranking.is_model().then_some(e.utility),
                 propensity: 1.0,
@@ -136,7 +136,7 @@ impl Record {
                 rank: i + 1,
                 server_rank: i + 1,
                 score: None,
-                heads: BTreeMap::new(),
+                heads: Vec::new(),
                 utility: None,
                 propensity: 1.0,
                 log_propensity: 0.0,
@@ -158,6 +158,10 @@ impl Record {
             items,
         }
     }
+}
+
+fn by_name<S: serde::Serializer>(heads: &[(String, HeadValue)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(heads.iter().map(|(name, value)| (name, value)))
 }
 
 /// The names of the set bits.

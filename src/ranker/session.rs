@@ -3,19 +3,11 @@
 use crate::context::{Context, ContextSpec, Event};
 use crate::error::Result;
 use crate::features::Table;
-use std::collections::BTreeMap;
 
-/// Candidates whose identity a session remembers, to resolve events.
-const MAX_KNOWN: usize = 65_536;
-
-/// The local context of one user and account, and the identities of the candidates it was shown.
+/// The local context of one user and account.
 #[derive(Debug, Clone)]
 pub struct Session {
     context: Context,
-    /// Row id to key.
-    keys: BTreeMap<String, String>,
-    /// Key to type.
-    types: BTreeMap<String, String>,
 }
 
 impl Session {
@@ -24,7 +16,7 @@ impl Session {
     /// # Errors
     /// `schema_mismatch` when the bundle's context section is out of range.
     pub fn new(spec: &ContextSpec) -> Result<Session> {
-        Ok(Session { context: Context::new(spec)?, keys: BTreeMap::new(), types: BTreeMap::new() })
+        Ok(Session { context: Context::new(spec)? })
     }
 
     /// The context.
@@ -37,31 +29,26 @@ impl Session {
         &mut self.context
     }
 
-    /// Learns the identities of a response's candidates: of equal ids the newest holds.
-    pub fn learn(&mut self, table: &Table) {
-        if self.keys.len() + table.len() > MAX_KNOWN {
-            self.keys.clear();
-            self.types.clear();
-        }
-        for row in 0..table.len() {
-            self.keys.insert(table.id(row).to_owned(), table.key(row).to_owned());
-            if let Some(kind) = table.candidate_type(row) {
-                self.types.insert(table.key(row).to_owned(), kind.to_owned());
-            }
-        }
-    }
-
-    /// Takes in an event. A candidate id that no list of this session named counts as a key.
+    /// Takes in an event. `shown` are the session's responses, the newest first: they tell the key of a
+    /// candidate's id, and a key's type. An id that none of them holds counts as a key.
     /// Returns false for a duplicate.
     ///
     /// # Errors
     /// `request_invalid` when a field does not fit the event's type; nothing is changed then.
-    pub fn observe(&mut self, event: &Event) -> Result<bool> {
+    pub fn observe(&mut self, event: &Event, shown: &[&Table]) -> Result<bool> {
         event.check()?;
-        let by_id = event.candidate.as_ref().map(|id| self.keys.get(id).unwrap_or(id).as_str());
+        let find = |is: &dyn Fn(&Table, usize) -> bool| {
+            shown.iter().find_map(|table| (0..table.len()).find(|&row| is(table, row)).map(|row| (*table, row)))
+        };
+        let by_id = event.candidate.as_deref().map(|id| match find(&|table, row| table.id(row) == id) {
+            Some((table, row)) => table.key(row),
+            None => id,
+        });
         let key = event.key.as_deref().or(by_id);
-        let known = key.and_then(|k| self.types.get(k)).map(String::as_str);
-        let kind = event.candidate_type.as_deref().or(known);
+        let kind = event.candidate_type.as_deref().or_else(|| {
+            let (table, row) = find(&|table, row| Some(table.key(row)) == key)?;
+            table.candidate_type(row)
+        });
         Ok(self.context.observe(event, key, kind))
     }
 }

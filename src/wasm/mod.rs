@@ -4,6 +4,7 @@
 //! linear memory. After a trap the face drops the whole instance, handles included.
 
 mod scores;
+mod slab;
 
 use crate::context::{Event, catalogue};
 use crate::error::{Error, ErrorKind, Result};
@@ -11,8 +12,8 @@ use crate::features::{Column, Layout, Table};
 use crate::policy::CONSTRAINTS;
 use crate::ranker::{Digests, Frozen, List, Options, Ranker, Ranking, Record, Session};
 use js_sys::{Object, Reflect};
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use serde::Serialize;
+use slab::Slab;
 use wasm_bindgen::prelude::*;
 
 /// Numbers before the items of a ranking.
@@ -38,6 +39,10 @@ fn stale(what: &str) -> Error {
     Error::new(ErrorKind::RequestInvalid, format!("this {what} was disposed"))
 }
 
+fn full(what: &str) -> Error {
+    Error::new(ErrorKind::LimitExceeded, format!("more than 65,536 {what} at once; dispose those that are done"))
+}
+
 /// One column as the face sees it.
 #[derive(Serialize)]
 struct ColumnInfo<'a> {
@@ -61,11 +66,9 @@ struct Info<'a> {
     constraints: [&'static str; CONSTRAINTS.len()],
 }
 
-#[derive(Deserialize)]
-struct PrepareOptions {
-    surface: Option<String>,
-    decision_id: Option<String>,
-    list_id: Option<String>,
+/// A text property; anything else counts as absent.
+fn text(object: &JsValue, name: &str) -> Option<String> {
+    Reflect::get(object, &name.into()).ok().and_then(|v| v.as_string())
 }
 
 struct Open {
@@ -79,9 +82,8 @@ struct Open {
 #[wasm_bindgen]
 pub struct Engine {
     ranker: Ranker,
-    sessions: BTreeMap<u32, Session>,
-    lists: BTreeMap<u32, Open>,
-    next: u32,
+    sessions: Slab<Session>,
+    lists: Slab<Open>,
 }
 
 #[wasm_bindgen]
@@ -90,7 +92,7 @@ impl Engine {
     #[wasm_bindgen(constructor)]
     pub fn new(bundle: &[u8]) -> Result<Engine, JsValue> {
         let ranker = Ranker::open(bundle).map_err(|e| thrown(&e))?;
-        Ok(Engine { ranker, sessions: BTreeMap::new(), lists: BTreeMap::new(), next: 1 })
+        Ok(Engine { ranker, sessions: Slab::new(), lists: Slab::new() })
     }
 
     /// What the face and inspectors need to know.
@@ -114,23 +116,16 @@ impl Engine {
         })
     }
 
-    fn handle(&mut self) -> u32 {
-        self.next += 1;
-        self.next
-    }
-
     /// A new session.
     pub fn session(&mut self) -> Result<u32, JsValue> {
         let session = self.ranker.session().map_err(|e| thrown(&e))?;
-        let handle = self.handle();
-        self.sessions.insert(handle, session);
-        Ok(handle)
+        self.sessions.insert(session).ok_or_else(|| thrown(&full("sessions")))
     }
 
     /// Forgets a session and its lists.
     pub fn session_free(&mut self, session: u32) {
-        self.sessions.remove(&session);
-        self.lists.retain(|_, open| open.session != session);
+        self.sessions.remove(session);
+        self.lists.retain(|open| open.session != session);
     }
 
     /// The session's context as versioned JSON.
@@ -151,7 +146,10 @@ impl Engine {
     /// Takes in an event (JSON); true when a list is due for a re-rank.
     pub fn observe(&mut self, session: u32, event: &str) -> Result<bool, JsValue> {
         let event = Event::from_json(event).map_err(|e| thrown(&e))?;
-        let new = self.of_mut(session).and_then(|s| s.observe(&event)).map_err(|e| thrown(&e))?;
+        let owner = self.sessions.get_mut(session).ok_or_else(|| thrown(&stale("session")))?;
+        let shown: Vec<&Table> =
+            self.lists.newest_first().filter(|l| l.session == session).map(|l| l.list.table()).collect();
+        let new = owner.observe(&event, &shown).map_err(|e| thrown(&e))?;
         Ok(new && self.ranker.manifest().policy.due.contains(&event.kind))
     }
 
@@ -160,15 +158,17 @@ impl Engine {
         let context = self.of(session).map_err(|e| thrown(&e))?.context();
         let subject = crate::context::Subject { surface: surface.as_deref(), ..Default::default() };
         let now = context.quantise(now);
-        let mut values = BTreeMap::new();
+        let values = Object::new();
         for info in catalogue(context.spec()) {
             let signal = crate::context::Signal::parse(&info.name, context.spec()).map_err(|e| thrown(&e))?;
             if !signal.per_candidate() {
                 let value = context.value(signal, &subject, now);
-                values.insert(info.name, (!value.is_nan()).then_some(value));
+                let value = if value.is_nan() { JsValue::NULL } else { value.into() };
+                // Setting a plain object's property cannot fail.
+                let _ = Reflect::set(&values, &info.name.into(), &value);
             }
         }
-        to_js(&values)
+        Ok(values.into())
     }
 
     fn table(&self, n: usize, columns: &[f64], pool: &str, lengths: &[u32]) -> Result<Table> {
@@ -179,39 +179,34 @@ impl Engine {
     pub fn prepare(
         &mut self,
         session: u32,
-        options: JsValue,
+        options: &JsValue,
         n: usize,
         columns: &[f64],
         pool: &str,
         lengths: &[u32],
     ) -> Result<u32, JsValue> {
-        let options: PrepareOptions = serde_wasm_bindgen::from_value(options)
-            .map_err(|e| thrown(&Error::new(ErrorKind::RequestInvalid, format!("prepare: {e}"))))?;
         let identity = crate::ranker::Identity {
-            decision_id: options.decision_id,
-            list_id: options.list_id,
-            surface: options.surface,
+            decision_id: text(options, "decision_id"),
+            list_id: text(options, "list_id"),
+            surface: text(options, "surface"),
         };
         let table = self.table(n, columns, pool, lengths).map_err(|e| thrown(&e))?;
-        let owner = self.sessions.get_mut(&session).ok_or_else(|| thrown(&stale("session")))?;
-        let list = self.ranker.prepare(owner, table, identity).map_err(|e| thrown(&e))?;
-        let handle = self.handle();
-        self.lists.insert(handle, Open { session, list, last: None });
-        Ok(handle)
+        self.of(session).map_err(|e| thrown(&e))?;
+        let list = self.ranker.prepare(table, identity).map_err(|e| thrown(&e))?;
+        self.lists.insert(Open { session, list, last: None }).ok_or_else(|| thrown(&full("lists")))
     }
 
     /// Adds more candidates of the same response.
     pub fn append(&mut self, list: u32, n: usize, columns: &[f64], pool: &str, lengths: &[u32]) -> Result<(), JsValue> {
         let more = self.table(n, columns, pool, lengths).map_err(|e| thrown(&e))?;
-        let open = self.lists.get_mut(&list).ok_or_else(|| thrown(&stale("list")))?;
-        let session = self.sessions.get_mut(&open.session).ok_or_else(|| thrown(&stale("session")))?;
-        open.list.append(&self.ranker, session, &more).map_err(|e| thrown(&e))
+        let open = self.lists.get_mut(list).ok_or_else(|| thrown(&stale("list")))?;
+        open.list.append(&self.ranker, &more).map_err(|e| thrown(&e))
     }
 
     /// Takes new facts: the request columns alone.
     pub fn update_facts(&mut self, list: u32, columns: &[f64], pool: &str, lengths: &[u32]) -> Result<(), JsValue> {
         let facts = self.table(0, columns, pool, lengths).map_err(|e| thrown(&e))?;
-        let open = self.lists.get_mut(&list).ok_or_else(|| thrown(&stale("list")))?;
+        let open = self.lists.get_mut(list).ok_or_else(|| thrown(&stale("list")))?;
         open.list.update_facts(&self.ranker, &facts);
         Ok(())
     }
@@ -220,15 +215,9 @@ impl Engine {
     ///
     /// Returns `[source, reason, n, heads, rows run, 0, 0, 0]`, then per item in final order `[row, server rank,
     /// score, utility, propensity, log propensity, suppressed, constraints, (raw, calibrated) a head]`.
-    pub fn rerank(
-        &mut self,
-        list: u32,
-        now: f64,
-        frozen_count: i32,
-        frozen_rows: &[u32],
-    ) -> Result<Vec<f64>, JsValue> {
-        let open = self.lists.get_mut(&list).ok_or_else(|| thrown(&stale("list")))?;
-        let session = self.sessions.get(&open.session).ok_or_else(|| thrown(&stale("session")))?;
+    pub fn rerank(&mut self, list: u32, now: f64, frozen_count: i32, frozen_rows: &[u32]) -> Result<Vec<f64>, JsValue> {
+        let open = self.lists.get_mut(list).ok_or_else(|| thrown(&stale("list")))?;
+        let session = self.sessions.get(open.session).ok_or_else(|| thrown(&stale("session")))?;
         let frozen = match usize::try_from(frozen_count) {
             Ok(count) => Frozen::Count(count),
             Err(_) => Frozen::Rows(frozen_rows.iter().map(|&r| r as usize).collect()),
@@ -241,7 +230,7 @@ impl Engine {
 
     /// The record of the list's last re-rank.
     pub fn record(&self, list: u32) -> Result<JsValue, JsValue> {
-        let open = self.lists.get(&list).ok_or_else(|| thrown(&stale("list")))?;
+        let open = self.lists.get(list).ok_or_else(|| thrown(&stale("list")))?;
         match &open.last {
             Some((ranking, now)) => to_js(&Record::new(&self.ranker, &open.list, ranking, *now)),
             None => Ok(JsValue::NULL),
@@ -250,7 +239,7 @@ impl Engine {
 
     /// Forgets a list.
     pub fn list_free(&mut self, list: u32) {
-        self.lists.remove(&list);
+        self.lists.remove(list);
     }
 
     /// Inputs and outputs of the plan.
@@ -264,11 +253,11 @@ impl Engine {
     }
 
     fn of(&self, session: u32) -> Result<&Session> {
-        self.sessions.get(&session).ok_or_else(|| stale("session"))
+        self.sessions.get(session).ok_or_else(|| stale("session"))
     }
 
     fn of_mut(&mut self, session: u32) -> Result<&mut Session> {
-        self.sessions.get_mut(&session).ok_or_else(|| stale("session"))
+        self.sessions.get_mut(session).ok_or_else(|| stale("session"))
     }
 }
 
@@ -291,7 +280,16 @@ fn flat(ranking: &Ranking, heads: usize) -> Vec<f64> {
             Some(crate::context::Suppression::Dismissed) => 1.0,
             Some(crate::context::Suppression::Snoozed) => 2.0,
         };
-        buffer.extend([e.row as f64, (e.row + 1) as f64, e.score, e.utility, 1.0, 0.0, suppressed, f64::from(e.constraints)]);
+        buffer.extend([
+            e.row as f64,
+            (e.row + 1) as f64,
+            e.score,
+            e.utility,
+            1.0,
+            0.0,
+            suppressed,
+            f64::from(e.constraints),
+        ]);
         for h in 0..heads {
             let value = e.heads.get(h).map_or((f64::NAN, f64::NAN), |v| (f64::from(v.raw), v.calibrated));
             buffer.extend([value.0, value.1]);

@@ -1,0 +1,102 @@
+//! Arguments.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// The last-mile ranker's toolbox: compile ONNX rankers to bundles, score, re-rank, make training matrices.
+#[derive(Debug, Parser)]
+#[command(name = "ranklet", version, propagate_version = true, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Compile a SPEC.toml (a ranker) or a MODEL.onnx alone (a scorer) to a bundle.
+    #[command(
+        after_help = "Examples:\n  ranklet compile models/ads-recs/spec.toml -o ads-recs.ranklet\n  ranklet compile model.onnx -o model.ranklet --golden onnxruntime.safetensors"
+    )]
+    Compile(Compile),
+    /// Say what a bundle holds.
+    #[command(
+        after_help = "Examples:\n  ranklet inspect ads-recs.ranklet\n  ranklet inspect ads-recs.ranklet --json | jq .heads"
+    )]
+    Inspect(Inspect),
+    /// Score tensors by the model's own input and output names.
+    #[command(after_help = "Example:\n  ranklet score model.ranklet --inputs in.safetensors -o out.safetensors")]
+    Score(Score),
+    /// Re-rank a request, with the events before it.
+    #[command(
+        after_help = "Examples:\n  ranklet rerank ads-recs.ranklet --request models/ads-recs/requests/01.json --events models/ads-recs/events/01.jsonl\n  ranklet rerank ads-recs.ranklet --request log.jsonl --events events.jsonl --json > records.jsonl\n\nA request file ending in .jsonl holds one request a line; --json then prints one record a line."
+    )]
+    Rerank(Rerank),
+    /// Make a training matrix from recorded requests, by the very code of serving.
+    #[command(
+        after_help = "Example:\n  ranklet featurize spec.toml --requests requests.jsonl --events events.jsonl -o X.safetensors\n\nThe file holds the matrix under the model's input name (`X` where the specification names none), and\n`request` and `candidate`, the two line and row numbers (from 0) of each matrix row.\nAn event reaches the requests of its `session` whose `now` is not before its time."
+    )]
+    Featurize(Featurize),
+}
+
+#[derive(Debug, Args)]
+pub struct Compile {
+    /// SPEC.toml or MODEL.onnx.
+    pub source: PathBuf,
+    /// Where the bundle goes.
+    #[arg(short, long, value_name = "FILE.ranklet")]
+    pub output: PathBuf,
+    /// ONNX Runtime's inputs and outputs by name: they decide over our own reading of the graph.
+    #[arg(long, value_name = "FILE.safetensors")]
+    pub golden: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Inspect {
+    /// A bundle.
+    pub bundle: PathBuf,
+    /// Print the manifest as one JSON document.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Score {
+    /// A bundle.
+    pub bundle: PathBuf,
+    /// Tensors by input name.
+    #[arg(long, value_name = "IN.safetensors")]
+    pub inputs: PathBuf,
+    /// Every output goes here under its name.
+    #[arg(short, long, value_name = "OUT.safetensors")]
+    pub output: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct Rerank {
+    /// A bundle.
+    pub bundle: PathBuf,
+    /// A request, or a log of them (.jsonl).
+    #[arg(long, value_name = "REQ.json")]
+    pub request: PathBuf,
+    /// Events, one a line.
+    #[arg(long, value_name = "EVENTS.jsonl")]
+    pub events: Option<PathBuf>,
+    /// Print decision records instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Featurize {
+    /// SPEC.toml (its ONNX files need not exist yet) or a bundle.
+    pub source: PathBuf,
+    /// Requests, one a line.
+    #[arg(long, value_name = "LOG.jsonl")]
+    pub requests: PathBuf,
+    /// Events, one a line.
+    #[arg(long, value_name = "LOG.jsonl")]
+    pub events: Option<PathBuf>,
+    /// Where the matrix goes.
+    #[arg(short, long, value_name = "X.safetensors")]
+    pub output: PathBuf,
+}

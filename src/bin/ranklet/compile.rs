@@ -1,0 +1,52 @@
+//! `ranklet compile`.
+
+use crate::{cli, files};
+use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+use ranklet::Result;
+use ranklet::compile::{Report, Spec, compile_onnx, compile_spec};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+pub fn run(args: &cli::Compile) -> Result<ExitCode> {
+    let spinner =
+        ProgressBar::new_spinner().with_style(ProgressStyle::with_template("{spinner} {msg}").expect("a constant"));
+    spinner.set_message(format!("compiling {}", args.source.display()));
+    spinner.enable_steady_tick(Duration::from_millis(100));
+    let outcome = bundle(args);
+    spinner.finish_and_clear();
+    let (bytes, report) = outcome?;
+    files::write(&args.output, &bytes)?;
+    print(&args.output, &report);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn bundle(args: &cli::Compile) -> Result<(Vec<u8>, Report)> {
+    let golden = args.golden.as_deref().map(files::read).transpose()?;
+    let source = &args.source;
+    if source.extension().is_some_and(|e| e == "toml") {
+        let spec = Spec::parse(&files::read_text(source)?).map_err(|e| e.at(source.display()))?;
+        let folder = source.parent().unwrap_or(Path::new("")).to_owned();
+        let read = move |path: &str| files::read(&folder.join(path));
+        return compile_spec(&spec, &read, golden, None).map_err(|e| e.at(source.display()));
+    }
+    let name = source.file_stem().unwrap_or_default().to_string_lossy();
+    compile_onnx(&name, &files::read(source)?, golden, None).map_err(|e| e.at(source.display()))
+}
+
+fn print(output: &Path, report: &Report) {
+    let bold = anstyle::Style::new().bold();
+    anstream::println!("{bold}{}{bold:#}  {}", output.display(), HumanBytes(report.bytes as u64));
+    anstream::println!("  plan          {} steps", report.steps);
+    anstream::println!("  checked       {} rows against the graph's own definition", report.checked_rows);
+    if report.golden_rows > 0 {
+        anstream::println!("                {} rows against ONNX Runtime's outputs", report.golden_rows);
+    }
+    anstream::println!("  difference    {:e} at most, relative to max(1, |expected|)", report.largest_difference);
+    for form in &report.calibrators {
+        anstream::println!("  calibrator    {form}");
+    }
+    for warning in &report.warnings {
+        anstream::eprintln!("warning: {warning}");
+    }
+}

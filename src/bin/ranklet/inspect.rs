@@ -1,0 +1,94 @@
+//! `ranklet inspect`.
+
+use crate::{cli, files};
+use anstyle::Style;
+use comfy_table::{Table, presets};
+use indicatif::HumanBytes;
+use ranklet::Result;
+use ranklet::calibration::CalibratorSpec;
+use ranklet::context::catalogue;
+use ranklet::ranker::Ranker;
+use serde_json::json;
+use std::process::ExitCode;
+
+pub fn run(args: &cli::Inspect) -> Result<ExitCode> {
+    let ranker = files::open(&args.bundle)?;
+    let manifest = ranker.manifest();
+    if args.json {
+        let mut document = serde_json::to_value(manifest).expect("a manifest holds only strings, numbers and lists");
+        document["digests"] = json!(ranker.digests());
+        document["size_bytes"] = json!(ranker.size());
+        document["columns"] = json!(manifest.schema.column_names());
+        document["signals"] = json!(catalogue(&manifest.context));
+        println!("{document:#}");
+    } else {
+        print(&ranker);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(ranker: &Ranker) {
+    let manifest = ranker.manifest();
+    let bold = Style::new().bold();
+    anstream::println!("{bold}{}{bold:#} version {}", manifest.name, manifest.version);
+    println!("  size          {}", HumanBytes(ranker.size() as u64));
+    println!("  bundle        {}", ranker.digests().bundle);
+    println!("  format        {}.{}, numerics {}", manifest.format, manifest.minor, manifest.numerics);
+    println!("  compiled by   ranklet {}", manifest.provenance.ranklet);
+    println!("  checked on    {} rows ({})", manifest.provenance.checked_rows, manifest.provenance.oracle);
+    println!("  self-test     {} rows, passed here", manifest.golden.rows);
+    let ports = |ports: &[ranklet::engine::Port]| {
+        let dims = |d: &[i64]| {
+            d.iter().map(|&d| if d < 0 { "N".to_owned() } else { d.to_string() }).collect::<Vec<_>>().join(", ")
+        };
+        ports.iter().map(|p| format!("{} [{}]", p.name, dims(&p.dims))).collect::<Vec<_>>().join(", ")
+    };
+    println!("  inputs        {}", ports(&manifest.plan.inputs));
+    println!("  outputs       {}", ports(&manifest.plan.outputs));
+    if !ranker.ranks() {
+        println!("  it scores and does not rank: it was compiled from an ONNX file alone");
+        return;
+    }
+    println!("  surfaces      {}", manifest.surfaces.join(", "));
+    let signals = catalogue(&manifest.context);
+    println!("  local signals {} (list them with --json)", signals.len());
+    let mut heads = Table::new();
+    heads.load_style(presets::NOTHING).set_header(["head", "output", "weight", "calibrators"]);
+    for (head, weight) in manifest.heads.iter().zip(&manifest.policy.weights) {
+        let calibrators = head.calibrators.iter().map(|c| {
+            let form = match &c.calibrator {
+                CalibratorSpec::Isotonic { .. } => "isotonic",
+                CalibratorSpec::Platt { .. } => "platt",
+                CalibratorSpec::Temperature { .. } => "temperature",
+                CalibratorSpec::Beta { .. } => "beta",
+                CalibratorSpec::Plan { .. } => "graph",
+            };
+            format!("{form} ({})", c.surface.as_deref().unwrap_or("every surface"))
+        });
+        let output = format!("{}[{}]", manifest.plan.outputs[head.output].name, head.column);
+        heads.add_row([
+            head.name.clone(),
+            output,
+            weight.default.to_string(),
+            calibrators.collect::<Vec<_>>().join(", "),
+        ]);
+    }
+    println!("{heads}");
+    let mut features = Table::new();
+    features.load_style(presets::NOTHING).set_header(["column", "feature", "from", "transforms"]);
+    let mut column = 0;
+    for f in &manifest.schema.features {
+        let transforms = f
+            .transforms
+            .iter()
+            .filter_map(|t| serde_json::to_value(t).ok().and_then(|t| t["op"].as_str().map(str::to_owned)));
+        features.add_row([
+            column.to_string(),
+            f.name.clone(),
+            f.from.clone(),
+            transforms.collect::<Vec<_>>().join(", "),
+        ]);
+        column += f.width();
+    }
+    println!("{features}");
+}

@@ -1,0 +1,17 @@
+//! `ranklet score`.
+
+use crate::{cli, files};
+use ranklet::Result;
+use ranklet::bundle::{read_tensors, write};
+use std::process::ExitCode;
+
+pub fn run(args: &cli::Score) -> Result<ExitCode> {
+    let mut ranker = files::open(&args.bundle)?;
+    let inputs = read_tensors(&files::read(&args.inputs)?).map_err(|e| e.at(args.inputs.display()))?;
+    let outputs = ranker.scorer().score(|name| inputs.get(name)).map_err(|e| e.at(args.inputs.display()))?;
+    for (name, tensor) in &outputs {
+        println!("{name} {:?}", tensor.dims);
+    }
+    files::write(&args.output, &write(&outputs.into_iter().collect(), None))?;
+    Ok(ExitCode::SUCCESS)
+}

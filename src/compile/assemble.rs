@@ -1,0 +1,388 @@
+//! Specification and ONNX files -> bundle bytes. Files come through a closure: no file system here.
+
+use super::spec::{HeadSpec, Spec};
+use super::{CalibratorForm, InputHints, Lowered, check_inputs, compare, lower, recognise_calibrator};
+use crate::bundle::{FORMAT, MINOR, read_tensors, sha256_hex, write};
+use crate::calibration::{Calibrator, CalibratorSpec};
+use crate::engine::{Buffer, Data, Interpreter, NUMERICS, Plan, Tensor, Tensors, slice};
+use crate::error::{Error, ErrorKind, Result};
+use crate::features::{Encode, Encoder, Kind, Schema, Transform};
+use crate::ranker::{Golden, Head, Manifest, Provenance, SourceDigest, SurfaceCalibrator};
+use std::collections::BTreeMap;
+
+/// Golden rows that a bundle carries: enough to touch every step, few enough to run at every open.
+const GOLDEN_ROWS: usize = 32;
+/// Golden scores of a calibrator.
+const CALIBRATOR_ROWS: usize = 33;
+/// Seed of the generated inputs: the same sources give the same bundle.
+const SEED: u64 = 0x72616e6b;
+
+/// What compile did, for people.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Report {
+    /// Length of the bundle, bytes.
+    pub bytes: usize,
+    /// Steps of the plan.
+    pub steps: usize,
+    /// Rows on which the plan was compared with its oracle.
+    pub checked_rows: usize,
+    /// Rows compared with ONNX Runtime's outputs.
+    pub golden_rows: usize,
+    /// Largest |plan - expected| / max(1, |expected|) seen.
+    pub largest_difference: f64,
+    /// Form of each calibrator.
+    pub calibrators: Vec<String>,
+    /// Things worth knowing that stop nothing.
+    pub warnings: Vec<String>,
+}
+
+/// Lets a test alter the plan between lowering and checking, to see that the check refuses it.
+pub type Tamper<'a> = &'a dyn Fn(&mut Lowered);
+
+/// Compiles a specification. `read` gives the bytes of a path in it; `golden` overrides the specification's.
+///
+/// # Errors
+/// `spec_invalid`, `model_unsupported` (every unsupported node at once), `golden_mismatch`, `schema_mismatch`.
+pub fn compile_spec(
+    spec: &Spec,
+    read: &dyn Fn(&str) -> Result<Vec<u8>>,
+    golden: Option<Vec<u8>>,
+    tamper: Option<Tamper<'_>>,
+) -> Result<(Vec<u8>, Report)> {
+    let onnx = read(&spec.model.onnx)?;
+    let golden = match (golden, &spec.model.golden) {
+        (Some(bytes), _) => Some(bytes),
+        (None, Some(path)) => Some(read(path)?),
+        (None, None) => None,
+    };
+    let context = spec.context();
+    let encoder = Encoder::new(&spec.features, &context)?;
+    let hints = hints(&spec.features);
+    let mut build =
+        Build::model(&onnx, &spec.model.dims, golden, &hints, tamper).map_err(|e| e.at(&spec.model.onnx))?;
+    let input = build.input(spec.model.input.as_deref(), encoder.width())?;
+    let mut sources = vec![source("model", &onnx)];
+    let mut heads = Vec::new();
+    for (i, head) in spec.heads.iter().enumerate() {
+        heads.push(build.head(i, head, read, &mut sources)?);
+    }
+    let policy = spec.policy();
+    let manifest = Manifest {
+        name: spec.name.clone(),
+        version: spec.version,
+        surfaces: spec.surfaces.clone(),
+        input: Some(input),
+        heads,
+        schema_digest: sha256_hex(json(&(&spec.features, &context)).as_bytes()),
+        schema: spec.features.clone(),
+        context,
+        policy_digest: sha256_hex(json(&policy).as_bytes()),
+        policy,
+        ..build.manifest(sources)
+    };
+    Ok(build.finish(&manifest))
+}
+
+/// Compiles an ONNX file alone to a bundle that scores and does not rank.
+///
+/// # Errors
+/// As [`compile_spec`].
+pub fn compile_onnx(
+    name: &str,
+    onnx: &[u8],
+    golden: Option<Vec<u8>>,
+    tamper: Option<Tamper<'_>>,
+) -> Result<(Vec<u8>, Report)> {
+    let build = Build::model(onnx, &BTreeMap::new(), golden, &InputHints::default(), tamper)?;
+    let sources = vec![source("model", onnx)];
+    let manifest = Manifest { name: name.to_owned(), version: 1, ..build.manifest(sources) };
+    Ok(build.finish(&manifest))
+}
+
+fn json<T: serde::Serialize>(value: &T) -> String {
+    // Through `Value`, whose maps are sorted: the text depends on the content alone.
+    let value = serde_json::to_value(value).expect("the manifest holds only strings, numbers and lists");
+    sorted(&value).to_string()
+}
+
+/// The same value with every map in key order, whatever order serde_json was built to keep.
+fn sorted(value: &serde_json::Value) -> serde_json::Value {
+    use serde_json::Value;
+    match value {
+        Value::Object(map) => {
+            let ordered: BTreeMap<&String, &Value> = map.iter().collect();
+            Value::Object(ordered.into_iter().map(|(k, v)| (k.clone(), sorted(v))).collect())
+        }
+        Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
+        other => other.clone(),
+    }
+}
+
+fn source(role: &str, bytes: &[u8]) -> SourceDigest {
+    SourceDigest { role: role.to_owned(), sha256: sha256_hex(bytes) }
+}
+
+struct Build {
+    plan: Plan,
+    tensors: Tensors,
+    golden: Golden,
+    oracle: String,
+    report: Report,
+}
+
+impl Build {
+    fn model(
+        onnx: &[u8],
+        dims: &BTreeMap<String, i64>,
+        golden: Option<Vec<u8>>,
+        hints: &InputHints,
+        tamper: Option<Tamper<'_>>,
+    ) -> Result<Build> {
+        let mut lowered = lower(onnx, "plan.", dims)?;
+        if let Some(tamper) = tamper {
+            tamper(&mut lowered);
+        }
+        let mut engine = Interpreter::new(lowered.plan.clone(), &lowered.tensors)?;
+        let mut report =
+            Report { steps: lowered.plan.steps.len(), warnings: lowered.warnings.clone(), ..Report::default() };
+        let inputs = check_inputs(&lowered, hints, SEED);
+        let rows = rows_of(&inputs, &lowered.plan);
+        let expected = lowered.oracle.run(&inputs, rows)?;
+        let got: Tensors = engine.score(|name| inputs.get(name))?.into_iter().collect();
+        let checked = compare(&expected, &got, &lowered).map_err(|e| e.at("against the graph's own definition"))?;
+        report.checked_rows = rows;
+        report.largest_difference = checked.largest_difference;
+        let mut stored = inputs;
+        let mut oracle = "graph".to_owned();
+        if let Some(bytes) = golden {
+            let given = read_tensors(&bytes).map_err(|e| e.at("golden"))?;
+            let got: Tensors = engine.score(|name| given.get(name)).map_err(|e| e.at("golden"))?.into_iter().collect();
+            let missing = lowered.plan.outputs.iter().find(|p| !given.contains_key(&p.name));
+            if let Some(port) = missing {
+                let message = format!("golden: it holds no output {:?}; store every output under its name", port.name);
+                return Err(Error::new(ErrorKind::SpecInvalid, message));
+            }
+            let checked = compare(&given, &got, &lowered).map_err(|e| e.at("against ONNX Runtime's outputs"))?;
+            report.golden_rows = rows_of(&given, &lowered.plan);
+            if checked.largest_difference > report.largest_difference {
+                report.largest_difference = checked.largest_difference;
+            }
+            stored = given;
+            oracle = "graph, onnxruntime".to_owned();
+        }
+        let Lowered { plan, tensors, .. } = lowered;
+        let mut build = Build { plan, tensors, golden: Golden::default(), oracle, report };
+        build.store_golden(&mut engine, &stored)?;
+        Ok(build)
+    }
+
+    /// Keeps an even selection of the checked rows, and the plan's own outputs for them.
+    fn store_golden(&mut self, engine: &mut Interpreter, inputs: &Tensors) -> Result<()> {
+        let rows = rows_of(inputs, &self.plan);
+        let keep: Vec<usize> = (0..rows.min(GOLDEN_ROWS)).map(|i| i * rows / rows.min(GOLDEN_ROWS)).collect();
+        let mut selected = Tensors::new();
+        for port in &self.plan.inputs {
+            let tensor = &inputs[&port.name];
+            let per_candidate = self.plan.values[port.value as usize].rows == crate::engine::Rows::Candidate;
+            let tensor = if per_candidate { select(tensor, rows, &keep) } else { tensor.clone() };
+            selected.insert(port.name.clone(), tensor);
+        }
+        let slices: Option<Vec<_>> = self.plan.inputs.iter().map(|p| slice(&selected[&p.name])).collect();
+        let outputs = engine.run_all(&slices.unwrap_or_default(), keep.len())?;
+        let mut golden = Golden { rows: keep.len(), tolerance: 1e-5, ..Golden::default() };
+        for (i, data) in outputs.into_iter().enumerate() {
+            let name = format!("golden.output.{i}");
+            self.tensors.insert(name.clone(), flat(data));
+            golden.outputs.push(name);
+        }
+        for (i, port) in self.plan.inputs.iter().enumerate() {
+            let name = format!("golden.input.{i}");
+            self.tensors.insert(name.clone(), selected[&port.name].clone());
+            golden.inputs.push(name);
+        }
+        self.golden = golden;
+        Ok(())
+    }
+
+    fn input(&self, name: Option<&str>, width: usize) -> Result<usize> {
+        let invalid = |what: String| Error::new(ErrorKind::SpecInvalid, what);
+        let names: Vec<&str> = self.plan.inputs.iter().map(|p| p.name.as_str()).collect();
+        let at = match name {
+            Some(name) => names.iter().position(|n| *n == name),
+            None => (names.len() == 1).then_some(0),
+        };
+        let at = at.ok_or_else(|| invalid(format!("model.input: the model's inputs are {}", names.join(", "))))?;
+        if names.len() > 1 {
+            let message = format!(
+                "a ranking model takes one input, this one {}; concatenate them in the graph",
+                names.join(", ")
+            );
+            return Err(invalid(message));
+        }
+        let value = self.plan.values[self.plan.inputs[at].value as usize];
+        if value.width as usize != width {
+            return Err(Error::new(
+                ErrorKind::SchemaMismatch,
+                format!("[[features]] fill {width} columns, input {:?} takes {}", names[at], value.width),
+            ));
+        }
+        Ok(at)
+    }
+
+    fn head(
+        &mut self,
+        index: usize,
+        spec: &HeadSpec,
+        read: &dyn Fn(&str) -> Result<Vec<u8>>,
+        sources: &mut Vec<SourceDigest>,
+    ) -> Result<Head> {
+        let names: Vec<&str> = self.plan.outputs.iter().map(|p| p.name.as_str()).collect();
+        let invalid = |what: String| Error::new(ErrorKind::SpecInvalid, format!("head {:?}: {what}", spec.name));
+        let output = names
+            .iter()
+            .position(|n| *n == spec.output)
+            .ok_or_else(|| invalid(format!("no output {:?}; the model has {}", spec.output, names.join(", "))))?;
+        let value = self.plan.values[self.plan.outputs[output].value as usize];
+        if spec.column >= value.width as usize || value.dtype != crate::engine::DType::F32 {
+            return Err(invalid(format!("column {} is not an f32 of {:?}", spec.column, spec.output)));
+        }
+        let mut calibrators = Vec::new();
+        for (i, file) in spec.calibrators.iter().enumerate() {
+            let bytes = read(&file.onnx)?;
+            sources.push(source(&format!("calibrator.{index}.{i}"), &bytes));
+            let one = self.calibrator(&format!("calibrator.{index}.{i}."), &bytes).map_err(|e| e.at(&file.onnx))?;
+            calibrators.push(SurfaceCalibrator { surface: file.surface.clone(), ..one });
+        }
+        Ok(Head { name: spec.name.clone(), output, column: spec.column, link: spec.link, calibrators })
+    }
+
+    /// Recognises a calibrator, checks it against its graph over the unit interval and beyond, stores goldens.
+    fn calibrator(&mut self, prefix: &str, onnx: &[u8]) -> Result<SurfaceCalibrator> {
+        let mut lowered = lower(onnx, prefix, &BTreeMap::new())?;
+        let form = recognise_calibrator(onnx)?;
+        let (name, spec) = self.store_form(prefix, form, &mut lowered);
+        self.report.calibrators.push(name);
+        let mut ready = Calibrator::new(&spec, &self.tensors)?;
+        let grid: Vec<f32> = (-200..=1200).map(|i| i as f32 / 1000.0).collect();
+        let port = lowered.plan.inputs.first().map(|p| p.name.clone()).unwrap_or_default();
+        let inputs = Tensors::from([(port, Tensor::f32(&[grid.len(), 1], grid.clone()))]);
+        let expected = lowered.oracle.run(&inputs, grid.len())?;
+        let expected = expected.values().next().and_then(Tensor::as_f32).unwrap_or_default().to_vec();
+        for (&x, &e) in grid.iter().zip(&expected) {
+            let (got, e) = (ready.apply(x), f64::from(e));
+            let agrees = (got - e).abs() <= 1e-5 || (got.is_nan() && e.is_nan());
+            // Outside [0, 1] a probability's graph may be undefined; there the device sees no score either.
+            if !agrees && (0.0..=1.0).contains(&x) {
+                let message = format!("the calibrator gives {got} at {x}, its graph {e}");
+                return Err(Error::new(ErrorKind::GoldenMismatch, message));
+            }
+        }
+        let golden: Vec<f32> = (0..CALIBRATOR_ROWS).map(|i| i as f32 / (CALIBRATOR_ROWS - 1) as f32).collect();
+        let outputs: Vec<f64> = golden.iter().map(|&x| ready.apply(x)).collect();
+        let (golden_input, golden_output) = (format!("{prefix}golden.input"), format!("{prefix}golden.output"));
+        self.tensors.insert(golden_input.clone(), Tensor::f32(&[golden.len()], golden));
+        self.tensors.insert(golden_output.clone(), Tensor::f64(&[outputs.len()], outputs));
+        Ok(SurfaceCalibrator { surface: None, calibrator: spec, golden_input, golden_output })
+    }
+
+    fn store_form(&mut self, prefix: &str, form: CalibratorForm, lowered: &mut Lowered) -> (String, CalibratorSpec) {
+        match form {
+            CalibratorForm::Isotonic { x, y } => {
+                let knots = x.len();
+                let names = (format!("{prefix}x"), format!("{prefix}y"));
+                self.tensors.insert(names.0.clone(), Tensor::f64(&[knots], x));
+                self.tensors.insert(names.1.clone(), Tensor::f64(&[knots], y));
+                (format!("isotonic, {knots} knots"), CalibratorSpec::Isotonic { x: names.0, y: names.1 })
+            }
+            CalibratorForm::Platt { a, b } => ("platt".to_owned(), CalibratorSpec::Platt { a, b }),
+            CalibratorForm::Temperature { t } => ("temperature".to_owned(), CalibratorSpec::Temperature { t }),
+            CalibratorForm::Beta { a, b, c } => ("beta".to_owned(), CalibratorSpec::Beta { a, b, c }),
+            CalibratorForm::Plan => {
+                self.tensors.append(&mut lowered.tensors);
+                ("a graph of its own".to_owned(), CalibratorSpec::Plan { plan: Box::new(lowered.plan.clone()) })
+            }
+        }
+    }
+
+    fn manifest(&self, sources: Vec<SourceDigest>) -> Manifest {
+        Manifest {
+            format: FORMAT,
+            minor: MINOR,
+            numerics: NUMERICS,
+            plan: self.plan.clone(),
+            golden: self.golden.clone(),
+            provenance: Provenance {
+                ranklet: env!("CARGO_PKG_VERSION").to_owned(),
+                sources,
+                oracle: self.oracle.clone(),
+                checked_rows: self.report.checked_rows + self.report.golden_rows,
+            },
+            ..Manifest::default()
+        }
+    }
+
+    fn finish(mut self, manifest: &Manifest) -> (Vec<u8>, Report) {
+        let bytes = write(&self.tensors, Some(&json(manifest)));
+        self.report.bytes = bytes.len();
+        (bytes, self.report)
+    }
+}
+
+/// Rows of the tensors for the plan's inputs of candidates.
+fn rows_of(inputs: &Tensors, plan: &Plan) -> usize {
+    let candidate = |v: u32| plan.values[v as usize].rows == crate::engine::Rows::Candidate;
+    let port = plan.inputs.iter().find(|p| candidate(p.value));
+    port.and_then(|p| inputs.get(&p.name)).and_then(|t| t.dims.first().copied()).unwrap_or(1)
+}
+
+/// The named rows of a `[rows, ...]` tensor.
+fn select(tensor: &Tensor, rows: usize, keep: &[usize]) -> Tensor {
+    fn pick<T: Copy>(v: &[T], rows: usize, keep: &[usize]) -> Vec<T> {
+        let width = v.len() / rows.max(1);
+        keep.iter().flat_map(|&r| v[r * width..(r + 1) * width].iter().copied()).collect()
+    }
+    let data = match &tensor.data {
+        Data::F32(v) => Data::F32(pick(v, rows, keep)),
+        Data::F64(v) => Data::F64(pick(v, rows, keep)),
+        Data::I32(v) => Data::I32(pick(v, rows, keep)),
+        Data::I64(v) => Data::I64(pick(v, rows, keep)),
+        Data::U8(v) => Data::U8(pick(v, rows, keep)),
+    };
+    let mut dims = tensor.dims.clone();
+    if let Some(first) = dims.first_mut() {
+        *first = keep.len();
+    }
+    Tensor { dims, data }
+}
+
+fn flat(data: Buffer) -> Tensor {
+    match data {
+        Buffer::F32(v) => Tensor::f32(&[v.len()], v),
+        Buffer::I32(v) => Tensor::i32(&[v.len()], v),
+        Buffer::I64(v) => Tensor::i64(&[v.len()], v),
+        Buffer::Bool(v) => Tensor::u8(&[v.len()], v),
+    }
+}
+
+/// Values that each column of the matrix can really take, for the generated inputs.
+fn hints(schema: &Schema) -> InputHints {
+    let mut columns = Vec::new();
+    for f in &schema.features {
+        let whole = |n: usize| (0..n.min(64)).map(|i| i as f32).collect::<Vec<_>>();
+        let values = match (f.kind, f.encode, f.transforms.last()) {
+            (Kind::Categorical, Encode::OneHot, _) => vec![0.0, 1.0],
+            (Kind::Categorical, ..) => match f.hash_buckets {
+                Some(n) => whole(n as usize),
+                None => [vec![-1.0], whole(f.vocabulary.len())].concat(),
+            },
+            (_, _, Some(Transform::IsMissing)) => vec![0.0, 1.0],
+            (_, _, Some(Transform::Bucketise { edges })) => whole(edges.len() + 1),
+            (_, _, Some(Transform::Clip { low, high })) => vec![*low as f32, *high as f32],
+            (_, _, Some(Transform::Quantile { .. })) => vec![0.0, 0.5, 1.0],
+            (Kind::Boolean, ..) => vec![0.0, 1.0],
+            _ => Vec::new(),
+        };
+        columns.extend(std::iter::repeat_n(values, f.width()));
+    }
+    InputHints { columns }
+}

@@ -1,0 +1,181 @@
+//! SPEC.toml: what an ML engineer writes to get a bundle. Paths in it are relative to it.
+
+use crate::context::{ContextSpec, EventKind};
+use crate::error::{Error, ErrorKind, Result};
+use crate::features::{Feature, Schema};
+use crate::json::{self, only, read_struct};
+use crate::policy::{PolicySpec, SurfaceWeight, Weight};
+use crate::ranker::Link;
+use serde_json::Value as Json;
+use std::collections::BTreeMap;
+
+/// A whole specification.
+#[derive(Debug, Clone)]
+pub struct Spec {
+    /// The model's name.
+    pub name: String,
+    /// Rising with each release.
+    pub version: u64,
+    /// Where the model is used.
+    pub surfaces: Vec<String>,
+    /// The ranking model.
+    pub model: Model,
+    /// The primary head first.
+    pub heads: Vec<HeadSpec>,
+    /// Local context and how long suppressions last.
+    pub context: ContextSection,
+    /// Policy.
+    pub policy: PolicySection,
+    /// In the order of the model's columns.
+    pub features: Schema,
+}
+
+/// The ONNX file.
+#[derive(Debug, Clone)]
+pub struct Model {
+    /// Path.
+    pub onnx: String,
+    /// Input that the schema fills; may be left out when there is one.
+    pub input: Option<String>,
+    /// Values of symbolic dimensions other than N.
+    pub dims: BTreeMap<String, i64>,
+    /// Safetensors file with ONNX Runtime's inputs and outputs by name.
+    pub golden: Option<String>,
+}
+
+/// A head of the model.
+#[derive(Debug, Clone)]
+pub struct HeadSpec {
+    /// Unique name.
+    pub name: String,
+    /// Output of the graph.
+    pub output: String,
+    /// Column of it.
+    pub column: usize,
+    /// In the utility.
+    pub weight: f64,
+    /// Where a surface has another one.
+    pub weights: BTreeMap<String, f64>,
+    /// Before calibration.
+    pub link: Link,
+    /// At most one a surface.
+    pub calibrators: Vec<CalibratorFile>,
+}
+
+/// A calibrator's ONNX file.
+#[derive(Debug, Clone)]
+pub struct CalibratorFile {
+    /// Path.
+    pub onnx: String,
+    /// None: every surface without one of its own.
+    pub surface: Option<String>,
+}
+
+/// `[context]`; what is left out has the defaults of [`ContextSpec`].
+#[derive(Debug, Clone, Default)]
+pub struct ContextSection {
+    half_lives: Option<Vec<String>>,
+    step: Option<String>,
+    rate_prior: Option<f64>,
+    rate_strength: Option<f64>,
+    session_gap: Option<String>,
+    sequence: Option<usize>,
+}
+
+/// `[policy]`.
+#[derive(Debug, Clone, Default)]
+pub struct PolicySection {
+    dismiss_for: Option<String>,
+    snooze_for: Option<String>,
+    due: Option<Vec<EventKind>>,
+}
+
+read_struct!(Spec {
+    name, version, model, heads, features;
+    surfaces = Vec::new(), context = ContextSection::default(), policy = PolicySection::default()
+});
+read_struct!(Model { onnx, input, golden; dims = BTreeMap::new() });
+read_struct!(HeadSpec {
+    name, output;
+    column = 0, weight = 1.0, weights = BTreeMap::new(), link = Link::Identity, calibrators = Vec::new()
+});
+read_struct!(CalibratorFile { onnx, surface });
+read_struct!(ContextSection { half_lives, step, rate_prior, rate_strength, session_gap, sequence });
+read_struct!(PolicySection { dismiss_for, snooze_for, due });
+
+/// Refuses keys that no section knows, so that a misspelt one is not silently ignored.
+fn check_keys(spec: &Json) -> Result<(), String> {
+    let list = |value: &'_ Json, name: &str| value.get(name).and_then(Json::as_array).cloned().unwrap_or_default();
+    only(spec, "", Spec::FIELDS)?;
+    for (section, fields) in
+        [("model", Model::FIELDS), ("context", ContextSection::FIELDS), ("policy", PolicySection::FIELDS)]
+    {
+        only(&spec[section], &format!("{section}."), fields)?;
+    }
+    for head in list(spec, "heads") {
+        only(&head, "heads.", HeadSpec::FIELDS)?;
+        for calibrator in list(&head, "calibrators") {
+            only(&calibrator, "heads.calibrators.", CalibratorFile::FIELDS)?;
+        }
+    }
+    for (i, feature) in list(spec, "features").iter().enumerate() {
+        only(feature, &format!("features[{i}]."), Feature::FIELDS)?;
+    }
+    Ok(())
+}
+
+impl Spec {
+    /// Parses the text of a SPEC.toml.
+    ///
+    /// # Errors
+    /// `spec_invalid` with the line or the key, and what was expected.
+    pub fn parse(text: &str) -> Result<Spec> {
+        let invalid = |what: String| Error::new(ErrorKind::SpecInvalid, what);
+        let table: Json = toml::from_str(text).map_err(|e| invalid(e.to_string().trim_end().to_owned()))?;
+        check_keys(&table).map_err(invalid)?;
+        let spec = json::from_value::<Spec>(&table).map_err(invalid)?;
+        if spec.heads.is_empty() {
+            return Err(invalid("give at least one [[heads]]; a MODEL.onnx alone compiles to a scoring bundle".into()));
+        }
+        for (i, head) in spec.heads.iter().enumerate() {
+            if spec.heads[..i].iter().any(|h| h.name == head.name) {
+                return Err(invalid(format!("head {:?} stands twice", head.name)));
+            }
+            for (j, c) in head.calibrators.iter().enumerate() {
+                if head.calibrators[..j].iter().any(|d| d.surface == c.surface) {
+                    return Err(invalid(format!("head {:?} has two calibrators for one surface", head.name)));
+                }
+                if c.surface.as_ref().is_some_and(|s| !spec.surfaces.contains(s)) {
+                    return Err(invalid(format!("head {:?}: surface {:?} is not in `surfaces`", head.name, c.surface)));
+                }
+            }
+        }
+        Ok(spec)
+    }
+
+    /// The context section of the bundle.
+    pub fn context(&self) -> ContextSpec {
+        let (c, p) = (self.context.clone(), self.policy.clone());
+        let d = ContextSpec::default();
+        ContextSpec {
+            half_lives: c.half_lives.unwrap_or(d.half_lives),
+            step: c.step.unwrap_or(d.step),
+            rate_prior: c.rate_prior.unwrap_or(d.rate_prior),
+            rate_strength: c.rate_strength.unwrap_or(d.rate_strength),
+            session_gap: c.session_gap.unwrap_or(d.session_gap),
+            sequence: c.sequence.unwrap_or(d.sequence),
+            dismiss_for: p.dismiss_for.unwrap_or(d.dismiss_for),
+            snooze_for: p.snooze_for.unwrap_or(d.snooze_for),
+        }
+    }
+
+    /// The policy section of the bundle.
+    pub fn policy(&self) -> PolicySpec {
+        let own = |(surface, weight): (&String, &f64)| SurfaceWeight { surface: surface.clone(), weight: *weight };
+        let weight = |h: &HeadSpec| Weight { default: h.weight, surfaces: h.weights.iter().map(own).collect() };
+        let due = self.policy.due.clone().unwrap_or_else(|| {
+            vec![EventKind::Dismiss, EventKind::Snooze, EventKind::Accept, EventKind::Undo, EventKind::Open]
+        });
+        PolicySpec { due, weights: self.heads.iter().map(weight).collect() }
+    }
+}

@@ -1,0 +1,281 @@
+//! Reading our own JSON forms from a parsed value.
+//!
+//! serde's derived readers are compiled anew for every type they meet, and every early return drags the
+//! destructors of all that was read before it: they were more than half of the page's module. Here a reader
+//! always gives a value, and notes the first thing that did not fit; the caller asks once, at the end. Writing
+//! stays with serde's derive, and tests hold the two together.
+
+use serde_json::Value;
+use std::collections::{BTreeMap, VecDeque};
+
+/// The first thing that did not fit, and where: `heads[0].column: a whole number was expected`.
+#[derive(Debug, Default)]
+pub(crate) struct Notes {
+    path: String,
+    first: Option<String>,
+}
+
+impl Notes {
+    /// Notes that the value at the present place is wrong.
+    pub fn wrong(&mut self, what: &str) {
+        if self.first.is_none() {
+            let place = if self.path.is_empty() { "it" } else { &self.path };
+            self.first = Some(format!("{place}: {what}"));
+        }
+    }
+
+    /// Runs `f` one level deeper.
+    fn within<T>(&mut self, dot: &str, place: &str, f: impl FnOnce(&mut Notes) -> T) -> T {
+        let length = self.path.len();
+        if length > 0 {
+            self.path.push_str(dot);
+        }
+        self.path.push_str(place);
+        let value = f(self);
+        self.path.truncate(length);
+        value
+    }
+}
+
+/// A type that is read from JSON. What does not fit is noted and read as something harmless.
+pub(crate) trait Read {
+    fn read(value: &Value, notes: &mut Notes) -> Self;
+    /// Whether a field of this type may be left out.
+    const OPTIONAL: bool = false;
+}
+
+/// Reads a parsed value.
+///
+/// # Errors
+/// What did not fit, and where.
+pub(crate) fn from_value<T: Read>(value: &Value) -> Result<T, String> {
+    let mut notes = Notes::default();
+    let read = T::read(value, &mut notes);
+    match notes.first {
+        None => Ok(read),
+        Some(wrong) => Err(wrong),
+    }
+}
+
+/// Parses and reads a text.
+///
+/// # Errors
+/// As [`from_value`].
+pub(crate) fn parse<T: Read>(text: &str) -> Result<T, String> {
+    from_value(&value(text)?)
+}
+
+/// Parses a text.
+#[inline(never)]
+pub(crate) fn value(text: &str) -> Result<Value, String> {
+    serde_json::from_str(text).map_err(|e| e.to_string())
+}
+
+/// The field `name` of an object.
+#[inline(never)]
+pub(crate) fn field<T: Read>(object: &Value, name: &str, notes: &mut Notes) -> T {
+    let value = get(object, name, T::OPTIONAL, notes);
+    notes.within(".", name, |notes| T::read(value, notes))
+}
+
+/// The same, with a value for when it is not there.
+pub(crate) fn field_or<T: Read>(object: &Value, name: &str, default: T, notes: &mut Notes) -> T {
+    if object.get(name).is_none() { default } else { field(object, name, notes) }
+}
+
+#[inline(never)]
+fn get<'a>(object: &'a Value, name: &str, optional: bool, notes: &mut Notes) -> &'a Value {
+    match object.get(name) {
+        Some(value) => value,
+        None => {
+            if !optional {
+                notes.within(".", name, |notes| notes.wrong("it is missing"));
+            }
+            &Value::Null
+        }
+    }
+}
+
+/// Refuses keys other than `fields`: for what people write by hand.
+#[cfg(feature = "compile")]
+pub(crate) fn only(object: &Value, place: &str, fields: &[&str]) -> Result<(), String> {
+    for key in object.as_object().into_iter().flat_map(|o| o.keys()) {
+        if !fields.contains(&key.as_str()) {
+            return Err(format!("{place}{key}: no such key; there are {}", fields.join(", ")));
+        }
+    }
+    Ok(())
+}
+
+/// The one key of an externally tagged variant, and what stands behind it (null for a bare name).
+pub(crate) fn variant(value: &Value) -> (&str, &Value) {
+    match value {
+        Value::String(name) => (name, &Value::Null),
+        Value::Object(entries) if entries.len() == 1 => {
+            entries.iter().next().map_or(("", &Value::Null), |(name, inner)| (name.as_str(), inner))
+        }
+        _ => ("", &Value::Null),
+    }
+}
+
+fn noted<T: Default>(value: Option<T>, what: &str, notes: &mut Notes) -> T {
+    value.unwrap_or_else(|| {
+        notes.wrong(what);
+        T::default()
+    })
+}
+
+impl Read for String {
+    fn read(value: &Value, notes: &mut Notes) -> Self {
+        noted(value.as_str().map(str::to_owned), "a text was expected", notes)
+    }
+}
+
+impl Read for bool {
+    fn read(value: &Value, notes: &mut Notes) -> Self {
+        noted(value.as_bool(), "true or false was expected", notes)
+    }
+}
+
+impl Read for f64 {
+    fn read(value: &Value, notes: &mut Notes) -> Self {
+        noted(value.as_f64(), "a number was expected", notes)
+    }
+}
+
+impl Read for f32 {
+    fn read(value: &Value, notes: &mut Notes) -> Self {
+        // JSON has no infinity; a clip without a bound has one, and is written as a text.
+        match value.as_str() {
+            Some("inf") => f32::INFINITY,
+            Some("-inf") => f32::NEG_INFINITY,
+            _ => f64::read(value, notes) as f32,
+        }
+    }
+}
+
+impl Read for u64 {
+    fn read(value: &Value, notes: &mut Notes) -> Self {
+        noted(value.as_u64(), "a whole number was expected", notes)
+    }
+}
+
+impl Read for i64 {
+    fn read(value: &Value, notes: &mut Notes) -> Self {
+        noted(value.as_i64(), "a whole number was expected", notes)
+    }
+}
+
+impl Read for u32 {
+    fn read(value: &Value, notes: &mut Notes) -> Self {
+        noted(u32::try_from(u64::read(value, notes)).ok(), "the number is too large", notes)
+    }
+}
+
+impl Read for usize {
+    fn read(value: &Value, notes: &mut Notes) -> Self {
+        u32::read(value, notes) as usize
+    }
+}
+
+impl<T: Read> Read for Option<T> {
+    fn read(value: &Value, notes: &mut Notes) -> Self {
+        if value.is_null() { None } else { Some(T::read(value, notes)) }
+    }
+    const OPTIONAL: bool = true;
+}
+
+impl<T: Read> Read for Box<T> {
+    fn read(value: &Value, notes: &mut Notes) -> Self {
+        Box::new(T::read(value, notes))
+    }
+}
+
+impl<T: Read> Read for Vec<T> {
+    fn read(value: &Value, notes: &mut Notes) -> Self {
+        let items: &[Value] = match value {
+            Value::Array(items) => items,
+            _ => {
+                notes.wrong("a list was expected");
+                &[]
+            }
+        };
+        let mut list = Vec::with_capacity(items.len());
+        for (i, item) in items.iter().enumerate() {
+            list.push(notes.within("", &format!("[{i}]"), |notes| T::read(item, notes)));
+        }
+        list
+    }
+}
+
+impl<T: Read> Read for VecDeque<T> {
+    fn read(value: &Value, notes: &mut Notes) -> Self {
+        Vec::read(value, notes).into()
+    }
+}
+
+impl<T: Read> Read for BTreeMap<String, T> {
+    fn read(value: &Value, notes: &mut Notes) -> Self {
+        let mut map = BTreeMap::new();
+        match value {
+            Value::Object(entries) => {
+                for (key, item) in entries {
+                    map.insert(key.clone(), notes.within(".", key, |notes| T::read(item, notes)));
+                }
+            }
+            _ => notes.wrong("an object was expected"),
+        }
+        map
+    }
+}
+
+impl Read for Value {
+    fn read(value: &Value, _: &mut Notes) -> Self {
+        value.clone()
+    }
+}
+
+/// Reads a struct: fields that must be there, then those with a default.
+macro_rules! read_struct {
+    ($type:ty { $($required:ident),* $(; $($optional:ident = $default:expr),*)? }) => {
+        impl crate::json::Read for $type {
+            #[inline(never)]
+            fn read(value: &serde_json::Value, notes: &mut crate::json::Notes) -> Self {
+                if !value.is_object() {
+                    notes.wrong("an object was expected");
+                }
+                Self {
+                    $($required: crate::json::field(value, stringify!($required), notes),)*
+                    $($($optional: crate::json::field_or(value, stringify!($optional), $default, notes),)*)?
+                }
+            }
+        }
+        impl $type {
+            /// Names of the fields as they are written.
+            #[allow(dead_code, reason = "asked for where people write the form by hand")]
+            pub(crate) const FIELDS: &'static [&'static str] =
+                &[$(stringify!($required),)* $($(stringify!($optional),)*)?];
+        }
+    };
+}
+
+/// Reads an enum without data by its names; the first is what an unknown one is read as.
+macro_rules! read_names {
+    ($type:ty { $first:literal => $default:ident $(, $name:literal => $variant:ident)* $(,)? }) => {
+        impl crate::json::Read for $type {
+            #[inline(never)]
+            fn read(value: &serde_json::Value, notes: &mut crate::json::Notes) -> Self {
+                match value.as_str() {
+                    Some($first) => Self::$default,
+                    $(Some($name) => Self::$variant,)*
+                    _ => {
+                        notes.wrong(concat!("one of these was expected: ", $first, $(" ", $name),*));
+                        Self::$default
+                    }
+                }
+            }
+        }
+    };
+}
+
+pub(crate) use {read_names, read_struct};
