@@ -8,7 +8,7 @@ export interface PlainEvent {
   type: string;
   candidate?: string;
   key?: string;
-  candidate_type?: string;
+  candidate_type?: string | undefined;
   surface?: string;
   time: number;
   value?: number | string | boolean;

@@ -90,6 +90,8 @@ export class Session<C = unknown> {
     try {
       const time = now ?? this.#shared.clock();
       const { handle } = this.attach();
+      // The glue takes what it is given for what it was promised, and only a string for a string.
+      if (typeof time !== "number" || (surface !== undefined && typeof surface !== "string")) return {};
       return this.#shared.host.call((engine) => engine.signals(handle, surface, time));
     } catch {
       return {};
@@ -171,16 +173,25 @@ export class Session<C = unknown> {
     return { accepted: true, due, reason: null };
   }
 
-  /** Fills in what the candidate is known by, so that the event stands without the list when it is replayed. */
+  /**
+   * Fills in what the candidate is known by, so that the event stands without the lists when it is replayed. As in the
+   * engine, the newest response counts, and in it the first row of a key.
+   */
   #resolve(event: PlainEvent): void {
-    for (const { rowOf, keys, types } of this.#names) {
-      const row = event.candidate === undefined ? keys.indexOf(event.key!) : rowOf.get(event.candidate);
-      if (row === undefined || row < 0) continue;
-      event.key ??= keys[row]!;
-      event.candidate_type ??= types[row] ?? undefined;
-      return;
+    const { candidate } = event;
+    if (event.key === undefined && candidate !== undefined) {
+      const names = this.#names.find(({ rowOf }) => rowOf.has(candidate));
+      event.key = names ? names.keys[names.rowOf.get(candidate)!]! : candidate;
     }
-    event.key ??= event.candidate;
+    if (event.key !== undefined) event.candidate_type ??= this.#typeOf(event.key);
+  }
+
+  #typeOf(key: string): string | undefined {
+    for (const { keys, types } of this.#names) {
+      const row = keys.indexOf(key);
+      if (row >= 0) return types[row] ?? undefined;
+    }
+    return undefined;
   }
 
   #replay(handle: number): void {

@@ -22,11 +22,24 @@ beforeAll(() => {
   log.push(...events());
   writeFileSync(join(folder, "requests.jsonl"), requests.map((one) => JSON.stringify(one)).join("\n"));
   writeFileSync(join(folder, "events.jsonl"), log.map((one) => JSON.stringify(one)).join("\n"));
+  // As they were written: JSON has no -0, and nothing that is undefined.
+  [requests, log] = JSON.parse(JSON.stringify([requests, log])) as [Request[], Event[]];
   const paths = ["--request", join(folder, "requests.jsonl"), "--events", join(folder, "events.jsonl")];
   native = lines(execFileSync(binary, ["rerank", bundlePath, ...paths, "--json"], { encoding: "utf8", maxBuffer: 2 ** 30, stdio: ["ignore", "pipe", "pipe"] }));
 });
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** Fails with the first decision that differs, and only that: a whole log is too much to read. */
+function expectSame(found: DecisionRecord[]): void {
+  expect(found.length).toBe(native.length);
+  const differs = found.findIndex((record, at) => bits(record) !== bits(native[at]!));
+  if (differs < 0) return;
+  const [ours, theirs] = [found[differs]!, native[differs]!];
+  const item = ours.items.findIndex((one, at) => bits({ ...ours, items: [one] }) !== bits({ ...theirs, items: [theirs.items[at]!] }));
+  expect({ decision: ours.decision_id, item: ours.items[item] ?? ours }).toEqual({ decision: theirs.decision_id, item: theirs.items[item] ?? theirs });
+  throw new Error(`${ours.decision_id} differs in bits that equal each other`);
+}
 
 /** The bits of what both sides computed, one text a decision. */
 function bits({ source, reason, decision_id, list_id, seed, now, surface, numerics, digests, items }: DecisionRecord): string {
@@ -60,8 +73,7 @@ test("what is compared is worth it", () => {
 
 test("Node", async () => {
   const found = await rankAll(createReranker, bundle(), requests, log);
-  expect(found.length).toBe(native.length);
-  found.forEach((record, at) => expect(bits(record)).toBe(bits(native[at]!)));
+  expectSame(found);
 });
 
 test.skipIf(executablePath === undefined)("Chromium", async () => {
@@ -77,9 +89,7 @@ test.skipIf(executablePath === undefined)("Chromium", async () => {
       const run = new Function(`return ${source}`)() as typeof rankAll;
       return JSON.stringify(await run(ranklet.createReranker, "/ads-recs.ranklet", await read("/requests.jsonl"), await read("/events.jsonl")));
     }, rankAll.toString());
-    const found = JSON.parse(text) as DecisionRecord[];
-    expect(found.length).toBe(native.length);
-    found.forEach((record, at) => expect(bits(record)).toBe(bits(native[at]!)));
+    expectSame(JSON.parse(text) as DecisionRecord[]);
     expect(noise).toEqual([]);
   } finally {
     await browser.close();
