@@ -7,6 +7,7 @@ use ranklet::bundle::read_tensors;
 use ranklet::compile::{
     CalibratorForm, Comparison, InputHints, Lowered, check_inputs, check_rows, compare, lower, recognise_calibrator,
 };
+use ranklet::engine::plan::Trees;
 use ranklet::engine::{Data, Interpreter, Op, Tensor, Tensors};
 use ranklet::{ErrorKind, Result};
 use std::collections::BTreeMap;
@@ -129,14 +130,16 @@ fn alter(lowered: &mut Lowered, name: &str, change: impl FnOnce(&mut Data)) {
     change(&mut lowered.tensors.get_mut(name).unwrap().data);
 }
 
-/// Whether a missing value of the node's own column can come to the node.
-fn missing_reaches(lowered: &Lowered, trees: &ranklet::engine::plan::Trees, node: usize) -> bool {
+/// Whether a value of the node's own column can come to the node (LightGBM's trees: `<=` alone).
+fn arrives(lowered: &Lowered, trees: &Trees, node: usize, value: f32) -> bool {
     let ints = |name: &str| lowered.tensors[name].as_i32().unwrap();
     let (feature, yes, no) = (ints(&trees.feature), ints(&trees.yes), ints(&trees.no));
-    let mode = lowered.tensors[&trees.mode].as_u8().unwrap();
+    let (threshold, mode) =
+        (lowered.tensors[&trees.threshold].as_f32().unwrap(), lowered.tensors[&trees.mode].as_u8().unwrap());
     let mut at = node as i32;
     while let Some(parent) = (0..feature.len()).find(|&p| yes[p] == at || no[p] == at) {
-        if feature[parent] == feature[node] && (mode[parent] & 0x80 != 0) != (yes[parent] == at) {
+        let takes_yes = value <= threshold[parent] || (value.is_nan() && mode[parent] & 0x80 != 0);
+        if feature[parent] == feature[node] && takes_yes != (yes[parent] == at) {
             return false;
         }
         at = parent as i32;
@@ -183,7 +186,7 @@ fn one_wrong_leaf_or_split_is_refused() {
         }
         for bits in [0x80, 1] {
             // Where no missing value can arrive, its direction is no part of the function.
-            if bits == 0x80 && !missing_reaches(&lowered("lgbm_small"), trees, node) {
+            if bits == 0x80 && !arrives(&lowered("lgbm_small"), trees, node, f32::NAN) {
                 continue;
             }
             let mut wrong = lowered("lgbm_small");
@@ -210,6 +213,41 @@ fn one_wrong_leaf_or_split_is_refused() {
             });
         }
         refused(format!("sides of {node}"), &wrong);
+    }
+}
+
+/// Through a binary classifier's probabilities too: every seventh leaf and split of 40 trees.
+#[test]
+fn a_wrong_leaf_shows_in_probabilities() {
+    let mut wrong = lowered("lgbm_binary");
+    let inputs = check_inputs(&wrong, &InputHints::default(), 1);
+    let rows = check_rows(&inputs, &wrong.plan);
+    assert!((1000..20_000).contains(&rows), "{rows} rows");
+    let expected = wrong.oracle().run(&inputs, rows).unwrap();
+    let trees = wrong
+        .plan
+        .steps
+        .iter()
+        .find_map(|s| if let Op::Trees(trees) = &s.op { Some(trees.clone()) } else { None })
+        .unwrap();
+    for (name, factor) in [(&trees.weight, -1.0), (&trees.threshold, 1.000_001)] {
+        for at in (0..wrong.tensors[name].dims[0]).step_by(7) {
+            let whole = wrong.tensors[name].clone();
+            let mut old = 0.0;
+            alter(&mut wrong, name, |data| {
+                if let Data::F32(v) = data {
+                    old = v[at];
+                    v[at] = if v[at] == 0.0 { 1e-3 } else { v[at] * factor };
+                }
+            });
+            // A leaf whose sign changes a probability by less than the bound is the same leaf to it; so is a
+            // split that an equal one above it has decided.
+            let same =
+                if factor < 0.0 { old.abs() < 1e-4 } else { old.is_infinite() || !arrives(&wrong, &trees, at, old) };
+            let seen = compare(&expected, &plan_outputs(&wrong, &inputs), &wrong);
+            assert!(seen.is_err() || same, "{name} {at}: {old}");
+            wrong.tensors.insert(name.clone(), whole);
+        }
     }
 }
 

@@ -1,10 +1,11 @@
 //! Inputs on which a plan is checked. For trees they are built, not drawn: for each split a row
 //! that reaches it with its value exactly on the split, the next float on either side and a
-//! missing value; for each leaf a row that ends there. So no leaf and no split can be wrong
-//! without some row showing it.
+//! missing value; for each leaf a row that ends there (see [`super::paths`]). So no leaf and no
+//! split can be wrong without some row showing it.
 
 use super::Lowered;
-use crate::engine::plan::{DType, Op, Plan, Rows, Trees};
+use super::paths::{Paths, View};
+use crate::engine::plan::{DType, Op, Plan, Rows};
 use crate::engine::tensor::{Data, Tensor, Tensors};
 
 /// Rows that check a plan with trees, at most (about).
@@ -212,15 +213,15 @@ impl Table {
             let Op::Trees(trees) = &step.op else { continue };
             let forest = View::new(trees, lowered);
             let origins = &self.origins[step.inputs[0] as usize];
-            let mut walk =
-                Walk { table: self, forest, origins, rows: vec![], reached: vec![false; forest.leaf_start.len()] };
-            walk.splits(draw);
-            walk.leaves(draw);
-            walk.missing(draw);
-            rows.extend(walk.rows);
+            let split_off = |c: Option<usize>| c.filter(|&column| self.columns[column].dtype == DType::F32);
+            let origins: Vec<Option<usize>> = origins.iter().map(|&c| split_off(c)).collect();
+            rows.extend(Paths::new(forest, &origins, &mut || self.row(draw)).rows());
         }
-        // Built in order of worth: a longer list is cut evenly at its end, the missing values first.
-        rows.truncate(TREE_ROWS);
+        // More than the cap: every so-manieth, so that no tree is left out.
+        if rows.len() > TREE_ROWS {
+            let n = rows.len();
+            rows = (0..TREE_ROWS).map(|i| std::mem::take(&mut rows[i * n / TREE_ROWS])).collect();
+        }
         rows
     }
 }
@@ -231,161 +232,6 @@ trait MaxOf {
 impl MaxOf for f32 {
     fn max_of(self, other: f32) -> f32 {
         if self > other { self } else { other }
-    }
-}
-
-/// A plan's tree arrays.
-#[derive(Clone, Copy)]
-struct View<'a> {
-    roots: &'a [i32],
-    feature: &'a [i32],
-    threshold: &'a [f32],
-    mode: &'a [u8],
-    yes: &'a [i32],
-    no: &'a [i32],
-    leaf_start: &'a [i32],
-}
-
-impl<'a> View<'a> {
-    fn new(trees: &Trees, lowered: &'a Lowered) -> Self {
-        let ints = |name: &str| lowered.tensors.get(name).and_then(Tensor::as_i32).unwrap_or(&[]);
-        View {
-            roots: ints(&trees.roots),
-            feature: ints(&trees.feature),
-            threshold: lowered.tensors.get(&trees.threshold).and_then(Tensor::as_f32).unwrap_or(&[]),
-            mode: lowered.tensors.get(&trees.mode).and_then(Tensor::as_u8).unwrap_or(&[]),
-            yes: ints(&trees.yes),
-            no: ints(&trees.no),
-            leaf_start: ints(&trees.leaf_start),
-        }
-    }
-
-    fn takes_yes(&self, node: usize, v: f32) -> bool {
-        let (split, mode) = (self.threshold[node], self.mode[node]);
-        if v.is_nan() && mode & 0x80 != 0 {
-            return true;
-        }
-        match mode & 7 {
-            0 => v <= split,
-            1 => v < split,
-            2 => v >= split,
-            3 => v > split,
-            4 => v == split,
-            _ => v != split,
-        }
-    }
-}
-
-/// A condition on the way to a node: this branch's true side or not.
-type Condition = (usize, bool);
-
-struct Walk<'a> {
-    table: &'a Table,
-    forest: View<'a>,
-    origins: &'a [Option<usize>],
-    rows: Vec<Vec<f32>>,
-    reached: Vec<bool>,
-}
-
-impl Walk<'_> {
-    /// Visits every node and leaf with the conditions that lead to it.
-    fn visit(&self, mut see: impl FnMut(i32, i32, &[Condition])) {
-        for &root in self.forest.roots {
-            let mut stack: Vec<(i32, Vec<Condition>)> = vec![(root, vec![])];
-            while let Some((at, path)) = stack.pop() {
-                see(root, at, &path);
-                if let Ok(node) = usize::try_from(at) {
-                    for (child, side) in [(self.forest.no[node], false), (self.forest.yes[node], true)] {
-                        let mut longer = path.clone();
-                        longer.push((node, side));
-                        stack.push((child, longer));
-                    }
-                }
-            }
-        }
-    }
-
-    /// A row that satisfies the conditions, with `fixed` for the column of its node where given.
-    fn row(&self, path: &[Condition], fixed: Option<(usize, f32)>, draw: &mut Draw) -> Option<Vec<f32>> {
-        let mut row = self.table.row(draw);
-        let mut done: Vec<i32> = vec![];
-        let features = path
-            .iter()
-            .map(|&(node, _)| self.forest.feature[node])
-            .chain(fixed.map(|(node, _)| self.forest.feature[node]));
-        for feature in features {
-            if done.contains(&feature) {
-                continue;
-            }
-            done.push(feature);
-            let own: Vec<&Condition> = path.iter().filter(|(node, _)| self.forest.feature[*node] == feature).collect();
-            let holds = |v: f32| own.iter().all(|&&(node, side)| self.forest.takes_yes(node, v) == side);
-            let column = (*self.origins.get(feature as usize)?)?;
-            row[column] = match fixed {
-                Some((node, v)) if self.forest.feature[node] == feature => holds(v).then_some(v)?,
-                _ => {
-                    let mut values = vec![row[column]];
-                    for &&(node, _) in &own {
-                        let split = self.forest.threshold[node];
-                        values.extend([split, split.next_up(), split.next_down()]);
-                    }
-                    values.extend([0.0, f32::NAN, f32::MAX, f32::MIN]);
-                    values.into_iter().find(|&v| holds(v))?
-                }
-            };
-        }
-        Some(row)
-    }
-
-    fn add(&mut self, root: i32, row: Vec<f32>) {
-        let mut at = root;
-        while let Ok(node) = usize::try_from(at) {
-            let column = self.origins.get(self.forest.feature[node] as usize).copied().flatten();
-            let v = column.map_or(0.0, |column| row[column]);
-            at = if self.forest.takes_yes(node, v) { self.forest.yes[node] } else { self.forest.no[node] };
-        }
-        if let Some(slot) = usize::try_from(!at).ok().and_then(|leaf| self.reached.get_mut(leaf)) {
-            *slot = true;
-        }
-        self.rows.push(row);
-    }
-
-    /// For each split: the split value and the float next to it on the other side.
-    fn splits(&mut self, draw: &mut Draw) {
-        let mut wanted = vec![];
-        self.visit(|root, at, path| {
-            if let Ok(node) = usize::try_from(at) {
-                let split = self.forest.threshold[node];
-                let other =
-                    if matches!(self.forest.mode[node] & 7, 1 | 2) { split.next_down() } else { split.next_up() };
-                for v in [split, other] {
-                    wanted.extend(self.row(path, Some((node, v)), draw).map(|row| (root, row)));
-                }
-            }
-        });
-        wanted.into_iter().for_each(|(root, row)| self.add(root, row));
-    }
-
-    /// For each leaf that no row has reached yet: one that does.
-    fn leaves(&mut self, draw: &mut Draw) {
-        let mut wanted = vec![];
-        self.visit(|root, at, path| {
-            if at < 0 && !self.reached[!at as usize] {
-                wanted.extend(self.row(path, None, draw).map(|row| (root, row)));
-            }
-        });
-        wanted.into_iter().for_each(|(root, row)| self.add(root, row));
-    }
-
-    /// For each split: a missing value there.
-    fn missing(&mut self, draw: &mut Draw) {
-        let mut wanted = vec![];
-        self.visit(|root, at, path| {
-            if let Ok(node) = usize::try_from(at) {
-                wanted.extend(self.row(path, Some((node, f32::NAN)), draw).map(|row| (root, row)));
-            }
-        });
-        wanted.into_iter().for_each(|(root, row)| self.add(root, row));
     }
 }
 

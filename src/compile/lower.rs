@@ -13,6 +13,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use tract_onnx::tract_hir::internal::{DatumType, OutletId, Symbol, Tensor as Constant};
 
+/// The widest row that the engine takes.
+const MAX_WIDTH: usize = 1 << 16;
+
 /// A value of the graph while it is lowered.
 #[derive(Debug, Clone)]
 pub(super) enum Val {
@@ -313,8 +316,10 @@ pub(super) fn layout(shape: &[Dim]) -> Result<(Rows, Vec<usize>), String> {
         inner.iter().map(|dim| if let Dim::Fixed(size) = dim { Some(*size) } else { None }).collect();
     let inner =
         inner.ok_or("it moves or mixes the candidates' axis, which must stay the first: rows are scored one by one")?;
-    if inner.iter().product::<usize>() == 0 {
-        return Err("a row without elements".into());
+    match inner.iter().try_fold(1_usize, |n, &size| n.checked_mul(size)) {
+        Some(1..=MAX_WIDTH) => {}
+        Some(0) => return Err("a row without elements".into()),
+        _ => return Err(format!("a row of more than {MAX_WIDTH} elements")),
     }
     Ok((rows, inner))
 }

@@ -18,6 +18,7 @@ mod naive;
 mod norms;
 mod ops;
 mod oracle;
+mod paths;
 mod problems;
 mod register;
 mod scores;

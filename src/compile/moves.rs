@@ -45,6 +45,9 @@ pub(super) fn lower(lowering: &mut Lowering, call: &Call) -> Lowered {
         total += lowering.plan.values[value as usize].width as usize;
     }
     indices_fit(call)?;
+    for slot in 0..call.outputs.len() {
+        call.layout(slot)?;
+    }
     let mut inputs = vec![];
     for (i, val) in call.given().enumerate() {
         inputs.push(match (starts.get(i), val) {

@@ -115,7 +115,6 @@ pub(super) fn reduce(lowering: &mut Lowering, call: &Call) -> Lowered {
         "ReduceL1" => (Some(Absolute), Reduce::Sum, None),
         "ReduceL2" => (Some(Square), Reduce::Sum, Some(Unary::Sqrt)),
         "ReduceLogSum" => (None, Reduce::Sum, Some(Unary::Log)),
-        "ReduceLogSumExp" => (Some(Exponential), Reduce::Sum, Some(Unary::Log)),
         op => return Err(super::ops::instead(op)),
     };
     let axes = match call.optional(1) {
@@ -132,22 +131,7 @@ pub(super) fn reduce(lowering: &mut Lowering, call: &Call) -> Lowered {
     let out = call.output(0)?.shape.clone();
     let width = lowering.plan.values[x as usize].width as usize;
     let (columns, group) = last(&shape, &axes)?;
-    let mut top = None;
     x = match before {
-        Some(Exponential) => {
-            // The largest element is taken out before exp and put back after log.
-            let ordered = lowering.select(x, columns.clone());
-            let largest =
-                lowering.float_step(Op::Reduce { f: Reduce::Max, group: group as u32 }, &[ordered], width / group);
-            top = Some(largest);
-            let mut of_column = vec![0; width];
-            for (at, &column) in columns.iter().enumerate() {
-                of_column[column as usize] = (at / group) as u32;
-            }
-            let spread = lowering.select(largest, of_column);
-            let below = lowering.float_step(Op::Binary { f: Binary::Sub }, &[x, spread], width);
-            lowering.float_step(Op::Unary(Unary::Exp), &[below], width)
-        }
         Some(Square) => lowering.float_step(Op::Binary { f: Binary::Mul }, &[x, x], width),
         Some(Absolute) => lowering.float_step(Op::Unary(Unary::Abs), &[x], width),
         None => x,
@@ -159,18 +143,14 @@ pub(super) fn reduce(lowering: &mut Lowering, call: &Call) -> Lowered {
     if let Some(after) = after {
         x = lowering.float_step(Op::Unary(after), &[x], width / group);
     }
-    if let Some(top) = top {
-        x = lowering.float_step(Op::Binary { f: Binary::Add }, &[x, top], width / group);
-    }
     Ok(vec![Val::Run { value: x, shape: out }])
 }
 
 enum Before {
     Square,
     Absolute,
-    Exponential,
 }
-use Before::{Absolute, Exponential, Square};
+use Before::{Absolute, Square};
 
 /// ai.onnx.ml's norms of a row: the row divided by its norm; a row of zeros stays.
 pub(super) fn normalizer(lowering: &mut Lowering, call: &Call) -> Lowered {
