@@ -9,6 +9,9 @@ import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { table, title } from "./table.mjs";
 
+/** Enough to see why the order moved. */
+const SHOWN_EVENTS = 8;
+
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const json = process.argv.includes("--json");
 const broken = process.env.RANKLET_BREAK ?? "";
@@ -71,9 +74,11 @@ async function rerank(reranker) {
 
 function print({ status, before, after }) {
   const out = (text) => process.stdout.write(`${text}\n`);
-  const candidates = request.candidates.length;
-  out(`\n${candidates} recommendations of a server, re-ranked on the device after ${events.length} local events\n`);
-  out(events.length > 0 ? `  ${events.map(sentence).join("\n  ")}\n` : "");
+  const acts = events.filter((event) => event.type !== "impression");
+  out(`\n${request.candidates.length} recommendations of a server, re-ranked on the device after ${events.length} local events`);
+  out(`${events.length - acts.length} of them impressions; the last of the others:\n`);
+  for (const event of acts.slice(-SHOWN_EVENTS)) out(`  ${sentence(event)}`);
+  out("");
   out(table(before.ranking.entries, after.ranking.entries));
   const { ranking, ms } = after;
   const digest = status.bundle?.digests.bundle ?? `${createHash("sha256").update(bytes).digest("hex")} (not opened)`;
@@ -85,10 +90,12 @@ function print({ status, before, after }) {
   out(`runtime: node ${process.version}, wasm simd128, pkg/dist/ranklet.wasm`);
 }
 
-/** An event as one reads it. */
+/** An event as one reads it; its candidate may be of an earlier response. */
 function sentence(event) {
-  const about = request.candidates.find((c) => c.id === event.candidate || (event.key !== undefined && (c.key ?? c.id) === event.key));
+  const about = request.candidates.find((c) => String(c.key ?? c.id) === String(event.key) || c.id === event.candidate);
   const ago = Math.max(0, Math.round((request.now - event.time) / 1000));
-  const what = [event.type, about ? title(about) : event.field ?? event.surface, event.reason ?? event.value];
-  return `${`${ago} s ago`.padStart(8)}  ${what.filter((part) => part !== undefined && part !== null).join(" · ")}`;
+  const object = about ? title(about) : (event.key ?? event.field ?? event.surface);
+  const value = event.type === "dwell" ? `${(event.value / 1000).toFixed(0)} s` : event.value;
+  const what = [event.type, event.type === "search" ? undefined : object, event.reason ?? value];
+  return `${`${ago} s ago`.padStart(9)}  ${what.filter((part) => part !== undefined && part !== null).join(" · ")}`;
 }
