@@ -297,3 +297,17 @@ test("the queue of events is bounded while there is no engine, and not after", a
   expect(session.signals(undefined, now)["session.events"]).toBe(13);
   small.dispose();
 });
+
+test("`using` disposes", async () => {
+  const own = createReranker<Candidate>({ bundle: bundle() });
+  await own.ready;
+  const session = own.session();
+  const list = session.prepare(asked);
+  list[Symbol.dispose]();
+  expect(list.rerank().reason).toBe("disposed");
+  const other = session.prepare(asked);
+  session[Symbol.dispose]();
+  expect(other.rerank().reason).toBe("stale_list");
+  own[Symbol.dispose]();
+  expect(own.status.reason).toBe("disposed");
+});

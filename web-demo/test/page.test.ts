@@ -141,6 +141,29 @@ test("the keyboard reaches everything, and focus survives a re-rank", async () =
   expect(await page.evaluate(() => document.activeElement!.textContent)).toBe("Undo");
 });
 
+test("cards glide to their places, unless the visitor asked for calm", async () => {
+  const gliding = async () => {
+    await page.evaluate(() => {
+      const seen = globalThis as unknown as { glides: number };
+      seen.glides = 0;
+      const animate = Element.prototype.animate;
+      Element.prototype.animate = function (...given) {
+        seen.glides += 1;
+        return animate.apply(this, given);
+      };
+    });
+    const [first] = await ids();
+    await page.locator(`.card[data-id="${first}"]`).getByRole("button", { name: "Later" }).click();
+    await settled();
+    return page.evaluate(() => (globalThis as unknown as { glides: number }).glides);
+  };
+  expect(await gliding()).toBe(0);
+  await page.emulateMedia({ reducedMotion: "no-preference" });
+  await page.reload();
+  await page.waitForSelector('#pill[data-source="model"]');
+  expect(await gliding()).toBeGreaterThan(3);
+});
+
 test("a telephone's width needs no sideways scrolling", async () => {
   await page.setViewportSize({ width: 390, height: 844 });
   expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(390);
