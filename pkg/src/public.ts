@@ -1,3 +1,5 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+// `using` is in the types, whatever library the caller compiles against.
 export { RankletError } from "./reasons.js";
 export type { KnownReason, Reason } from "./reasons.js";
 export type { Tensor, TensorInfo, Tensors } from "./engine.js";

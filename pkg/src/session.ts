@@ -163,10 +163,11 @@ export class Session<C = unknown> {
       const { handle } = this.attach();
       due = host.call((engine) => engine.observe(handle, json));
       if (this.#events.length >= maxEvents) this.#compact(handle);
-    } else if (this.#events.length >= maxEvents) {
+    } else if (host.mayCome && this.#events.length >= maxEvents) {
       throw new RankletError("limit_exceeded", `${maxEvents} events wait for the engine`);
     }
-    this.#events.push(json);
+    // Where no engine will ever come, the marks are all that an event can change.
+    if (host.running || host.mayCome) this.#events.push(json);
     const key = event.key;
     if (key !== undefined && this.#marks.apply(event.type, key, event.time, event.value)) due = true;
     if (due) for (const list of this.#lists) list.due();

@@ -65,7 +65,7 @@ test("wasm_fetch_failed: the runtime is not there", async () => {
 });
 
 test("csp_blocked, without a fetch; the narrow permission is enough", async () => {
-  host.policy = "default-src 'self'; img-src data:; script-src 'self' 'unsafe-inline'";
+  host.policy = "default-src 'self'; img-src data:; script-src 'self'";
   const blocked = await answer();
   expect(blocked).toMatchObject({ source: "server", reason: "csp_blocked", ids: serverIds });
   expect(host.asked).not.toContain("/ranklet.wasm");

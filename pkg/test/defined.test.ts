@@ -296,6 +296,8 @@ test("the queue of events is bounded while there is no engine, and not after", a
   for (let at = 0; at < 10; at++) expect(session.observe({ type: "search", value: "budget", time: now }).accepted).toBe(true);
   expect(session.signals(undefined, now)["session.events"]).toBe(13);
   small.dispose();
+  const off = createReranker<Candidate>({ bundle: "", enabled: false, maxEvents: 3 }).session();
+  for (let at = 0; at < 10; at++) expect(off.observe({ type: "dismiss", key: `k${at}`, time: now })).toMatchObject({ accepted: true, due: true });
 });
 
 test("`using` disposes", async () => {

@@ -101,3 +101,11 @@ test("every reason that can occur has a line in the README", () => {
   const rows = [...readme.matchAll(/^\| `(\w+)` \|/gm)].map(([, reason]) => reason!);
   expect(rows.sort()).toEqual(known.filter((reason) => !later.includes(reason)).sort());
 });
+
+test("the types fit a caller's compiler, however it finds modules and whatever library it has", () => {
+  const tsc = join(pkg, "node_modules/typescript/bin/tsc");
+  const flags = ["--noEmit", "--strict", "--target", "es2022", "--lib", "es2022,dom", "--types", "", "--ignoreConfig"];
+  for (const how of [["--module", "nodenext"], ["--module", "esnext", "--moduleResolution", "bundler"]]) {
+    execFileSync(process.execPath, [tsc, ...flags, ...how, join(pkg, "test/caller.ts")], { stdio: "pipe" });
+  }
+});
