@@ -9,6 +9,7 @@ mod glue;
 mod licences;
 mod native;
 mod package;
+mod panics;
 mod process;
 mod python;
 mod size;

@@ -1,4 +1,4 @@
-//! The page's module: rustc, wasm-bindgen, wasm-opt, and the glue wrapped into a factory.
+//! The page's module: rustc, panics silenced, wasm-bindgen, wasm-opt, and the glue wrapped into a factory.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use crate::process::must;
 use crate::stamp::{Stamp, empty_folder, fresh, keep};
 use crate::variant::Variant;
 use crate::workspace::{Workspace, cargo};
-use crate::{glue, toolchain};
+use crate::{glue, panics, toolchain};
 
 /// Changes when this file makes something else of the same inputs.
 const STEP: &str = "wasm 1";
@@ -44,6 +44,7 @@ pub fn build(work: &Workspace) -> Result<Engine> {
         .path(&work.root.join("Cargo.lock"))?
         .path(&work.root.join("xtask/tools/package-lock.json"))?
         .path(&work.root.join("xtask/src/glue.rs"))?
+        .path(&work.root.join("xtask/src/panics.rs"))?
         .value();
     let record = work.made().join("engine.stamp");
     if fresh(&record, &stamp, &engine.files().map(Path::to_path_buf)) {
@@ -99,12 +100,18 @@ fn default_cargo_home() -> Option<PathBuf> {
 
 fn bind(work: &Workspace, raw: &Path, next: &Path) -> Result<()> {
     let program = toolchain::wasm_bindgen(work)?;
+    let module = fs::read(raw).at(raw)?;
+    let silent = panics::silence(&module)
+        .map_err(|what| Failure::new(what, raw.display(), "adapt xtask/src/panics.rs to this version of Rust"))?;
+    let module = next.join("silent.wasm");
+    fs::write(&module, silent).at(&module)?;
     let mut command = Command::new(program);
     command
         .args(["--target", "web", "--omit-default-module-path", "--out-name", "engine", "--out-dir"])
         .arg(next.join("bound"))
-        .arg(raw);
-    must(&mut command, "wasm-bindgen", "see its output above").map(drop)
+        .arg(&module);
+    must(&mut command, "wasm-bindgen", "see its output above")?;
+    fs::remove_file(&module).at(&module)
 }
 
 fn optimise(work: &Workspace, variant: &Variant, next: &Path) -> Result<()> {
