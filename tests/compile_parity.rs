@@ -49,6 +49,7 @@ fn every_fixture_agrees_with_its_graph_and_with_onnx_runtime() {
         "lgbm_binary_zipmap",
         "lgbm_multiclass",
         "mlp",
+        "operators",
         "two_inputs",
         "skl_mlp_binary",
         "skl_mlp_multi",
@@ -322,6 +323,24 @@ fn everything_unsupported_is_said_at_once() {
     }
     assert!(!error.message().contains("`fine`"));
     assert_eq!(lower(b"not a model", "", &BTreeMap::new()).unwrap_err().kind(), ErrorKind::ModelUnsupported);
+}
+
+#[test]
+fn a_symbol_is_bound_by_name() {
+    let onnx = file("symbol.onnx");
+    let error = lower(&onnx, "", &BTreeMap::new()).unwrap_err();
+    assert!(error.message().contains("--dim seq=VALUE"), "{error}");
+    let lowered = lower(&onnx, "", &BTreeMap::from([("seq".to_string(), 5)])).unwrap();
+    assert_eq!((&lowered.plan.inputs[0].dims[..], &lowered.plan.outputs[0].dims[..]), (&[-1, 5][..], &[-1][..]));
+}
+
+#[test]
+fn what_is_no_tree_is_refused() {
+    for name in ["tree_cycle", "tree_two_parents"] {
+        let error = lower(&file(&format!("{name}.onnx")), "", &BTreeMap::new()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ModelUnsupported);
+        assert!(error.message().contains("two parents or lies on a cycle"), "{error}");
+    }
 }
 
 #[test]

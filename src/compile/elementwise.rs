@@ -153,6 +153,12 @@ fn broadcast(lowering: &mut Lowering, val: &Val, shape: &[Dim]) -> Result<u32, S
             "its operands' ranks differ, so that the candidates' axis meets another: unsqueeze one of them".into()
         );
     }
+    let fits = |axis: usize, size: usize| {
+        size == 1 || (axis + to.len()).checked_sub(from.len()).is_some_and(|i| to[i] == size)
+    };
+    if !from.iter().enumerate().all(|(axis, &size)| fits(axis, size)) {
+        return Err(format!("an operand of the shape {from:?} does not broadcast to {to:?}"));
+    }
     let elements = |sizes: &[usize]| sizes.iter().product::<usize>();
     if elements(&from) == 1 || elements(&from) == elements(&to) {
         return Ok(value);

@@ -59,6 +59,9 @@ pub(super) struct Forest {
     pub labels: Option<Labels>,
 }
 
+/// (tree id, node id) -> (tree, node).
+type Places = HashMap<(i64, i64), (usize, usize)>;
+
 impl Forest {
     /// Reads a TreeEnsembleRegressor or TreeEnsembleClassifier. The message says what is wrong.
     pub fn parse(spec: &Spec) -> Result<Self, String> {
@@ -100,7 +103,7 @@ impl Forest {
     }
 
     /// Fills `trees` with branches and empty leaves; gives each (tree id, node id) its place.
-    fn read_nodes(&mut self, spec: &Spec) -> Result<HashMap<(i64, i64), (usize, usize)>, String> {
+    fn read_nodes(&mut self, spec: &Spec) -> Result<Places, String> {
         let modes = spec.strings("nodes_modes");
         let n = modes.len();
         let ints = |name: &str| match spec.ints(name) {
@@ -165,12 +168,7 @@ impl Forest {
         Ok(places)
     }
 
-    fn read_leaves(
-        &mut self,
-        spec: &Spec,
-        places: &HashMap<(i64, i64), (usize, usize)>,
-        kind: &str,
-    ) -> Result<(), String> {
+    fn read_leaves(&mut self, spec: &Spec, places: &Places, kind: &str) -> Result<(), String> {
         let list = |name: &str| spec.ints(&format!("{kind}_{name}")).unwrap_or(&[]);
         let (tree_ids, node_ids, ids) = (list("treeids"), list("nodeids"), list("ids"));
         let weights = spec.floats(&format!("{kind}_weights"));

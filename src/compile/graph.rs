@@ -16,6 +16,9 @@ use tract_onnx::tract_hir::ops::konst::Const;
 /// The symbol of the number of candidates.
 pub(super) const ROWS: &str = "N";
 
+/// Stands between a node's name and its number; no exporter writes it.
+pub(super) const NODE_MARK: char = '\u{a7}';
+
 /// A graph that both the lowering and the oracle can parse.
 #[derive(Debug, Clone)]
 pub(super) struct Prepared {
@@ -251,18 +254,14 @@ fn keep_reachable(graph: &mut GraphProto) -> Result<()> {
     }
 }
 
-/// tract needs one name a node.
+/// tract names what it makes of a node NODE.SOMETHING, and needs every name once: each node gets a
+/// number behind a mark, which [`Spec`] takes off again.
 fn name_nodes(graph: &mut GraphProto) {
-    let mut taken: HashSet<String> =
-        graph.initializer.iter().map(|t| t.name.clone()).chain(graph.input.iter().map(|i| i.name.clone())).collect();
     for (i, node) in graph.node.iter_mut().enumerate() {
         if node.name.is_empty() {
             node.name = node.output.iter().find(|name| !name.is_empty()).cloned().unwrap_or_default();
         }
-        if !taken.insert(node.name.clone()) {
-            node.name = format!("{}#{i}", node.name);
-            taken.insert(node.name.clone());
-        }
+        node.name = format!("{}{NODE_MARK}{i}", node.name);
     }
 }
 
@@ -360,7 +359,10 @@ fn classify(dim: &TDim, rows: &Symbol) -> Dim {
     }
 }
 
-/// An error of tract's and its causes, in one line.
+/// An error of tract's and its causes, in one line, without the numbers of [`name_nodes`].
 pub(super) fn chain(error: &TractError) -> String {
-    error.chain().map(|cause| cause.to_string().replace('\n', " ")).collect::<Vec<_>>().join(": ")
+    let whole = error.chain().map(|cause| cause.to_string().replace('\n', " ")).collect::<Vec<_>>().join(": ");
+    let mut parts = whole.split(NODE_MARK);
+    let first = parts.next().unwrap_or_default().to_string();
+    parts.fold(first, |line, part| line + part.trim_start_matches(|c: char| c.is_ascii_digit()))
 }

@@ -472,6 +472,7 @@ fn post_transform(post: PostTransform, scores: &mut [f32]) {
 }
 
 /// ONNX Runtime's approximation of the normal quantile (Winitzki's inverse error function).
+#[allow(clippy::approx_constant, reason = "the digits of pi that ONNX Runtime computes with")]
 fn probit(p: f32) -> f32 {
     let x = 2.0 * p - 1.0;
     let sign = if x < 0.0 { -1.0 } else { 1.0 };

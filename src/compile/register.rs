@@ -12,6 +12,7 @@ use tract_onnx::model::{OnnxOpRegister, ParsingContext};
 use tract_onnx::pb::{AttributeProto, NodeProto};
 use tract_onnx::tract_hir::internal::*;
 
+use super::graph::NODE_MARK;
 use super::naive;
 
 /// Operators whose result on constants holds the same elements, only moved or converted: these
@@ -134,7 +135,12 @@ pub(super) fn lowering<'a>(names: impl Iterator<Item = &'a str>) -> OnnxOpRegist
 }
 
 fn keep(ctx: &ParsingContext, node: &NodeProto) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
-    let builder = oracle().0.get(&node.op_type);
+    let own = match node.domain.as_str() {
+        "" | "ai.onnx" | "ai.onnx.ml" => true,
+        "com.microsoft" => node.op_type == "Gelu",
+        _ => false,
+    };
+    let builder = oracle().0.get(&node.op_type).filter(|_| own);
     if let (Some(builder), "Constant") = (builder, node.op_type.as_str()) {
         return builder(ctx, node);
     }
@@ -143,6 +149,7 @@ fn keep(ctx: &ParsingContext, node: &NodeProto) -> TractResult<(Box<dyn Inferenc
         Some(Ok((inner, closures))) if closures.is_empty() => (Some(inner), None),
         Some(Ok(_)) => (None, Some("it reads values of the graph around it".to_string())),
         Some(Err(error)) => (None, Some(error.root_cause().to_string())),
+        None if !own => (None, Some(format!("the domain `{}` is not ONNX's", node.domain))),
         None => (None, Some("it has no lowering".to_string())),
     };
     Ok((Box::new(Kept { spec, inner, problem }), vec![]))
@@ -151,7 +158,7 @@ fn keep(ctx: &ParsingContext, node: &NodeProto) -> TractResult<(Box<dyn Inferenc
 /// An ONNX node as the lowering reads it.
 #[derive(Debug)]
 pub(super) struct Spec {
-    /// Name in the graph (made unique before parsing).
+    /// Name in the graph.
     pub name: String,
     /// Operator.
     pub op: String,
@@ -167,7 +174,7 @@ pub(super) struct Spec {
 impl Spec {
     fn new(node: &NodeProto, opset: i64) -> Self {
         Spec {
-            name: node.name.clone(),
+            name: node.name.rsplit_once(NODE_MARK).map_or(node.name.as_str(), |(name, _)| name).to_string(),
             op: node.op_type.clone(),
             opset,
             present: node.input.iter().map(|name| !name.is_empty()).collect(),
