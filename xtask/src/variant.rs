@@ -16,8 +16,8 @@ pub struct Variant {
     pub features: Vec<String>,
     /// rustc's names; wasm-opt's are derived from them.
     pub target_features: Vec<String>,
-    /// wasm-opt's level, `-Oz` or `-O3`.
-    pub optimise: String,
+    /// wasm-opt's level, `-Oz` or `-O3`, and passes.
+    pub optimise: Vec<String>,
     /// Brotli bytes of all a browser loads with it.
     pub budget: usize,
 }

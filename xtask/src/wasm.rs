@@ -66,11 +66,11 @@ pub fn build(work: &Workspace) -> Result<Engine> {
 
 /// rustc's module, as it comes.
 fn compile(work: &Workspace, variant: &Variant) -> Result<PathBuf> {
-    // No path of this machine may stand in a panic message: it would be shipped, and differ from clone to clone.
+    // No path of this machine may stand in a panic's location: it would be shipped, and differ from clone to clone.
     let mut flags = vec![format!("-Ctarget-feature={}", variant.rustc_features())];
     flags.push(format!("--remap-path-prefix={}=ranklet", work.root.display()));
-    if let Some(home) = std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(default_cargo_home) {
-        flags.push(format!("--remap-path-prefix={}=cargo", home.display()));
+    for crates in registries() {
+        flags.push(format!("--remap-path-prefix={}=", crates.display()));
     }
     let mut command = cargo();
     command
@@ -94,8 +94,16 @@ fn compile(work: &Workspace, variant: &Variant) -> Result<PathBuf> {
     Err(Failure::new("cargo left no wasm", built.display(), "check the profile `wasm` in Cargo.toml"))
 }
 
-fn default_cargo_home() -> Option<PathBuf> {
-    std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo"))
+/// The folders in which cargo unpacks crates, one a registry.
+fn registries() -> Vec<PathBuf> {
+    let home = std::env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo")));
+    let sources = home.map(|home| home.join("registry/src"));
+    let entries = sources.and_then(|folder| fs::read_dir(folder).ok());
+    let mut found: Vec<PathBuf> = entries.into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    found.sort();
+    found
 }
 
 fn bind(work: &Workspace, raw: &Path, next: &Path) -> Result<()> {
@@ -120,7 +128,8 @@ fn optimise(work: &Workspace, variant: &Variant, next: &Path) -> Result<()> {
     command
         .arg(program)
         .arg(next.join("bound/engine_bg.wasm"))
-        .args(["--mvp-features", &variant.optimise])
+        .arg("--mvp-features")
+        .args(&variant.optimise)
         .args(variant.binaryen_flags())
         .args(["--strip-debug", "--strip-producers", "--strip-target-features", "-o"])
         .arg(next.join(format!("{}.wasm", variant.name)));
