@@ -1,7 +1,9 @@
 """Plain tables for a terminal: no colour, numbers right, text left."""
 
+from collections.abc import Sequence
 
-def table(title: str, head: list[str], rows: list[list[str]], notes: list[str] = []) -> str:
+
+def table(title: str, head: list[str], rows: list[list[str]], notes: Sequence[str] = ()) -> str:
     """A titled table; the first column is text, the others are aligned right."""
     width = [max(len(str(r[i])) for r in [head, *rows]) for i in range(len(head))]
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from ranklet_models.movielens import data, requests, run
+from ranklet_models.movielens import data, orders, requests, run
 from ranklet_models.native import Missing
 from ranklet_models.spec import columns
 
@@ -67,19 +67,18 @@ def test_stage_two_on_disk(tmp_path):
 
 
 def test_ndcg_counts_targets_that_are_no_candidates():
-    stage = requests.Stage(None, None, None, np.array([1, 1]), [np.array([0.0, 1.0]), np.array([0.0, 0.0])], np.array([1, 2]), [])
-    order = np.arange(2)
-    assert run.ndcg_of(stage, [order, order]) == pytest.approx([1 / np.log2(3), 0.0])
-    assert run.ndcg_of(stage, [order[::-1], order]) == pytest.approx([1.0, 0.0])
-    short = requests.Stage(None, None, None, np.array([1]), [np.array([1.0])], np.array([2]), [])
-    assert run.ndcg_of(short, [np.array([0])]) == pytest.approx([1 / (1 + 1 / np.log2(3))])
+    assert orders.ndcg_of([np.array([0.0, 1.0]), np.array([1.0, 0.0])], np.array([1, 1])) == pytest.approx([1 / np.log2(3), 1.0])
+    assert orders.ndcg_of([np.array([0.0, 0.0])], np.array([2])) == pytest.approx([0.0])
+    assert orders.ndcg_of([np.array([1.0])], np.array([2])) == pytest.approx([1 / (1 + 1 / np.log2(3))])
+    eleventh = np.eye(12)[10]
+    assert orders.ndcg_of([eleventh, np.ones(12)], np.array([1, 12])) == pytest.approx([0.0, 1.0])
 
 
 def test_ties_keep_the_order_of_the_wasm():
     score = np.array([0.5, 0.9, 0.5 + 4e-6, 0.1])
-    assert run._sorted_with_ties(np.array([1, 0, 2, 3]), score).tolist() == [1, 0, 2, 3]
-    assert run._sorted_with_ties(np.array([1, 2, 0, 3]), score).tolist() == [1, 2, 0, 3]
-    assert run._sorted_with_ties(np.array([3, 2, 0, 1]), score).tolist() == [1, 2, 0, 3]
+    assert orders.sorted_with_ties(np.array([1, 0, 2, 3]), score).tolist() == [1, 0, 2, 3]
+    assert orders.sorted_with_ties(np.array([1, 2, 0, 3]), score).tolist() == [1, 2, 0, 3]
+    assert orders.sorted_with_ties(np.array([3, 2, 0, 1]), score).tolist() == [1, 2, 0, 3]
 
 
 def test_the_server_sees_no_session(tmp_path, monkeypatch):

@@ -9,6 +9,7 @@ Intervals are 95 %, by resampling accounts.
 
 import argparse
 import json
+import shutil
 import sys
 import time
 
@@ -165,6 +166,7 @@ def evaluate(null_seeds: int) -> dict:
         say(f"null world {k + 1} of {null_seeds}, {time.monotonic() - began:.0f} s")
     report["null_covering"] = sum(w["covers_zero"] for w in report["null_worlds"])
     report["seconds"] = round(time.monotonic() - began, 1)
+    shutil.rmtree(OUT)
     return report
 
 

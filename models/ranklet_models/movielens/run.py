@@ -9,7 +9,6 @@ committed. Exit code 77: the data are not there, so this was skipped.
 import argparse
 import json
 import shutil
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
@@ -22,12 +21,12 @@ from ..native import REPOSITORY, Missing
 from ..spec import columns, without_context
 from ..tables import span, table
 from . import data
+from .orders import TIE, against_onnxruntime, in_node, ndcg_of, ordered, per_request
 from .requests import CANDIDATES, Server, Snapshot, Stage, write_server_requests, write_stage
 
 OUT = REPOSITORY / "models" / "movielens" / "out"
 HERE = Path(__file__).parent
 SHAPES = tuple(trees.Shape(120, leaves, rate, 100) for leaves in (7, 15) for rate in (0.03, 0.06))
-TIE = 1e-5  # score differences below it count as ties when two engines are compared
 SKIPPED = 77
 
 
@@ -44,8 +43,7 @@ class Part:
     matrix: dict[str, np.ndarray]
 
     def per_session(self, values: np.ndarray) -> list[np.ndarray]:
-        cuts = np.flatnonzero(np.diff(self.matrix["request"])) + 1
-        return np.split(values, cuts)
+        return per_request(values, self.matrix["request"])
 
 
 def spec_file(name: str) -> Path:
@@ -102,134 +100,106 @@ def crossed_scores(part: Part, shape: trees.Shape) -> list[np.ndarray]:
     return [scores[1][j] if s.session.user in folds[0] else scores[0][j] for j, s in enumerate(part.snapshots)]
 
 
-def in_node(bundle: Path, stage: Stage, events: Path, name: str) -> tuple[list[dict], dict]:
-    """Re-rank every request of a stage by the wasm in Node; one answer a request, and the time it took."""
-    out = OUT / f"{name}.jsonl"
-    done = subprocess.run(
-        ["node", HERE / "rerank.mjs", bundle, stage.requests, events, out], capture_output=True, text=True, cwd=REPOSITORY
-    )
-    if done.returncode != 0:
-        raise RuntimeError(f"rerank.mjs: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
-    answers = [json.loads(line) for line in out.open()]
-    if served := [a["reason"] for a in answers if a["source"] != "model"]:
-        raise RuntimeError(f"rerank.mjs: {len(served)} lists in server order, the first because of {served[0]}")
-    return answers, json.loads(done.stdout)
+@dataclass
+class Stages:
+    """Both parts on disk for the re-ranker, and where the split lies."""
+
+    fit: Stage
+    held: Stage
+    split: dict
 
 
-def ndcg_of(stage: Stage, orders: list[np.ndarray]) -> np.ndarray:
-    """NDCG@10 of each request; a target that is no candidate counts in the ideal list."""
-    values = []
-    for gains, order, targets in zip(stage.gains, orders, stage.targets):
-        ideal = np.concatenate([gains[order], np.ones(int(targets - gains.sum()))])
-        hits = gains[order][:10]
-        best = 1.0 / np.log2(np.arange(2, min(10, int(targets)) + 2))
-        values.append(float((hits / np.log2(np.arange(2, len(hits) + 2))).sum() / best.sum()) if len(ideal) else 0.0)
-    return np.array(values)
+def first_stage() -> Stages:
+    """Train the server, and write its lists of both parts for the re-ranker."""
+    movies, ratings = data.load(data.folder())
+    spec_file("server")
+    start, until = (int(t) for t in np.quantile(ratings.time, (data.TRAIN_FROM, data.TEST_FROM)))
+    train = server_part(movies, ratings, (start, until), start, "train")
+    test = server_part(movies, ratings, (until, int(ratings.time[-1]) + 1), until, "test")
+    shape = tune(train.matrix["X"], server_labels(train))
+    fit = write_stage(train.server, train.snapshots, crossed_scores(train, shape), OUT / "fit")
+    held = write_stage(test.server, test.snapshots, server_scores(test, train_server(train, shape)), OUT / "held")
+    return Stages(fit, held, {"train_from": start, "test_from": until, "train_requests": len(fit.users)})
 
 
-def popularity_ndcg(stage: Stage) -> np.ndarray:
-    """NDCG@10 of the whole pool in order of popularity."""
-    values = []
-    for gains, targets in zip(stage.popularity, stage.targets):
-        best = 1.0 / np.log2(np.arange(2, min(10, int(targets)) + 2))
-        values.append(float((gains[:10] / np.log2(np.arange(2, len(gains[:10]) + 2))).sum() / best.sum()))
-    return np.array(values)
+def train_rerankers(fit: Stage, spec: Path) -> dict[str, trees.lightgbm.Booster]:
+    """The re-ranker with the session, without it, and with other people's sessions."""
+    own = native.featurize(spec, fit.requests, fit.events, OUT / "fit.safetensors")["X"]
+    foreign = native.featurize(spec, fit.requests, fit.control, OUT / "fit-control.safetensors")["X"]
+    label = np.concatenate(fit.gains).astype(int)
+    matrices = {"session": own, "no-session": without_context(own, columns(spec)), "foreign": foreign}
+    return {name: trees.train(x, label, tune(x, label)) for name, x in matrices.items()}
 
 
-def against_onnxruntime(model: bytes, x: np.ndarray, request: np.ndarray, answers: list[dict], stage: Stage) -> dict:
-    """Orders by ONNX Runtime's scores of the same rows: flips, and NDCG once near-equal scores keep the wasm's order."""
-    score = trees.run_onnx(model, {"X": x})["probabilities"][:, 1].astype(float)
-    ties, flips, farthest, orders = 0, 0, 0.0, []
-    for s, a in zip(np.split(score, np.flatnonzero(np.diff(request)) + 1), answers):
-        wasm = np.array(a["order"])
-        farthest = max(farthest, float(np.abs(s - np.array(a["score"])).max()))
-        falls = np.subtract.outer(s[wasm], s[wasm])  # [i, j] > 0: i above j in both, for i before j
-        inverted = np.triu(-falls, 1)
-        flips += int((inverted >= TIE).sum())
-        ties += int(((inverted > 0) & (inverted < TIE)).sum())
-        orders.append(_sorted_with_ties(wasm, s))
-    return {"ndcg": float(ndcg_of(stage, orders).mean()), "flips": flips, "flips_within_tie": ties, "largest_difference": farthest}
+def gains(values: dict[str, np.ndarray], users: np.ndarray) -> dict:
+    """Each order's NDCG@10 and its gain over the server's, with intervals by user."""
+    report = {}
+    for name, v in values.items():
+        mean, low, high = metrics.interval(v, users)
+        gain, gain_low, gain_high = metrics.interval(v - values["server"], users)
+        report[name] = {"ndcg@10": mean, "interval": [low, high], "gain": gain, "gain_interval": [gain_low, gain_high]}
+    return report
 
 
-def _sorted_with_ties(wasm: np.ndarray, score: np.ndarray) -> np.ndarray:
-    """Order by score; a run of neighbours closer than a tie keeps the wasm's order among themselves."""
-    best = np.argsort(-score, kind="stable")
-    place = np.argsort(wasm)
-    runs = np.split(best, np.flatnonzero(-np.diff(score[best]) >= TIE) + 1)
-    return np.concatenate([run[np.argsort(place[run], kind="stable")] for run in runs])
+def second_stage(stages: Stages, models: dict[str, trees.lightgbm.Booster], spec: Path) -> dict:
+    """Re-rank the held-out lists by the wasm in Node, and measure every order."""
+    held, names = stages.held, columns(spec)
+    exported = {k: trees.to_onnx(b, len(names)).SerializeToString() for k, b in models.items()}
+    bundles = {}
+    for name, content in exported.items():
+        (OUT / "rerank.onnx").write_bytes(content)
+        bundles[name] = native.compile_bundle(spec, OUT / f"{name}.ranklet")
+    answers, node = in_node(bundles["session"], held, held.events, OUT / "reranked.jsonl")
+    control, _ = in_node(bundles["session"], held, held.control, OUT / "control.jsonl")
+    foreign, _ = in_node(bundles["foreign"], held, held.control, OUT / "foreign.jsonl")
+    matrix = native.featurize(spec, held.requests, held.events, OUT / "held.safetensors")
+    blank = without_context(matrix["X"], names)
+    blind = native.score(bundles["no-session"], {"X": blank}, OUT / "blind")["probabilities"][:, 1]
+    values = {
+        "popularity": ndcg_of(held.popularity, held.targets),
+        "server": ndcg_of(held.gains, held.targets),
+        "second stage without session": ordered(held, by_score(blind, matrix["request"])),
+        "re-ranked with the session": ordered(held, [a["order"] for a in answers]),
+        "control: another's session": ordered(held, [a["order"] for a in control]),
+        "control, trained on others'": ordered(held, [a["order"] for a in foreign]),
+    }
+
+    def over_blind(name: str) -> dict:
+        difference = values[name] - values["second stage without session"]
+        return dict(zip(("gain", "low", "high"), metrics.interval(difference, held.users)))
+
+    return {
+        "orders": gains(values, held.users),
+        "target_share": float(sum(g.sum() for g in held.gains) / held.targets.sum()),
+        "session_gain": over_blind("re-ranked with the session"),
+        "control_gain": over_blind("control, trained on others'"),
+        "onnxruntime": against_onnxruntime(exported["session"], matrix["X"], matrix["request"], answers, held),
+        "node": node,
+        "importance": trees.importance(models["session"], names)[:12],
+    }
+
+
+def by_score(score: np.ndarray, request: np.ndarray) -> list[np.ndarray]:
+    """Candidate indexes of each request, best score first, ties in server order."""
+    return [np.argsort(-s, kind="stable") for s in per_request(score, request)]
 
 
 def run() -> dict:
     """The whole report as one JSON value."""
     began = time.monotonic()
-    movies, ratings = data.load(data.folder())
     shutil.rmtree(OUT, ignore_errors=True)
     OUT.mkdir(parents=True)
-    spec_file("server")
-    rerank_spec = spec_file("rerank")
-    from_, until = (int(t) for t in np.quantile(ratings.time, (data.TRAIN_FROM, data.TEST_FROM)))
-    train = server_part(movies, ratings, (from_, until), from_, "train")
-    test = server_part(movies, ratings, (until, int(ratings.time[-1]) + 1), until, "test")
-    shape = tune(train.matrix["X"], server_labels(train))
-    fit = write_stage(train.server, train.snapshots, crossed_scores(train, shape), OUT / "fit")
-    held = write_stage(test.server, test.snapshots, server_scores(test, train_server(train, shape)), OUT / "held")
+    stages = first_stage()
     say(f"server trained, {time.monotonic() - began:.0f} s")
-    names = columns(rerank_spec)
-    seen = native.featurize(rerank_spec, fit.requests, fit.events, OUT / "fit.safetensors")["X"]
-    strange = native.featurize(rerank_spec, fit.requests, fit.control, OUT / "fit-control.safetensors")["X"]
-    label = np.concatenate(fit.gains).astype(int)
-    matrices = {"session": seen, "no session": without_context(seen, names), "foreign": strange}
-    models = {k: trees.train(x, label, tune(x, label)) for k, x in matrices.items()}
-    exported = {k: trees.to_onnx(b, len(names)).SerializeToString() for k, b in models.items()}
+    spec = spec_file("rerank")
+    models = train_rerankers(stages.fit, spec)
     say(f"re-rankers trained, {time.monotonic() - began:.0f} s")
-
-    def bundle_of(name: str) -> Path:
-        (OUT / "rerank.onnx").write_bytes(exported[name])
-        return native.compile_bundle(rerank_spec, OUT / f"{name.replace(' ', '-')}.ranklet")
-
-    answers, node = in_node(bundle_of("session"), held, held.events, "reranked")
-    control, _ = in_node(OUT / "session.ranklet", held, held.control, "control")
-    foreign, _ = in_node(bundle_of("foreign"), held, held.control, "foreign")
-    held_x = native.featurize(rerank_spec, held.requests, held.events, OUT / "held.safetensors")
-    blind = native.score(_bare("no session", exported), {"X": without_context(held_x["X"], names)}, OUT / "blind")
-    blind_orders = [
-        np.argsort(-s, kind="stable")
-        for s in np.split(blind["probabilities"][:, 1], np.flatnonzero(np.diff(held_x["request"])) + 1)
-    ]
-    say(f"re-ranked in Node, {time.monotonic() - began:.0f} s")
-
-    values = {
-        "popularity": popularity_ndcg(held),
-        "server": ndcg_of(held, [np.arange(len(g)) for g in held.gains]),
-        "second stage without session": ndcg_of(held, blind_orders),
-        "re-ranked with the session": ndcg_of(held, [np.array(a["order"]) for a in answers]),
-        "control: another's session": ndcg_of(held, [np.array(a["order"]) for a in control]),
-        "control, trained on others'": ndcg_of(held, [np.array(a["order"]) for a in foreign]),
-    }
-    report = {"users": int(len(np.unique(held.users))), "requests": len(held.users), "candidates": CANDIDATES}
-    report["split"] = {"train_from": from_, "test_from": until, "train_requests": len(fit.users)}
-    report["target_share"] = float(sum(g.sum() for g in held.gains) / held.targets.sum())
-    report["orders"] = {}
-    for name, v in values.items():
-        mean, low, high = metrics.interval(v, held.users)
-        gain, gain_low, gain_high = metrics.interval(v - values["server"], held.users)
-        report["orders"][name] = {"ndcg@10": mean, "interval": [low, high], "gain": gain, "gain_interval": [gain_low, gain_high]}
-    ours, plain = values["re-ranked with the session"], values["second stage without session"]
-    report["session_gain"] = dict(zip(("gain", "low", "high"), metrics.interval(ours - plain, held.users)))
-    others = values["control, trained on others'"]
-    report["control_gain"] = dict(zip(("gain", "low", "high"), metrics.interval(others - plain, held.users)))
-    report["onnxruntime"] = against_onnxruntime(exported["session"], held_x["X"], held_x["request"], answers, held)
-    report["onnxruntime"]["wasm_ndcg"] = float(ours.mean())
-    report["node"] = node
-    report["importance"] = trees.importance(models["session"], names)[:12]
+    users = stages.held.users
+    report = {"users": int(len(np.unique(users))), "requests": len(users), "candidates": CANDIDATES, "split": stages.split}
+    report |= second_stage(stages, models, spec)
     report["seconds"] = round(time.monotonic() - began, 1)
+    shutil.rmtree(OUT)  # nothing of the data stays behind
     return report
-
-
-def _bare(name: str, exported: dict[str, bytes]) -> Path:
-    path = OUT / "bare.onnx"
-    path.write_bytes(exported[name])
-    return native.compile_bundle(path, OUT / "bare.ranklet")
 
 
 def show(report: dict) -> str:
@@ -241,8 +211,8 @@ def show(report: dict) -> str:
     g, c, ort = report["session_gain"], report["control_gain"], report["onnxruntime"]
     notes = [
         f"{report['target_share']:.1%} of the targets are among the server's {report['candidates']} candidates",
-        f"gain of the session over the same second stage without it: {g['gain']:+.4f} {span(g['low'], g['high'], signed=True)}",
-        f"the same for a re-ranker trained and fed on other people's sessions: {c['gain']:+.4f} {span(c['low'], c['high'], signed=True)}",
+        f"gain of the session over the second stage without it: {g['gain']:+.4f} {span(g['low'], g['high'], signed=True)}",
+        f"the same, trained and fed on other people's sessions: {c['gain']:+.4f} {span(c['low'], c['high'], signed=True)}",
         f"ONNX Runtime: NDCG@10 {ort['ndcg']:.6f}, wasm {ort['wasm_ndcg']:.6f}; {ort['flips']} flips, {ort['flips_within_tie']} within {TIE:g};"
         f" largest difference of scores {ort['largest_difference']:.1e}",
         f"wasm in Node {report['node']['node']}: {report['node']['ms']:.2f} ms for each list, prepared and re-ranked",

@@ -1,11 +1,14 @@
 """Simulate a world and write it down: requests, events, and (apart from both) the labels.
 
+    python -m ranklet_models.simulator.logs FOLDER [--seed N] [--accounts N] [--null]
+
     requests.jsonl  one request a line, as a page would send it
     events.jsonl    one event a line, joined to requests by `session`
     labels.jsonl    {decision_id, account, session, labels: [0, 1 or null], truth: [probability]}; null where the
                     person had hidden the card, so that it was not shown
 """
 
+import argparse
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,3 +93,18 @@ def write(w: World, folder: Path) -> Log:
                 truth = {"decision_id": decision, "account": account.name, "session": name, "labels": shown, "truth": d.truth}
                 labels.write(line(truth) + "\n")
     return log
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--accounts", type=int, default=300, help="about four requests each (default 300)")
+    parser.add_argument("--null", action="store_true", help="a world whose sessions carry nothing")
+    options = parser.parse_args()
+    log = write(World(options.seed, options.accounts, options.null), options.folder)
+    print(*(p for p in (log.requests, log.events, log.labels)), sep="\n")
+
+
+if __name__ == "__main__":
+    main()
