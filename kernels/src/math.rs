@@ -114,10 +114,17 @@ pub mod f64 {
     pub fn exp(x: f64) -> f64 {
         libm::exp(x)
     }
-    /// 2^x.
+    /// 2^x for x in -1022..=1023; below it 0. Exact where x is whole, elsewhere within 2 ulp.
+    ///
+    /// Not libm's: its table of 4 KB is more than all that a decayed counter needs.
     #[inline]
     pub fn exp2(x: f64) -> f64 {
-        libm::exp2(x)
+        if x < -1022.0 {
+            return 0.0;
+        }
+        let whole = libm::floor(x);
+        let scale = f64::from_bits(((whole as i64 + 1023) as u64) << 52);
+        libm::exp((x - whole) * std::f64::consts::LN_2) * scale
     }
     /// Natural logarithm.
     #[inline]
@@ -211,6 +218,19 @@ mod tests {
             let x = i as f32 * 0.02;
             assert!((sigmoid(x) + sigmoid(-x) - 1.0).abs() <= f32::EPSILON);
         }
+    }
+
+    #[test]
+    fn exp2_is_exact_at_whole_numbers_and_close_elsewhere() {
+        for n in -1022..=1023 {
+            assert_eq!(f64::exp2(f64::from(n)), libm::ldexp(1.0, n));
+        }
+        for i in -20_000..20_000 {
+            let x = ::core::primitive::f64::from(i) * 0.011;
+            let exact = libm::exp2(x);
+            assert!((f64::exp2(x) - exact).abs() <= exact * 2.0 * ::core::primitive::f64::EPSILON, "{x}");
+        }
+        assert_eq!(f64::exp2(-5000.0), 0.0);
     }
 
     #[test]

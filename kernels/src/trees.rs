@@ -53,6 +53,18 @@ pub enum Defect {
     Leaf,
 }
 
+impl Defect {
+    /// In words.
+    pub const fn what(self) -> &'static str {
+        match self {
+            Defect::Child => "a child names no node or leaf after its parent",
+            Defect::Feature => "a node reads past the row",
+            Defect::Mode => "an unknown branch mode",
+            Defect::Leaf => "leaf entries are not in order or name no target",
+        }
+    }
+}
+
 impl Forest<'_> {
     /// Verifies every index, so that a walk ends and stays inside the arrays for rows of `width` columns.
     ///

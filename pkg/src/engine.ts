@@ -41,7 +41,7 @@ export interface Engine {
   session_free(session: number): void;
   restore(session: number, snapshot: string): void;
   snapshot(session: number): string;
-  observe(session: number, event: string): boolean;
+  observe(session: number, event: object): boolean;
   signals(session: number, surface: string | undefined, now: number): Record<string, number | null>;
   prepare(session: number, options: object, n: number, columns: Float64Array, pool: string, lengths: Uint32Array): number;
   append(list: number, n: number, columns: Float64Array, pool: string, lengths: Uint32Array): void;

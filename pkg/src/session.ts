@@ -25,7 +25,7 @@ export class Session<C = unknown> {
   #names: Names[] = [];
   // The journal: what a new engine needs to know all that this session knows.
   #snapshot: string | undefined;
-  #events: string[] = [];
+  #events: PlainEvent[] = [];
   #held: Held | undefined;
   #restored: boolean | null = null;
   #disposed = false;
@@ -157,17 +157,16 @@ export class Session<C = unknown> {
     const { host, maxEvents } = this.#shared;
     if (this.#disposed) throw new RankletError("disposed", "the session was disposed");
     this.#resolve(event);
-    const json = JSON.stringify(event);
     let due = false;
     if (host.running) {
       const { handle } = this.attach();
-      due = host.call((engine) => engine.observe(handle, json));
+      due = host.call((engine) => engine.observe(handle, event));
       if (this.#events.length >= maxEvents) this.#compact(handle);
     } else if (host.mayCome && this.#events.length >= maxEvents) {
       throw new RankletError("limit_exceeded", `${maxEvents} events wait for the engine`);
     }
     // Where no engine will ever come, the marks are all that an event can change.
-    if (host.running || host.mayCome) this.#events.push(json);
+    if (host.running || host.mayCome) this.#events.push(event);
     const key = event.key;
     if (key !== undefined && this.#marks.apply(event.type, key, event.time, event.value)) due = true;
     if (due) for (const list of this.#lists) list.due();
@@ -202,7 +201,7 @@ export class Session<C = unknown> {
       this.#restored = this.#taken(() => host.call((engine) => engine.restore(handle, snapshot)));
     }
     // An event that the engine refuses was queued before there was one to ask.
-    this.#events = this.#events.filter((json) => this.#taken(() => host.call((engine) => engine.observe(handle, json))));
+    this.#events = this.#events.filter((event) => this.#taken(() => host.call((engine) => engine.observe(handle, event))));
   }
 
   /** Whether the engine took something; a refusal is an answer, a trap is not. */

@@ -100,6 +100,7 @@ impl Bundle {
     ///
     /// # Errors
     /// `bundle_corrupt`, `bundle_incompatible` or `limit_exceeded`.
+    #[inline(never)]
     pub fn read(bytes: &[u8]) -> Result<Bundle> {
         if bytes.len() > MAX_BYTES {
             return Err(Error::new(ErrorKind::LimitExceeded, format!("the bundle is larger than {MAX_BYTES} bytes")));
@@ -118,7 +119,7 @@ impl Bundle {
             )));
         }
         if let Some(unknown) = preface.requires.first() {
-            return Err(incompatible(format!("it requires {unknown:?}")));
+            return Err(incompatible(format!("it requires {unknown}")));
         }
         Ok(Bundle { manifest, tensors, digest: sha256_hex(bytes), size: bytes.len() })
     }

@@ -39,6 +39,7 @@ pub(super) fn split(bytes: &[u8]) -> Result<(&[u8], &[u8]), String> {
 ///
 /// # Errors
 /// What is wrong with it; a type that no plan takes is named.
+#[inline(never)]
 pub(super) fn container(bytes: &[u8]) -> Result<Container, String> {
     let (header, data) = split(bytes)?;
     let header = std::str::from_utf8(header).map_err(|_| "its header is not UTF-8")?;
@@ -53,12 +54,12 @@ pub(super) fn container(bytes: &[u8]) -> Result<Container, String> {
             continue;
         }
         let (&[start, end], Some(size)) = (&entry.data_offsets[..], element_size(&entry.dtype)) else {
-            return Err(format!("tensor {name:?} is {:?}; f32, f64, i32, i64, u8 and bool are read", entry.dtype));
+            return Err(format!("tensor {name} is of type {}; f32, f64, i32, i64, u8 and bool are read", entry.dtype));
         };
         let elements = entry.shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
         let length = elements.and_then(|n| n.checked_mul(size));
         let place = data.get(start..end).filter(|place| Some(place.len()) == length);
-        let place = place.ok_or_else(|| format!("tensor {name:?} lies outside the file or does not fit its shape"))?;
+        let place = place.ok_or_else(|| format!("tensor {name} lies outside the file or does not fit its shape"))?;
         tensors.insert(name.clone(), Tensor { dims: entry.shape, data: elements_of(&entry.dtype, place) });
     }
     Ok(Container { tensors, manifest })

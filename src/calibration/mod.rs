@@ -112,6 +112,7 @@ impl Calibrator {
     ///
     /// # Errors
     /// `bundle_corrupt` says what is wrong with it.
+    #[inline(never)]
     pub fn new(spec: &CalibratorSpec, tensors: &Tensors) -> Result<Calibrator> {
         let bad = |what: &str| Err(Error::new(ErrorKind::BundleCorrupt, format!("calibrator: {what}; compile again")));
         Ok(match spec {

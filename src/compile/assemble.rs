@@ -7,6 +7,7 @@ use crate::calibration::{Calibrator, CalibratorSpec};
 use crate::engine::{Buffer, Data, Interpreter, NUMERICS, Plan, Tensor, Tensors, slice};
 use crate::error::{Error, ErrorKind, Result};
 use crate::features::{Encode, Encoder, Kind, Schema, Transform};
+use crate::json::portable;
 use crate::ranker::{Golden, Head, Manifest, Provenance, SourceDigest, SurfaceCalibrator};
 use std::collections::BTreeMap;
 
@@ -105,7 +106,8 @@ fn json<T: serde::Serialize>(value: &T) -> String {
     sorted(&value).to_string()
 }
 
-/// The same value with every map in key order, whatever order serde_json was built to keep.
+/// The same value with every map in key order, whatever order serde_json was built to keep, and every float in
+/// a form that the page reads exactly.
 fn sorted(value: &serde_json::Value) -> serde_json::Value {
     use serde_json::Value;
     match value {
@@ -114,6 +116,7 @@ fn sorted(value: &serde_json::Value) -> serde_json::Value {
             Value::Object(ordered.into_iter().map(|(k, v)| (k.clone(), sorted(v))).collect())
         }
         Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
+        Value::Number(n) if n.is_f64() => n.as_f64().map_or(Value::Null, portable),
         other => other.clone(),
     }
 }

@@ -88,6 +88,7 @@ pub(super) fn prepare(onnx: &[u8], dims: &BTreeMap<String, i64>, problems: &mut 
         return Err(unsupported("the file is not an ONNX model: it holds no graph"));
     };
     check_tensors(&graph)?;
+    check_axes(&graph)?;
     drop_string_labels(&mut graph, problems);
     keep_reachable(&mut graph)?;
     name_nodes(&mut graph);
@@ -170,6 +171,19 @@ fn check_tensors(graph: &GraphProto) -> Result<()> {
     let attributes = graph.node.iter().flat_map(|node| node.attribute.iter().filter_map(|a| a.t.as_ref()));
     for tensor in graph.initializer.iter().chain(attributes) {
         check_tensor(tensor).map_err(|problem| unsupported(format!("tensor `{}` {problem}", tensor.name)))?;
+    }
+    Ok(())
+}
+
+/// Axes lie within any rank there is: tract counts up to one that does not.
+fn check_axes(graph: &GraphProto) -> Result<()> {
+    for node in &graph.node {
+        for attribute in node.attribute.iter().filter(|a| matches!(a.name.as_str(), "axis" | "axes" | "perm")) {
+            if std::iter::once(&attribute.i).chain(&attribute.ints).any(|axis| !(-16..=16).contains(axis)) {
+                let message = format!("node `{}` ({}): `{}` is out of range", node.name, node.op_type, attribute.name);
+                return Err(unsupported(message));
+            }
+        }
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Decayed counters: `c <- c 2^(-max(0, t - t_last) / h) + w`, and for a late event `c += w 2^(-(t_last - t) / h)`.
 
+use super::bits::Bits;
 use super::event::EventKind;
 use crate::json::read_struct;
 use ranklet_kernels::math::f64 as math;
@@ -16,9 +17,9 @@ fn decay(age: f64, half_life: f64) -> f64 {
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 struct Counter {
     /// Time of the latest event, ms since the epoch.
-    t: f64,
+    t: Bits,
     /// By half-life; empty until the first event.
-    c: Vec<f64>,
+    c: Vec<Bits>,
 }
 
 /// The counters of one subject (a key, a type, a surface, the session), by event kind.
@@ -38,18 +39,19 @@ impl Counters {
         }
         let counter = &mut self.kinds[kind as usize];
         if counter.c.is_empty() {
-            counter.t = time;
-            counter.c = vec![0.0; half_lives.len()];
+            counter.t = Bits(time);
+            counter.c = vec![Bits(0.0); half_lives.len()];
         }
-        for (c, &h) in counter.c.iter_mut().zip(half_lives) {
-            if time >= counter.t {
-                *c = *c * decay(time - counter.t, h) + weight;
+        let last = counter.t.0;
+        for (Bits(c), &h) in counter.c.iter_mut().zip(half_lives) {
+            if time >= last {
+                *c = *c * decay(time - last, h) + weight;
             } else {
-                *c += weight * decay(counter.t - time, h);
+                *c += weight * decay(last - time, h);
             }
         }
-        if time > counter.t {
-            counter.t = time;
+        if time > last {
+            counter.t = Bits(time);
         }
     }
 
@@ -57,7 +59,7 @@ impl Counters {
     pub fn value(&self, kind: EventKind, h: usize, half_life: f64, now: f64) -> f64 {
         match self.kinds.get(kind as usize) {
             Some(counter) if !counter.c.is_empty() => {
-                counter.c.get(h).copied().unwrap_or(0.0) * decay(now - counter.t, half_life)
+                counter.c.get(h).map_or(0.0, |c| c.0) * decay(now - counter.t.0, half_life)
             }
             _ => 0.0,
         }
@@ -65,7 +67,7 @@ impl Counters {
 
     /// Time of the latest event of `kind`.
     pub fn last(&self, kind: EventKind) -> Option<f64> {
-        self.kinds.get(kind as usize).filter(|c| !c.c.is_empty()).map(|c| c.t)
+        self.kinds.get(kind as usize).filter(|c| !c.c.is_empty()).map(|c| c.t.0)
     }
 
     /// All that is left at `now`, over kinds, at half-life `h`: what eviction weighs.

@@ -127,7 +127,7 @@ pub struct Event {
 fn identity(event: &Json, name: &str) -> Option<String> {
     match event.get(name)? {
         Json::String(s) => Some(s.clone()),
-        Json::Number(n) => Some(n.to_string()),
+        Json::Number(n) => n.as_i64().map(|i| i.to_string()).or_else(|| n.as_u64().map(|u| u.to_string())),
         _ => None,
     }
 }
@@ -187,7 +187,7 @@ impl Event {
     /// As [`from_json`](Self::from_json).
     pub fn check(&self) -> Result<()> {
         let invalid =
-            |what: &str| Err(Error::new(ErrorKind::RequestInvalid, format!("event {:?}: {what}", self.kind.name())));
+            |what: &str| Err(Error::new(ErrorKind::RequestInvalid, format!("event `{}`: {what}", self.kind.name())));
         if !self.time.is_finite() {
             return invalid("`time` must be milliseconds since the epoch");
         }

@@ -82,43 +82,81 @@ pub struct SignalInfo {
     pub doc: String,
 }
 
-/// Every signal that a context of `spec` has.
-pub fn catalogue(spec: &ContextSpec) -> Vec<SignalInfo> {
+/// Every signal that a context of `spec` has, by name.
+pub fn signals(spec: &ContextSpec) -> Vec<(String, Signal)> {
     let mut all = Vec::new();
-    let mut add = |name: String, unit, privacy, doc: String| all.push(SignalInfo { name, unit, privacy, doc });
     for (scope, s) in Scope::ALL {
+        let by_candidate = matches!(scope, Scope::Key | Scope::Type);
         for kind in EventKind::ALL {
-            if matches!(scope, Scope::Key | Scope::Type) && !kind.has_candidate() {
+            if by_candidate && !kind.has_candidate() {
                 continue;
             }
-            let (k, unit) = (kind.name(), if kind == EventKind::Dwell { "seconds" } else { "events" });
-            for h in &spec.half_lives {
-                add(format!("{s}.{k}.{h}"), unit, "loggable", format!("{k} by {s}, decayed with a half-life of {h}"));
-                if RATED.contains(&kind) && matches!(scope, Scope::Key | Scope::Type) {
-                    let doc = format!("{k} per impression by {s}, smoothed, half-life {h}");
-                    add(format!("{s}.{k}_rate.{h}"), "ratio", "loggable", doc);
+            let k = kind.name();
+            for (h, half_life) in spec.half_lives.iter().enumerate() {
+                all.push(([s, k, half_life].join("."), Signal::Counter(scope, kind, h)));
+                if RATED.contains(&kind) && by_candidate {
+                    all.push(([s, ".", k, "_rate.", half_life].concat(), Signal::Rate(scope, kind, h)));
                 }
             }
-            if matches!(scope, Scope::Key | Scope::Type) {
-                let doc = format!("time since the last {k} by {s}; missing if never");
-                add(format!("{s}.seconds_since.{k}"), "seconds", "loggable", doc);
+            if by_candidate {
+                all.push(([s, "seconds_since", k].join("."), Signal::SecondsSince(scope, kind)));
             }
         }
     }
-    let rest = [
-        ("key.in_sequence", "count", "loggable", "times this key is among the last candidates touched"),
-        ("type.in_sequence", "count", "loggable", "times this type is among the last candidates touched"),
-        ("type.is_last", "boolean", "loggable", "whether the last candidate touched is of this type"),
-        ("session.age_seconds", "seconds", "loggable", "time since the session began"),
-        ("session.events", "events", "loggable", "events since the session began"),
-        ("draft.changes", "fields", "aggregate", "distinct draft fields edited and not undone"),
-        ("draft.field_edited", "boolean", "aggregate", "whether the candidate's own draft field was edited"),
-        ("search.matches_type", "boolean", "aggregate", "whether the last search names a word of the type"),
-    ];
-    for (name, unit, privacy, doc) in rest {
-        add(name.to_owned(), unit, privacy, doc.to_owned());
-    }
+    all.extend(SINGLE.iter().map(|&(name, signal)| (name.to_owned(), signal)));
     all
+}
+
+/// Signals without parts.
+const SINGLE: [(&str, Signal); 8] = [
+    ("key.in_sequence", Signal::InSequence(Scope::Key)),
+    ("type.in_sequence", Signal::InSequence(Scope::Type)),
+    ("type.is_last", Signal::IsLast),
+    ("session.age_seconds", Signal::SessionAge),
+    ("session.events", Signal::SessionEvents),
+    ("draft.changes", Signal::DraftChanges),
+    ("draft.field_edited", Signal::DraftFieldEdited),
+    ("search.matches_type", Signal::SearchMatchesType),
+];
+
+/// Every signal with its meaning.
+pub fn catalogue(spec: &ContextSpec) -> Vec<SignalInfo> {
+    let half_life = |h: usize| &spec.half_lives[h];
+    let scope_name = |s: Scope| Scope::ALL.iter().find(|(scope, _)| *scope == s).map_or("", |(_, name)| name);
+    let describe = |(name, signal): (String, Signal)| {
+        let (unit, privacy, doc) = match signal {
+            Signal::Counter(s, k, h) => {
+                let unit = if k == EventKind::Dwell { "seconds" } else { "events" };
+                let doc = format!("{} by {}, decayed with a half-life of {}", k.name(), scope_name(s), half_life(h));
+                (unit, "loggable", doc)
+            }
+            Signal::Rate(s, k, h) => {
+                let doc =
+                    format!("{} per impression by {}, smoothed, half-life {}", k.name(), scope_name(s), half_life(h));
+                ("ratio", "loggable", doc)
+            }
+            Signal::SecondsSince(s, k) => (
+                "seconds",
+                "loggable",
+                format!("time since the last {} by {}; missing if never", k.name(), scope_name(s)),
+            ),
+            Signal::InSequence(s) => {
+                ("count", "loggable", format!("times this {} is among the last candidates touched", scope_name(s)))
+            }
+            Signal::IsLast => ("boolean", "loggable", "whether the last candidate touched is of this type".to_owned()),
+            Signal::SessionAge => ("seconds", "loggable", "time since the session began".to_owned()),
+            Signal::SessionEvents => ("events", "loggable", "events since the session began".to_owned()),
+            Signal::DraftChanges => ("fields", "aggregate", "distinct draft fields edited and not undone".to_owned()),
+            Signal::DraftFieldEdited => {
+                ("boolean", "aggregate", "whether the candidate's own draft field was edited".to_owned())
+            }
+            Signal::SearchMatchesType => {
+                ("boolean", "aggregate", "whether the last search names a word of the type".to_owned())
+            }
+        };
+        SignalInfo { name, unit, privacy, doc }
+    };
+    signals(spec).into_iter().map(describe).collect()
 }
 
 impl Signal {
@@ -129,25 +167,14 @@ impl Signal {
     pub fn parse(name: &str, spec: &ContextSpec) -> Result<Signal> {
         let unknown = || {
             let message = format!(
-                "no signal {name:?}; `ranklet inspect` lists them (half-lives here: {})",
+                "no signal `{name}`; `ranklet inspect` lists them (half-lives here: {})",
                 spec.half_lives.join(", ")
             );
             Error::new(ErrorKind::SchemaMismatch, message)
         };
         let parts: Vec<&str> = name.split('.').collect();
-        let simple = match name {
-            "key.in_sequence" => Some(Signal::InSequence(Scope::Key)),
-            "type.in_sequence" => Some(Signal::InSequence(Scope::Type)),
-            "type.is_last" => Some(Signal::IsLast),
-            "session.age_seconds" => Some(Signal::SessionAge),
-            "session.events" => Some(Signal::SessionEvents),
-            "draft.changes" => Some(Signal::DraftChanges),
-            "draft.field_edited" => Some(Signal::DraftFieldEdited),
-            "search.matches_type" => Some(Signal::SearchMatchesType),
-            _ => None,
-        };
-        if let Some(signal) = simple {
-            return Ok(signal);
+        if let Some((_, signal)) = SINGLE.iter().find(|(single, _)| *single == name) {
+            return Ok(*signal);
         }
         let [scope, what, last] = parts[..] else { return Err(unknown()) };
         let scope = Scope::parse(scope).ok_or_else(unknown)?;
@@ -205,7 +232,7 @@ impl Context {
             Signal::DraftChanges => self.draft_changes(),
             Signal::DraftFieldEdited => subject.field.map_or(f64::NAN, |field| flag(self.edited(field))),
             Signal::SearchMatchesType => match (self.search(now), subject.candidate_type) {
-                (Some(text), Some(name)) => flag(name.split('_').any(|w| w.len() >= 3 && text.contains(w))),
+                (Some(text), Some(name)) => flag(name.split('_').any(|w| w.len() >= 3 && holds(text, w))),
                 (Some(_), None) => 0.0,
                 (None, _) => f64::NAN,
             },
@@ -229,6 +256,11 @@ impl Context {
     fn counter(&self, scope: Scope, subject: &Subject<'_>, kind: EventKind, h: usize, now: f64) -> f64 {
         self.counters(scope, subject, now).map_or(0.0, |c| c.value(kind, h, self.half_life(h), now))
     }
+}
+
+/// Whether `text` contains `word`. (`str::contains` brings a searcher for long texts.)
+fn holds(text: &str, word: &str) -> bool {
+    text.as_bytes().windows(word.len()).any(|w| w == word.as_bytes())
 }
 
 #[cfg(test)]
@@ -281,6 +313,9 @@ mod tests {
         let spec = ContextSpec::default();
         for info in catalogue(&spec) {
             assert!(Signal::parse(&info.name, &spec).is_ok(), "{}", info.name);
+        }
+        for (name, signal) in signals(&spec) {
+            assert_eq!(Signal::parse(&name, &spec), Ok(signal), "{name}");
         }
         for name in ["key.open", "key.open.2h", "key.edit.10m", "session.open_rate.10m", "nobody.open.10m", ""] {
             assert_eq!(Signal::parse(name, &spec).unwrap_err().kind(), ErrorKind::SchemaMismatch, "{name}");

@@ -95,7 +95,7 @@ impl ContextSpec {
 /// `schema_mismatch` with what is accepted.
 pub fn parse_duration(text: &str) -> Result<f64> {
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(split);
+    let (number, unit) = text.split_at_checked(split).unwrap_or_default();
     let unit = match unit {
         "ms" => 1.0,
         "s" => 1e3,
@@ -108,7 +108,7 @@ pub fn parse_duration(text: &str) -> Result<f64> {
         Ok(n) if n > 0 && unit > 0.0 => Ok(f64::from(n) * unit),
         _ => Err(Error::new(
             ErrorKind::SchemaMismatch,
-            format!("{text:?} is no duration; write a whole number and ms, s, m, h or d, e.g. \"10m\""),
+            format!("`{text}` is no duration; write a whole number and ms, s, m, h or d, e.g. \"10m\""),
         )),
     }
 }

@@ -1,13 +1,15 @@
 //! What one session knows: counters, sequence, suppressions, draft.
 
+use super::bits::Bits;
 use super::counters::Counters;
 use super::event::{Event, EventKind, EventValue};
 use super::spec::{ContextSpec, Durations};
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::{self, read_names, read_struct};
+use crate::sorted::Map;
 use ranklet_kernels::hash::hash64;
 use serde::Serialize;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 /// Version of [`Context::snapshot`]'s form.
 pub const SNAPSHOT_VERSION: u32 = 1;
@@ -34,14 +36,21 @@ pub enum Suppression {
 }
 
 /// The latest action on a key.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 struct Action {
     /// None: taken back.
     suppression: Option<Suppression>,
     /// When, ms since the epoch.
-    time: f64,
+    time: Bits,
     /// Until when it holds.
-    until: f64,
+    until: Bits,
+}
+
+/// What a draft field was changed to.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct Edited {
+    text: Option<String>,
+    number: Option<Bits>,
 }
 
 /// A candidate that was opened, accepted or dwelt on.
@@ -49,22 +58,22 @@ struct Action {
 struct Touched {
     key: String,
     kind: Option<String>,
-    time: f64,
+    time: Bits,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 struct State {
     version: u32,
-    keys: BTreeMap<String, Counters>,
-    types: BTreeMap<String, Counters>,
-    surfaces: BTreeMap<String, Counters>,
+    keys: Map<Counters>,
+    types: Map<Counters>,
+    surfaces: Map<Counters>,
     session: Counters,
-    session_start: Option<f64>,
+    session_start: Option<Bits>,
     session_events: u32,
-    last_event: Option<f64>,
+    last_event: Option<Bits>,
     sequence: VecDeque<Touched>,
-    actions: BTreeMap<String, Action>,
-    draft: BTreeMap<String, serde_json::Value>,
+    actions: Map<Action>,
+    draft: Map<Edited>,
     search: Option<String>,
     /// Hashes of the ids of the latest events, to tell duplicates.
     ids: VecDeque<u64>,
@@ -75,6 +84,7 @@ struct State {
 read_names!(Suppression { "dismissed" => Dismissed, "snoozed" => Snoozed });
 read_struct!(Action { suppression, time, until });
 read_struct!(Touched { key, kind, time });
+read_struct!(Edited { text, number });
 read_struct!(State {
     version,
     keys,
@@ -101,11 +111,9 @@ pub struct Context {
 }
 
 fn kept(text: &str) -> String {
-    let mut end = text.len().min(MAX_TEXT);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text[..end].to_owned()
+    // A cut inside a character gives nothing; one of the four places before it does not lie inside one.
+    let end = text.len().min(MAX_TEXT);
+    (0..4).find_map(|back| text.get(..end.checked_sub(back)?)).unwrap_or_default().to_owned()
 }
 
 impl Context {
@@ -160,15 +168,15 @@ impl Context {
             }
             (EventKind::Edit, _) => {
                 if let Some(field) = &event.field
-                    && (self.state.draft.len() < MAX_FIELDS || self.state.draft.contains_key(field))
+                    && (self.state.draft.len() < MAX_FIELDS || self.state.draft.get(field).is_some())
                 {
                     let value = match &event.value {
-                        Some(EventValue::Text(text)) => kept(text).into(),
-                        Some(EventValue::Number(x)) => (*x).into(),
-                        Some(EventValue::Flag(b)) => (*b).into(),
-                        None => serde_json::Value::Null,
+                        Some(EventValue::Text(text)) => Edited { text: Some(kept(text)), number: None },
+                        Some(EventValue::Number(x)) => Edited { text: None, number: Some(Bits(*x)) },
+                        Some(EventValue::Flag(b)) => Edited { text: None, number: Some(Bits(f64::from(u8::from(*b)))) },
+                        None => Edited { text: None, number: None },
                     };
-                    self.state.draft.insert(kept(field), value);
+                    *self.state.draft.entry(&kept(field), || Edited { text: None, number: None }) = value;
                 }
             }
             (EventKind::Search, _) => {
@@ -194,15 +202,15 @@ impl Context {
     }
 
     fn step_session(&mut self, time: f64) {
-        let gap = self.state.last_event.map_or(f64::INFINITY, |last| time - last);
+        let gap = self.state.last_event.map_or(f64::INFINITY, |last| time - last.0);
         if gap > self.durations.session_gap {
             self.state.session = Counters::default();
-            self.state.session_start = Some(time);
+            self.state.session_start = Some(Bits(time));
             self.state.session_events = 0;
             self.state.search = None;
         }
         if gap > 0.0 {
-            self.state.last_event = Some(time);
+            self.state.last_event = Some(Bits(time));
         }
         self.state.session_events = self.state.session_events.saturating_add(1);
     }
@@ -214,6 +222,7 @@ impl Context {
             _ => 1.0,
         };
         let half_lives = &self.durations.half_lives;
+        let longest = (0..half_lives.len()).fold(0, |best, h| if half_lives[h] > half_lives[best] { h } else { best });
         let (kind, time) = (event.kind, event.time);
         self.state.session.add(kind, time, weight, half_lives);
         let subjects = [
@@ -224,11 +233,12 @@ impl Context {
         for (table, name) in subjects {
             let Some(name) = name else { continue };
             let name = kept(name);
-            if table.len() >= MAX_SUBJECTS && !table.contains_key(&name) {
-                evict(table, half_lives, time);
+            if table.len() >= MAX_SUBJECTS && table.get(&name).is_none() {
+                // The one with the least mass at the longest half-life.
+                table.remove_least(|counters| counters.mass(longest, half_lives[longest], time));
                 self.state.evicted += 1;
             }
-            table.entry(name).or_default().add(kind, time, weight, half_lives);
+            table.entry(&name, Counters::default).add(kind, time, weight, half_lives);
         }
     }
 
@@ -238,8 +248,8 @@ impl Context {
         }
         let sequence = &mut self.state.sequence;
         // Late events go where they belong, so that any order of arrival gives one sequence.
-        let at = sequence.iter().rposition(|t| t.time <= time).map_or(0, |i| i + 1);
-        sequence.insert(at, Touched { key, kind: candidate_type.map(kept), time });
+        let at = sequence.iter().rposition(|t| t.time.0 <= time).map_or(0, |i| i + 1);
+        sequence.insert(at, Touched { key, kind: candidate_type.map(kept), time: Bits(time) });
         if sequence.len() > self.spec.sequence {
             sequence.pop_front();
         }
@@ -247,30 +257,26 @@ impl Context {
 
     fn act(&mut self, key: String, time: f64, action: Option<(Suppression, f64)>) {
         let actions = &mut self.state.actions;
-        if actions.get(&key).is_some_and(|a| a.time > time) {
+        if actions.get(&key).is_some_and(|a| a.time.0 > time) {
             return;
         }
         let action = match action {
-            Some((suppression, length)) => Action { suppression: Some(suppression), time, until: time + length },
-            None => Action { suppression: None, time, until: time },
+            Some((suppression, length)) => {
+                Action { suppression: Some(suppression), time: Bits(time), until: Bits(time + length) }
+            }
+            None => Action { suppression: None, time: Bits(time), until: Bits(time) },
         };
-        actions.insert(key, action);
+        *actions.entry(&key, || action) = action;
         if actions.len() > MAX_SUPPRESSIONS {
             // The one that ends first matters least.
-            let first = actions.iter().fold(None::<(&String, f64)>, |best, (k, a)| match best {
-                Some((_, until)) if until <= a.until => best,
-                _ => Some((k, a.until)),
-            });
-            if let Some(key) = first.map(|(k, _)| k.clone()) {
-                actions.remove(&key);
-                self.state.evicted += 1;
-            }
+            actions.remove_least(|a| a.until.0);
+            self.state.evicted += 1;
         }
     }
 
     /// Whether `key` is dismissed or snoozed at `now`.
     pub fn suppression(&self, key: &str, now: f64) -> Option<Suppression> {
-        self.state.actions.get(key).filter(|a| now < a.until).and_then(|a| a.suppression)
+        self.state.actions.get(key).filter(|a| now < a.until.0).and_then(|a| a.suppression)
     }
 
     /// Subjects forgotten so far to stay within the caps.
@@ -283,7 +289,7 @@ impl Context {
         self.state = State { version: SNAPSHOT_VERSION, ..State::default() };
     }
 
-    /// The whole context as versioned JSON; floats round-trip, so restoring gives the same bits.
+    /// The whole context as versioned JSON; floats stand as their bits, so restoring gives the same ones.
     pub fn snapshot(&self) -> String {
         serde_json::to_string(&self.state).expect("strings and finite numbers always serialise")
     }
@@ -334,12 +340,12 @@ impl Context {
 
     /// Whether the session that the last event belongs to still runs at `now`.
     pub(super) fn in_session(&self, now: f64) -> bool {
-        self.state.last_event.is_some_and(|last| now - last <= self.durations.session_gap)
+        self.state.last_event.is_some_and(|last| now - last.0 <= self.durations.session_gap)
     }
 
     pub(super) fn session_age(&self, now: f64) -> f64 {
         match self.state.session_start {
-            Some(start) if self.in_session(now) && now > start => (now - start) / 1000.0,
+            Some(Bits(start)) if self.in_session(now) && now > start => (now - start) / 1000.0,
             _ => 0.0,
         }
     }
@@ -360,25 +366,10 @@ impl Context {
     }
 
     pub(super) fn edited(&self, field: &str) -> bool {
-        self.state.draft.contains_key(field)
+        self.state.draft.get(field).is_some()
     }
 
     pub(super) fn search(&self, now: f64) -> Option<&str> {
         self.state.search.as_deref().filter(|_| self.in_session(now))
-    }
-}
-
-/// Removes the subject with the least mass at the longest half-life; of equals the first by name.
-fn evict(table: &mut BTreeMap<String, Counters>, half_lives: &[f64], now: f64) {
-    let longest = (0..half_lives.len()).fold(0, |best, h| if half_lives[h] > half_lives[best] { h } else { best });
-    let mut least: Option<(&String, f64)> = None;
-    for (name, counters) in table.iter() {
-        let mass = counters.mass(longest, half_lives[longest], now);
-        if least.is_none_or(|(_, m)| mass < m) {
-            least = Some((name, mass));
-        }
-    }
-    if let Some(name) = least.map(|(name, _)| name.clone()) {
-        table.remove(&name);
     }
 }

@@ -58,8 +58,10 @@ pub(super) enum Ready {
     Label { labels: Vec<i64>, threshold: f32 },
 }
 
+#[cold]
+#[inline(never)]
 fn bad(node: &str, what: impl std::fmt::Display) -> Error {
-    Error::new(ErrorKind::BundleCorrupt, format!("plan step {node:?}: {what}; compile the bundle again"))
+    Error::new(ErrorKind::BundleCorrupt, format!("plan step {node}: {what}; compile the bundle again"))
 }
 
 struct Scope<'a> {
@@ -69,26 +71,32 @@ struct Scope<'a> {
 }
 
 impl<'a> Scope<'a> {
+    #[inline(never)]
     fn value(&self, index: u32) -> Result<Value> {
         self.plan.values.get(index as usize).copied().ok_or_else(|| bad(self.node, format!("no value {index}")))
     }
 
+    #[inline(never)]
     fn tensor(&self, name: &str) -> Result<&'a Tensor> {
-        self.tensors.get(name).ok_or_else(|| bad(self.node, format!("tensor {name:?} is missing")))
+        self.tensors.get(name).ok_or_else(|| bad(self.node, format!("tensor {name} is missing")))
     }
 
+    #[inline(never)]
     fn f32s(&self, name: &str) -> Result<&'a [f32]> {
-        self.tensor(name)?.as_f32().ok_or_else(|| bad(self.node, format!("tensor {name:?} is not f32")))
+        self.tensor(name)?.as_f32().ok_or_else(|| bad(self.node, format!("tensor {name} is not f32")))
     }
 
+    #[inline(never)]
     fn i32s(&self, name: &str) -> Result<&'a [i32]> {
-        self.tensor(name)?.as_i32().ok_or_else(|| bad(self.node, format!("tensor {name:?} is not i32")))
+        self.tensor(name)?.as_i32().ok_or_else(|| bad(self.node, format!("tensor {name} is not i32")))
     }
 
+    #[inline(never)]
     fn need(&self, holds: bool, what: &str) -> Result<()> {
         if holds { Ok(()) } else { Err(bad(self.node, what)) }
     }
 
+    #[inline(never)]
     fn forest(&self, trees: &Trees, width: u32) -> Result<OwnedForest> {
         let (feature, threshold) = (self.i32s(&trees.feature)?, self.f32s(&trees.threshold)?);
         let mode = self.tensor(&trees.mode)?.as_u8().ok_or_else(|| bad(self.node, "branch modes are not u8"))?;
@@ -125,10 +133,11 @@ impl<'a> Scope<'a> {
         forest
             .view()
             .check(width as usize, trees.targets as usize)
-            .map_err(|defect| bad(self.node, format!("the forest is malformed ({defect:?})")))?;
+            .map_err(|defect| bad(self.node, format!("the forest is malformed: {}", defect.what())))?;
         Ok(forest)
     }
 
+    #[inline(never)]
     fn ready(&self, op: &Op, inputs: &[Value], out: Value) -> Result<Ready> {
         let arity = match op {
             Op::Constant { .. } => 0..=0,
@@ -237,6 +246,7 @@ impl<'a> Scope<'a> {
 }
 
 /// Verifies the whole plan and packs its weights, step by step.
+#[inline(never)]
 pub(super) fn check(plan: &Plan, tensors: &Tensors) -> Result<Vec<Ready>> {
     if plan.steps.len() > MAX_STEPS || plan.values.len() > MAX_STEPS {
         return Err(Error::new(ErrorKind::LimitExceeded, format!("a plan has more than {MAX_STEPS} steps or values")));

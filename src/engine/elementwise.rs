@@ -14,44 +14,42 @@ pub(super) fn unary(f: Unary, y: &mut [f32]) {
             *v = f(*v);
         }
     }
-    match f {
-        Unary::Identity => {}
+    // Activations of rankers each have a loop of their own; the others share one through a pointer.
+    let rare: fn(f32) -> f32 = match f {
+        Unary::Identity => return,
         // `max` would turn NaN into 0; ONNX Runtime lets NaN through.
-        Unary::Relu => map(y, |x| if x < 0.0 { 0.0 } else { x }),
-        Unary::LeakyRelu { alpha } => map(y, |x| if x < 0.0 { alpha * x } else { x }),
-        Unary::Elu { alpha } => map(y, |x| if x < 0.0 { alpha * (math::exp(x) - 1.0) } else { x }),
+        Unary::Relu => return map(y, |x| if x < 0.0 { 0.0 } else { x }),
+        Unary::LeakyRelu { alpha } => return map(y, |x| if x < 0.0 { alpha * x } else { x }),
+        Unary::Elu { alpha } => return map(y, |x| if x < 0.0 { alpha * (math::exp(x) - 1.0) } else { x }),
         Unary::Selu { alpha, gamma } => {
-            map(y, |x| if x <= 0.0 { gamma * (alpha * math::exp(x) - alpha) } else { gamma * x });
+            return map(y, |x| if x <= 0.0 { gamma * (alpha * math::exp(x) - alpha) } else { gamma * x });
         }
-        Unary::Sigmoid => map(y, math::sigmoid),
-        Unary::HardSigmoid { alpha, beta } => map(y, |x| clip(alpha * x + beta, 0.0, 1.0)),
-        Unary::HardSwish => map(y, |x| x * clip(x / 6.0 + 0.5, 0.0, 1.0)),
-        Unary::Silu => map(y, |x| x * math::sigmoid(x)),
-        Unary::Gelu => map(y, |x| 0.5 * x * (1.0 + math::erf(x * SQRT_HALF))),
-        Unary::GeluTanh => map(y, |x| 0.5 * x * (1.0 + math::tanh(GELU_SCALE * (x + 0.044_715 * x * x * x)))),
-        Unary::Softplus => map(y, math::softplus),
-        Unary::Softsign => map(y, |x| x / (1.0 + x.abs())),
-        Unary::Tanh => map(y, math::tanh),
-        Unary::Erf => map(y, math::erf),
-        Unary::Exp => map(y, math::exp),
-        Unary::Log => map(y, math::ln),
-        Unary::Sqrt => map(y, f32::sqrt),
-        Unary::Reciprocal => map(y, |x| 1.0 / x),
-        Unary::Neg => map(y, |x| -x),
-        Unary::Abs => map(y, f32::abs),
-        Unary::Floor => map(y, libm::floorf),
-        Unary::Ceil => map(y, libm::ceilf),
-        Unary::Sign => map(y, |x| {
-            if x > 0.0 {
-                1.0
-            } else if x < 0.0 {
-                -1.0
-            } else {
-                x
-            }
-        }),
-        Unary::Clip { low, high } => map(y, |x| clip(x, low, high)),
-    }
+        Unary::Sigmoid => return map(y, math::sigmoid),
+        Unary::Tanh => return map(y, math::tanh),
+        Unary::HardSigmoid { alpha, beta } => return map(y, |x| clip(alpha * x + beta, 0.0, 1.0)),
+        Unary::Clip { low, high } => return map(y, |x| clip(x, low, high)),
+        Unary::Silu => return map(y, |x| x * math::sigmoid(x)),
+        Unary::HardSwish => |x| x * clip(x / 6.0 + 0.5, 0.0, 1.0),
+        Unary::Gelu => |x| 0.5 * x * (1.0 + math::erf(x * SQRT_HALF)),
+        Unary::GeluTanh => |x| 0.5 * x * (1.0 + math::tanh(GELU_SCALE * (x + 0.044_715 * x * x * x))),
+        Unary::Softplus => math::softplus,
+        Unary::Softsign => |x| x / (1.0 + x.abs()),
+        Unary::Erf => math::erf,
+        Unary::Exp => math::exp,
+        Unary::Log => math::ln,
+        Unary::Sqrt => f32::sqrt,
+        Unary::Reciprocal => |x| 1.0 / x,
+        Unary::Neg => |x| -x,
+        Unary::Abs => f32::abs,
+        Unary::Floor => libm::floorf,
+        Unary::Ceil => libm::ceilf,
+        Unary::Sign => |x| match (x > 0.0, x < 0.0) {
+            (true, _) => 1.0,
+            (_, true) => -1.0,
+            _ => x,
+        },
+    };
+    map(y, rare);
 }
 
 fn clip(x: f32, low: f32, high: f32) -> f32 {
@@ -78,21 +76,25 @@ pub(super) fn binary(f: Binary, a: Operand<'_>, b: Operand<'_>, width: usize, y:
             }
         }
     }
-    let truth = |holds: bool| if holds { 1.0 } else { 0.0 };
-    match f {
-        Binary::Add => zip(a, b, width, y, |a, b| a + b),
-        Binary::Sub => zip(a, b, width, y, |a, b| a - b),
-        Binary::Mul => zip(a, b, width, y, |a, b| a * b),
-        Binary::Div => zip(a, b, width, y, |a, b| a / b),
-        Binary::Pow => zip(a, b, width, y, math::pow),
-        Binary::Min => zip(a, b, width, y, math::min),
-        Binary::Max => zip(a, b, width, y, math::max),
-        Binary::Less => zip(a, b, width, y, |a, b| truth(a < b)),
-        Binary::LessOrEqual => zip(a, b, width, y, |a, b| truth(a <= b)),
-        Binary::Greater => zip(a, b, width, y, |a, b| truth(a > b)),
-        Binary::GreaterOrEqual => zip(a, b, width, y, |a, b| truth(a >= b)),
-        Binary::Equal => zip(a, b, width, y, |a, b| truth(a == b)),
+    fn truth(holds: bool) -> f32 {
+        if holds { 1.0 } else { 0.0 }
     }
+    // Rankers live on these four; the others share one loop through a pointer.
+    let rare: fn(f32, f32) -> f32 = match f {
+        Binary::Add => return zip(a, b, width, y, |a, b| a + b),
+        Binary::Sub => return zip(a, b, width, y, |a, b| a - b),
+        Binary::Mul => return zip(a, b, width, y, |a, b| a * b),
+        Binary::Div => return zip(a, b, width, y, |a, b| a / b),
+        Binary::Pow => math::pow,
+        Binary::Min => math::min,
+        Binary::Max => math::max,
+        Binary::Less => |a, b| truth(a < b),
+        Binary::LessOrEqual => |a, b| truth(a <= b),
+        Binary::Greater => |a, b| truth(a > b),
+        Binary::GreaterOrEqual => |a, b| truth(a >= b),
+        Binary::Equal => |a, b| truth(a == b),
+    };
+    zip(a, b, width, y, rare);
 }
 
 /// Sum in index order.

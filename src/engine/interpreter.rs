@@ -47,6 +47,7 @@ impl<'a> Slice<'a> {
         }
     }
 
+    #[inline(never)]
     fn range(self, from: usize, to: usize) -> Slice<'a> {
         match self {
             Slice::F32(v) => Slice::F32(&v[from..to]),
@@ -97,6 +98,7 @@ impl Buffer {
     }
 
     /// Copies `from` to element `at` and after. A different dtype copies nothing.
+    #[inline(never)]
     pub fn write(&mut self, at: usize, from: Slice<'_>) {
         match (self, from) {
             (Buffer::F32(to), Slice::F32(from)) => to[at..at + from.len()].copy_from_slice(from),
@@ -217,11 +219,11 @@ impl Interpreter {
                 return Err(Error::new(
                     ErrorKind::SchemaMismatch,
                     format!(
-                        "input {:?} takes {expected} elements of {:?}, got {} of {:?}",
+                        "input {} takes {expected} elements of {}, got {} of {}",
                         port.name,
-                        value.dtype,
+                        value.dtype.name(),
                         data.len(),
-                        data.dtype()
+                        data.dtype().name()
                     ),
                 ));
             }
@@ -244,6 +246,7 @@ impl Interpreter {
         }
     }
 
+    #[inline(never)]
     fn operand<'a>(&'a self, value: u32, inputs: &[Slice<'a>], first: usize, n: usize) -> Slice<'a> {
         let index = value as usize;
         let Value { rows, width, .. } = self.plan.values[index];
@@ -270,6 +273,7 @@ impl Interpreter {
         }
     }
 
+    #[inline(never)]
     fn step(&self, s: usize, inputs: &[Slice<'_>], first: usize, n: usize, value: Value, out: &mut Buffer) {
         let operands = &self.plan.steps[s].inputs;
         let arg = |i: usize| self.operand(operands[i], inputs, first, n);
@@ -339,6 +343,7 @@ impl Interpreter {
 }
 
 /// Steps with one f32 input and an f32 output.
+#[inline(never)]
 fn step_f32(step: &Ready, x: &[f32], x_width: usize, y: &mut [f32], width: usize) {
     match step {
         Ready::Dense { packed, bias, inputs, activation } => {
@@ -426,6 +431,7 @@ fn label(row: &[f32], labels: &[i64], threshold: f32) -> i64 {
     labels[best]
 }
 
+#[inline(never)]
 fn cast(from: Slice<'_>, stride: usize, width: usize, n: usize, out: &mut Buffer) {
     for r in 0..n {
         let row = from.range(r * stride, r * stride + width);

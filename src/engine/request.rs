@@ -22,13 +22,15 @@ impl Interpreter {
         for (i, port) in ports.iter().enumerate() {
             let tensor = find(&port.name).ok_or_else(|| {
                 let names: Vec<&str> = ports.iter().map(|p| p.name.as_str()).collect();
-                wrong(format!("input {:?} is missing; the model takes {}", port.name, names.join(", ")))
+                wrong(format!("input {} is missing; the model takes {}", port.name, names.join(", ")))
             })?;
             let shape = || {
-                let dims: Vec<String> =
-                    port.dims.iter().map(|&d| if d < 0 { "N".into() } else { d.to_string() }).collect();
-                let dims = dims.join(", ");
-                wrong(format!("input {:?} is [{dims}], got {:?}", port.name, tensor.dims))
+                let dims = shape_text(port.dims.iter().copied());
+                wrong(format!(
+                    "input {} is [{dims}], got {}",
+                    port.name,
+                    shape_text(tensor.dims.iter().map(|&d| d as i64))
+                ))
             };
             let fits = tensor.dims.len() == port.dims.len()
                 && tensor.dims.iter().zip(&port.dims).all(|(&d, &p)| p < 0 || d as i64 == p);
@@ -38,21 +40,35 @@ impl Interpreter {
             if self.input(i).rows == Rows::Candidate {
                 let n = tensor.dims.first().copied().unwrap_or(0);
                 if *rows.get_or_insert(n) != n {
-                    return Err(wrong(format!(
-                        "input {:?} has {n} rows, another has {}",
-                        port.name,
-                        rows.unwrap_or(0)
-                    )));
+                    return Err(wrong(format!("input {} has {n} rows, another has {}", port.name, rows.unwrap_or(0))));
                 }
             }
             let value = self.input(i);
             let slice = slice(tensor).filter(|s| s.dtype() == value.dtype);
-            slices.push(slice.ok_or_else(|| wrong(format!("input {:?} takes {:?} elements", port.name, value.dtype)))?);
+            slices.push(
+                slice.ok_or_else(|| wrong(format!("input {} takes {} elements", port.name, value.dtype.name())))?,
+            );
         }
         let rows = rows.unwrap_or(1);
         let outputs = self.run_all(&slices, rows)?;
         Ok(self.plan().outputs.iter().zip(outputs).map(|(port, data)| named(port, rows, data)).collect())
     }
+}
+
+/// `N, 3`: -1 stands for the number of candidates.
+fn shape_text(dims: impl Iterator<Item = i64>) -> String {
+    let mut text = String::new();
+    for d in dims {
+        if !text.is_empty() {
+            text.push_str(", ");
+        }
+        if d < 0 {
+            text.push('N');
+        } else {
+            text.push_str(&d.to_string());
+        }
+    }
+    text
 }
 
 /// A tensor as an input of a plan; f64 is none.

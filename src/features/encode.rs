@@ -64,6 +64,7 @@ impl Encoder {
     ///
     /// # Errors
     /// `schema_mismatch` names the feature and the mend.
+    #[inline(never)]
     pub fn new(schema: &Schema, spec: &ContextSpec) -> Result<Encoder> {
         schema.check()?;
         let (layout, sources) = resolve(schema, spec)?;
@@ -120,6 +121,7 @@ impl Encoder {
     }
 }
 
+#[inline(never)]
 fn steps(f: &Feature, s: &Sources) -> Result<Vec<Step>> {
     let mut by = s.by.iter().copied();
     let mut next = || by.next().unwrap_or(Source::Hour);
@@ -141,6 +143,7 @@ fn steps(f: &Feature, s: &Sources) -> Result<Vec<Step>> {
         .collect()
 }
 
+#[inline(never)]
 fn reader(f: &Feature, s: &Sources) -> Reader {
     match (f.kind, s.signal, f.hash_buckets) {
         (Kind::Related, Some(signal), _) => Reader::Related { source: s.own, signal, aggregate: f.aggregate },
@@ -293,7 +296,7 @@ mod tests {
     use serde_json::{Value, json};
 
     fn encode(features: Value, candidate: Value, facts: Value) -> Vec<f32> {
-        let schema: Schema = serde_json::from_value(features).unwrap();
+        let schema: Schema = crate::json::from_value(&features).unwrap();
         let spec = ContextSpec::default();
         let encoder = Encoder::new(&schema, &spec).unwrap();
         let request: Request =
@@ -372,9 +375,9 @@ mod tests {
                 "std",
             ),
         ] {
-            let schema: Schema = serde_json::from_value(json!([feature])).unwrap();
+            let schema: Schema = crate::json::from_value(&json!([feature])).unwrap();
             let error = Encoder::new(&schema, &ContextSpec::default()).unwrap_err().to_string();
-            assert!(error.contains("\"x\"") || error.contains("duration"), "{error}");
+            assert!(error.contains("`x`") || error.contains("duration"), "{error}");
             assert!(error.contains(word), "{error}");
         }
     }

@@ -247,13 +247,14 @@ impl Schema {
     ///
     /// # Errors
     /// `schema_mismatch` names the feature and the mend.
+    #[inline(never)]
     pub fn check(&self) -> Result<()> {
         if self.features.len() > Self::MAX_FEATURES {
             return Err(Error::new(ErrorKind::LimitExceeded, "a schema has at most 4096 features"));
         }
         let mut names = std::collections::BTreeSet::new();
         for f in &self.features {
-            let bad = |what: &str| Err(Error::new(ErrorKind::SchemaMismatch, format!("feature {:?}: {what}", f.name)));
+            let bad = |what: &str| Err(Error::new(ErrorKind::SchemaMismatch, format!("feature `{}`: {what}", f.name)));
             if !names.insert(&f.name) {
                 return bad("the name stands twice");
             }

@@ -97,8 +97,9 @@ impl Source {
         matches!(self, Source::Local(_) | Source::Hour)
     }
 
+    #[inline(never)]
     fn resolve(path: &str, kind: CellKind, spec: &ContextSpec, layout: &mut Layout) -> Result<Source> {
-        let wrong = |what: &str| Error::new(ErrorKind::SchemaMismatch, format!("source {path:?}: {what}"));
+        let wrong = |what: &str| Error::new(ErrorKind::SchemaMismatch, format!("source `{path}`: {what}"));
         let number = |source| {
             if kind == CellKind::Number { Ok(source) } else { Err(wrong("it is a number, not a category or list")) }
         };
@@ -147,15 +148,17 @@ pub(super) struct Sources {
 }
 
 /// Resolves every path of the schema.
+#[inline(never)]
 pub(super) fn resolve(schema: &Schema, spec: &ContextSpec) -> Result<(Layout, Vec<Sources>)> {
     let mut layout = Layout::new();
     let mut sources = Vec::with_capacity(schema.features.len());
     for f in &schema.features {
-        sources.push(resolve_one(f, spec, &mut layout).map_err(|e| e.at(format!("feature {:?}", f.name)))?);
+        sources.push(resolve_one(f, spec, &mut layout).map_err(|e| e.at(format!("feature `{}`", f.name)))?);
     }
     Ok((layout, sources))
 }
 
+#[inline(never)]
 fn resolve_one(f: &Feature, spec: &ContextSpec, layout: &mut Layout) -> Result<Sources> {
     let kind = match f.kind {
         Kind::Numeric | Kind::Boolean => CellKind::Number,

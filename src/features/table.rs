@@ -140,7 +140,7 @@ impl Table {
         let order = sorted(self.n, &|a, b| self.id(a).cmp(self.id(b)));
         match order.windows(2).find(|w| self.id(w[0]) == self.id(w[1])) {
             Some(w) => {
-                Err(invalid(format!("the id {:?} stands twice; ids must be unique in a request", self.id(w[0]))))
+                Err(invalid(format!("the id `{}` stands twice; ids must be unique in a request", self.id(w[0]))))
             }
             None => Ok(()),
         }
@@ -285,7 +285,7 @@ fn split_utf16(pool: &str, lengths: &[u32]) -> Option<Vec<String>> {
         if left > 0 {
             return None;
         }
-        let (text, after) = rest.split_at(end);
+        let (text, after) = rest.split_at_checked(end)?;
         texts.push(text.to_owned());
         rest = after;
     }

@@ -111,6 +111,7 @@ impl Ranker {
     }
 
     /// Runs the goldens through plan and calibrators.
+    #[inline(never)]
     fn self_test(&mut self, tensors: &Tensors) -> Result<()> {
         let exact = self.manifest.numerics == NUMERICS;
         let failed = |what: String| {
@@ -128,7 +129,7 @@ impl Ranker {
         }
         for (i, (name, got)) in outputs.iter().zip(&got).enumerate() {
             if !same(find(name)?, got, exact, *tolerance) {
-                return Err(failed(format!("output {:?}", self.manifest.plan.outputs[i].name)));
+                return Err(failed(format!("output {}", self.manifest.plan.outputs[i].name)));
             }
         }
         for (head, ready) in self.manifest.heads.iter().zip(&mut self.heads) {
@@ -140,7 +141,7 @@ impl Ranker {
                 let agrees =
                     x.len() == y.len() && x.iter().zip(y).all(|(&x, &y)| near(y, calibrator.apply(x), exact, 1e-9));
                 if !agrees {
-                    return Err(failed(format!("the calibrator of head {:?}", head.name)));
+                    return Err(failed(format!("the calibrator of head {}", head.name)));
                 }
             }
         }
@@ -149,6 +150,7 @@ impl Ranker {
 }
 
 /// What the sections promise each other.
+#[inline(never)]
 fn check(manifest: &Manifest, engine: &Interpreter, encoder: &Encoder) -> Result<()> {
     for head in &manifest.heads {
         if head.output >= manifest.plan.outputs.len() {
@@ -193,6 +195,7 @@ fn check(manifest: &Manifest, engine: &Interpreter, encoder: &Encoder) -> Result
     Ok(())
 }
 
+#[inline(never)]
 fn heads(manifest: &Manifest, tensors: &Tensors) -> Result<Vec<ReadyHead>> {
     let ready = |head: &super::manifest::Head| {
         let calibrators = head

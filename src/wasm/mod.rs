@@ -6,7 +6,7 @@
 mod scores;
 mod slab;
 
-use crate::context::{Event, catalogue};
+use crate::context::{Event, EventKind, EventValue, signals};
 use crate::error::{Error, ErrorKind, Result};
 use crate::features::{Column, Layout, Table};
 use crate::policy::CONSTRAINTS;
@@ -37,6 +37,33 @@ fn to_js<T: Serialize>(value: &T) -> Result<JsValue, JsValue> {
 
 fn stale(what: &str) -> Error {
     Error::new(ErrorKind::RequestInvalid, format!("this {what} was disposed"))
+}
+
+/// An event as the face's `PlainEvent` gives it; ids are texts there.
+fn read_event(object: &JsValue) -> Result<Event> {
+    let invalid = |what: &str| Error::new(ErrorKind::RequestInvalid, format!("event: {what}"));
+    let value = Reflect::get(object, &"value".into()).unwrap_or(JsValue::UNDEFINED);
+    let value = match (value.as_string(), value.as_f64(), value.as_bool()) {
+        (Some(text), _, _) => Some(EventValue::Text(text)),
+        (_, Some(number), _) => Some(EventValue::Number(number)),
+        (_, _, Some(flag)) => Some(EventValue::Flag(flag)),
+        _ => None,
+    };
+    let kind = text(object, "type").and_then(|t| EventKind::parse(&t));
+    let time = Reflect::get(object, &"time".into()).ok().and_then(|t| t.as_f64());
+    Ok(Event {
+        id: text(object, "id"),
+        session: None,
+        kind: kind.ok_or_else(|| invalid("no known `type`"))?,
+        candidate: text(object, "candidate"),
+        key: text(object, "key"),
+        candidate_type: text(object, "candidate_type"),
+        surface: text(object, "surface"),
+        time: time.ok_or_else(|| invalid("`time` must be milliseconds since the epoch"))?,
+        value,
+        reason: text(object, "reason"),
+        field: text(object, "field"),
+    })
 }
 
 fn full(what: &str) -> Error {
@@ -110,7 +137,7 @@ impl Engine {
             columns,
             size_bytes: self.ranker.size(),
             self_test_rows: manifest.golden.rows,
-            signals: catalogue(&manifest.context).into_iter().map(|s| s.name).collect(),
+            signals: signals(&manifest.context).into_iter().map(|(name, _)| name).collect(),
             reasons: ErrorKind::REASONS.iter().map(|r| r.code()).collect(),
             constraints: CONSTRAINTS,
         })
@@ -143,9 +170,10 @@ impl Engine {
         self.of_mut(session).map(|s| s.context_mut().forget()).map_err(|e| thrown(&e))
     }
 
-    /// Takes in an event (JSON); true when a list is due for a re-rank.
-    pub fn observe(&mut self, session: u32, event: &str) -> Result<bool, JsValue> {
-        let event = Event::from_json(event).map_err(|e| thrown(&e))?;
+    /// Takes in an event, a plain object; true when a list is due for a re-rank. Read field by field: a JSON text
+    /// would cost a parse, and a second way of reading numbers.
+    pub fn observe(&mut self, session: u32, event: &JsValue) -> Result<bool, JsValue> {
+        let event = read_event(event).map_err(|e| thrown(&e))?;
         let owner = self.sessions.get_mut(session).ok_or_else(|| thrown(&stale("session")))?;
         let shown: Vec<&Table> =
             self.lists.newest_first().filter(|l| l.session == session).map(|l| l.list.table()).collect();
@@ -159,13 +187,12 @@ impl Engine {
         let subject = crate::context::Subject { surface: surface.as_deref(), ..Default::default() };
         let now = context.quantise(now);
         let values = Object::new();
-        for info in catalogue(context.spec()) {
-            let signal = crate::context::Signal::parse(&info.name, context.spec()).map_err(|e| thrown(&e))?;
+        for (name, signal) in signals(context.spec()) {
             if !signal.per_candidate() {
                 let value = context.value(signal, &subject, now);
                 let value = if value.is_nan() { JsValue::NULL } else { value.into() };
                 // Setting a plain object's property cannot fail.
-                let _ = Reflect::set(&values, &info.name.into(), &value);
+                let _ = Reflect::set(&values, &name.into(), &value);
             }
         }
         Ok(values.into())

@@ -31,7 +31,7 @@ pub(super) fn info(ranker: &Ranker) -> ScorerInfo<'_> {
 }
 
 fn invalid(name: &str, what: &str) -> Error {
-    Error::new(ErrorKind::RequestInvalid, format!("input {name:?}: {what}"))
+    Error::new(ErrorKind::RequestInvalid, format!("input {name}: {what}"))
 }
 
 /// A property; a getter that throws counts as missing.
