@@ -213,8 +213,8 @@ def show(report: dict) -> str:
         f"{report['target_share']:.1%} of the targets are among the server's {report['candidates']} candidates",
         f"gain of the session over the second stage without it: {g['gain']:+.4f} {span(g['low'], g['high'], signed=True)}",
         f"the same, trained and fed on other people's sessions: {c['gain']:+.4f} {span(c['low'], c['high'], signed=True)}",
-        f"ONNX Runtime: NDCG@10 {ort['ndcg']:.6f}, wasm {ort['wasm_ndcg']:.6f}; {ort['flips']} flips, {ort['flips_within_tie']} within {TIE:g};"
-        f" largest difference of scores {ort['largest_difference']:.1e}",
+        f"ONNX Runtime: NDCG@10 {ort['ndcg']:.6f}, wasm {ort['wasm_ndcg']:.6f}; {ort['flips']} flips,"
+        f" {ort['flips_within_tie']} within {TIE:g}; largest difference of scores {ort['largest_difference']:.1e}",
         f"wasm in Node {report['node']['node']}: {report['node']['ms']:.2f} ms for each list, prepared and re-ranked",
         "Ratings are entered in the site's own list order, a third of them in the same second as another:",
         "this tests the mechanism, not how well anybody's taste is known.",
