@@ -324,9 +324,9 @@ mod tests {
     fn as_the_page_reads(text: &str) -> f64 {
         let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-        let digits: i64 = format!("{whole}{fraction}").parse().unwrap();
-        let exponent = exponent.parse::<i32>().unwrap() - fraction.len() as i32;
-        let power = format!("1e{}", exponent.abs()).parse::<f64>().unwrap();
+        let digits: i64 = format!("{whole}{fraction}").parse().expect("a decimal");
+        let exponent = exponent.parse::<i32>().expect("a decimal") - fraction.len() as i32;
+        let power = format!("1e{}", exponent.abs()).parse::<f64>().expect("a decimal");
         if exponent < 0 { digits as f64 / power } else { digits as f64 * power }
     }
 

@@ -5,14 +5,15 @@
 //! does not parse behind an intact digest is newer than this runtime, not broken.
 
 mod read;
+pub mod tensor;
 #[cfg(feature = "compile")]
 mod write;
 
-use crate::engine::tensor::Tensors;
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::{self, Read, read_struct};
 use read::Container;
 use sha2::{Digest, Sha256};
+use tensor::Tensors;
 
 #[cfg(feature = "compile")]
 pub use write::write;

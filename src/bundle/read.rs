@@ -1,7 +1,7 @@
 //! Reading the safetensors container. The runtime holds its own reader: the `safetensors` crate, which the
 //! tests read every bundle with, brings hash maps and a second JSON form that a page would pay for.
 
-use crate::engine::tensor::{Data, Tensor, Tensors};
+use super::tensor::{Data, Tensor, Tensors};
 use crate::json::{self, read_struct};
 use serde_json::Value;
 

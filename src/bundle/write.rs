@@ -1,8 +1,8 @@
 //! Writing safetensors files with an order of our own: the same input gives the same bytes, which the
 //! common writers do not promise for metadata.
 
+use super::tensor::{Data, Tensors};
 use super::{DIGEST_KEY, DIGEST_LEN, content_digest, digest_at};
-use crate::engine::tensor::{Data, Tensors};
 use serde::Serialize;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -67,9 +67,9 @@ fn put<T: Copy, const N: usize>(data: &mut Vec<u8>, dtype: &'static str, v: &[T]
 
 #[cfg(test)]
 mod tests {
+    use super::super::tensor::Tensor;
     use super::super::{Bundle, read_tensors};
     use super::*;
-    use crate::engine::tensor::Tensor;
     use crate::error::ErrorKind;
 
     fn sample() -> Vec<u8> {

@@ -183,6 +183,11 @@ fn check_axes(graph: &GraphProto) -> Result<()> {
                 let message = format!("node `{}` ({}): `{}` is out of range", node.name, node.op_type, attribute.name);
                 return Err(unsupported(message));
             }
+            let mut order = attribute.ints.clone();
+            order.sort_unstable();
+            if attribute.name == "perm" && !order.iter().zip(0..).all(|(&axis, i)| axis == i) {
+                return Err(unsupported(format!("node `{}` ({}): `perm` is no permutation", node.name, node.op_type)));
+            }
         }
     }
     Ok(())

@@ -270,6 +270,16 @@ impl InferenceOp for Kept {
         outputs: TVec<&InferenceFact>,
         observed: TVec<&InferenceFact>,
     ) -> TractResult<(TVec<InferenceFact>, TVec<InferenceFact>, TVec<InferenceFact>)> {
+        // tract's LayerNormalization counts for ever from an axis before the first.
+        if let (Some(axis), Some(rank)) = (
+            self.spec.attribute("axis").map(|attribute| attribute.i),
+            inputs.first().and_then(|fact| fact.shape.rank().concretize()),
+        ) {
+            let end = if self.spec.op == "Flatten" { rank + 1 } else { rank };
+            if !(-rank..end).contains(&axis) {
+                bail!("axis {axis} of a value of rank {rank}");
+            }
+        }
         match &mut self.inner {
             Some(inner) => inner.infer_facts(inputs, outputs, observed),
             None => Ok((

@@ -3,7 +3,7 @@
 //! Every index, width, dtype and tensor is verified here, once; the interpreter relies on it.
 
 use super::plan::{Aggregate, Binary, BinaryScores, DType, Op, Plan, PostTransform, Reduce, Rows, Trees, Unary, Value};
-use super::tensor::{Tensor, Tensors};
+use crate::bundle::tensor::{Tensor, Tensors};
 use crate::error::{Error, ErrorKind, Result};
 use ranklet_kernels::{
     dense,
@@ -200,11 +200,12 @@ impl<'a> Scope<'a> {
                 Ready::Select(columns.clone())
             }
             Op::Softmax { group, log } => {
-                self.need(same_width && *group > 0 && out.width % group == 0, "the group does not fit")?;
+                self.need(same_width && *group > 0 && out.width.is_multiple_of(*group), "the group does not fit")?;
                 Ready::Softmax { group: *group as usize, log: *log }
             }
             Op::Reduce { f, group } => {
-                let fits = x.is_some_and(|x| *group > 0 && x.width % group == 0 && x.width / group == out.width);
+                let fits =
+                    x.is_some_and(|x| *group > 0 && x.width.is_multiple_of(*group) && x.width / group == out.width);
                 self.need(fits, "the group does not fit")?;
                 Ready::Reduce { f: *f, group: *group as usize }
             }
@@ -214,7 +215,8 @@ impl<'a> Scope<'a> {
                     Some(name) => self.f32s(name)?.to_vec(),
                     None => Vec::new(),
                 };
-                let fits = same_width && *group > 0 && out.width % group == 0 && scale.len() == *group as usize;
+                let fits =
+                    same_width && *group > 0 && out.width.is_multiple_of(*group) && scale.len() == *group as usize;
                 self.need(fits && (bias.is_empty() || bias.len() == scale.len()), "the group does not fit")?;
                 Ready::LayerNorm { scale, bias, epsilon: *epsilon }
             }

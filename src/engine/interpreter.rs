@@ -4,7 +4,7 @@ use super::BLOCK;
 use super::check::{Ready, check};
 use super::elementwise::{self, Operand};
 use super::plan::{Aggregate, BinaryScores, DType, Plan, PostTransform, Rows, Value};
-use super::tensor::{Data, Tensors};
+use crate::bundle::tensor::{Data, Tensors};
 use crate::error::{Error, ErrorKind, Result};
 use ranklet_kernels::{dense, math};
 

@@ -8,12 +8,11 @@ mod elementwise;
 mod interpreter;
 pub mod plan;
 mod request;
-pub mod tensor;
 
+pub use crate::bundle::tensor::{self, Data, Tensor, Tensors};
 pub use interpreter::{Buffer, Interpreter, Slice};
 pub use plan::{DType, Op, Plan, Port, Rows, Step, Value};
 pub use request::slice;
-pub use tensor::{Data, Tensor, Tensors};
 
 /// Number of the arithmetic: raised whenever any kernel's bits change. A bundle's goldens are compared
 /// bit for bit when it was compiled under the same number.

@@ -1,8 +1,8 @@
 //! Tensors by name, as tools and the scorer give them, against the ports of a plan.
 
 use super::interpreter::{Buffer, Interpreter, Slice};
-use super::plan::{Port, Rows};
-use super::tensor::{Data, Tensor};
+use super::plan::{DType, Port, Rows};
+use crate::bundle::tensor::{Data, Tensor};
 use crate::error::{Error, ErrorKind, Result};
 
 fn wrong(what: String) -> Error {
@@ -69,6 +69,13 @@ fn shape_text(dims: impl Iterator<Item = i64>) -> String {
         }
     }
     text
+}
+
+impl Tensor {
+    /// The dtype of a plan value that holds these elements; no plan holds f64.
+    pub fn dtype(&self) -> Option<DType> {
+        slice(self).map(Slice::dtype)
+    }
 }
 
 /// A tensor as an input of a plan; f64 is none.

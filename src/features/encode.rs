@@ -48,6 +48,19 @@ pub struct Encoder {
     width: usize,
 }
 
+/// What a matrix is computed from.
+#[derive(Debug, Clone, Copy)]
+pub struct Scene<'a> {
+    /// The request's columns.
+    pub table: &'a Table,
+    /// Where it is shown.
+    pub surface: Option<&'a str>,
+    /// What the session knows.
+    pub context: &'a Context,
+    /// Milliseconds since the epoch.
+    pub now: f64,
+}
+
 /// What one row is computed from.
 struct Row<'a> {
     table: &'a Table,
@@ -95,16 +108,8 @@ impl Encoder {
 
     /// Fills `matrix` `[table.len(), width]`: all of it, or only what local signals and the clock can have
     /// changed. `changed[row]` becomes true where a bit differs from before.
-    pub fn encode(
-        &self,
-        table: &Table,
-        surface: Option<&str>,
-        context: &Context,
-        now: f64,
-        only_dynamic: bool,
-        matrix: &mut [f32],
-        changed: &mut [bool],
-    ) {
+    pub fn encode(&self, scene: &Scene<'_>, only_dynamic: bool, matrix: &mut [f32], changed: &mut [bool]) {
+        let Scene { table, surface, context, now } = *scene;
         let now = context.quantise(now);
         for (row, (cells, changed)) in matrix.chunks_exact_mut(self.width.max(1)).zip(changed).enumerate() {
             let subject = Subject {
@@ -304,7 +309,8 @@ mod tests {
         let table = Table::from_json(encoder.layout(), &request).unwrap();
         let mut matrix = vec![0.0; encoder.width()];
         let context = Context::new(&spec).unwrap();
-        encoder.encode(&table, Some("assistant"), &context, request.now, false, &mut matrix, &mut [false]);
+        let scene = Scene { table: &table, surface: Some("assistant"), context: &context, now: request.now };
+        encoder.encode(&scene, false, &mut matrix, &mut [false]);
         matrix
     }
 

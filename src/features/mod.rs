@@ -8,7 +8,7 @@ mod schema;
 mod source;
 mod table;
 
-pub use encode::Encoder;
+pub use encode::{Encoder, Scene};
 pub use schema::{Aggregate, Encode, Feature, Kind, Schema, Transform};
 pub use source::{CellKind, Column, Layout};
 pub use table::{Cell, Request, Table};

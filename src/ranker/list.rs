@@ -6,7 +6,7 @@ use super::session::Session;
 use crate::context::Suppression;
 use crate::engine::Slice;
 use crate::error::{ErrorKind, Result};
-use crate::features::{Layout, Request, Table};
+use crate::features::{Layout, Request, Scene, Table};
 use crate::policy::{self, Item, Placed, Standing};
 
 /// What must stay where it stands.
@@ -171,15 +171,8 @@ impl Ranker {
     fn score(&mut self, session: &Session, list: &mut List, now: f64) -> Result<usize, ErrorKind> {
         let width = self.encoder.width();
         let surface = list.identity.surface.as_deref();
-        self.encoder.encode(
-            &list.table,
-            surface,
-            session.context(),
-            now,
-            list.encoded,
-            &mut list.matrix,
-            &mut list.changed,
-        );
+        let scene = Scene { table: &list.table, surface, context: session.context(), now };
+        self.encoder.encode(&scene, list.encoded, &mut list.matrix, &mut list.changed);
         list.encoded = true;
         list.gathered.clear();
         list.gathered_rows.clear();
@@ -220,7 +213,7 @@ impl Ranker {
         let weights: Vec<f64> = self.manifest().policy.weights.iter().map(|w| w.on(surface)).collect();
         let mut values = Vec::with_capacity(n);
         let mut items = Vec::with_capacity(n);
-        for row in 0..n {
+        for (row, suppression) in suppressed.iter().enumerate() {
             let raw = &list.raw[row * self.heads.len()..(row + 1) * self.heads.len()];
             let heads: Vec<HeadValue> = self
                 .heads
@@ -234,7 +227,7 @@ impl Ranker {
             if !utility.is_finite() || calibrated.iter().any(|p| !p.is_finite()) {
                 return Err(ErrorKind::ScoreNotFinite);
             }
-            items.push(Item { utility, primary: raw[0], suppressed: suppressed[row].is_some() });
+            items.push(Item { utility, primary: raw[0], suppressed: suppression.is_some() });
             values.push(heads);
         }
         let placed = policy::order(&items, frozen);

@@ -6,7 +6,7 @@ use ranklet::bundle::write;
 use ranklet::compile::Spec;
 use ranklet::context::ContextSpec;
 use ranklet::engine::{Tensor, Tensors};
-use ranklet::features::{Encoder, Table};
+use ranklet::features::{Encoder, Scene, Table};
 use ranklet::ranker::Session;
 use ranklet::{Error, ErrorKind, Result};
 use std::process::ExitCode;
@@ -53,7 +53,8 @@ pub fn run(args: &cli::Featurize) -> Result<ExitCode> {
         matrix.resize(start + table.len() * width, 0.0);
         let mut changed = vec![false; table.len()];
         let surface = request.surface.as_deref();
-        encoder.encode(&table, surface, session.context(), request.now, false, &mut matrix[start..], &mut changed);
+        let scene = Scene { table: &table, surface, context: session.context(), now: request.now };
+        encoder.encode(&scene, false, &mut matrix[start..], &mut changed);
         request_of.extend(std::iter::repeat_n(i as i32, table.len()));
         candidate_of.extend(0..table.len() as i32);
         progress.inc(1);

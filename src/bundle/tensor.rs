@@ -1,6 +1,5 @@
 //! Named constant tensors, as they lie in a bundle.
 
-use super::plan::DType;
 use std::collections::BTreeMap;
 
 /// Elements of a constant tensor.
@@ -67,16 +66,6 @@ impl Tensor {
     /// The elements as f64, if that is what they are.
     pub fn as_f64(&self) -> Option<&[f64]> {
         if let Data::F64(v) = &self.data { Some(v) } else { None }
-    }
-    /// The dtype of a plan value holding these elements, where there is one.
-    pub fn dtype(&self) -> Option<DType> {
-        match self.data {
-            Data::F32(_) => Some(DType::F32),
-            Data::I32(_) => Some(DType::I32),
-            Data::I64(_) => Some(DType::I64),
-            Data::U8(_) => Some(DType::Bool),
-            Data::F64(_) => None,
-        }
     }
 }
 
