@@ -18,6 +18,8 @@ export interface EngineInfo {
   signals: string[];
   size_bytes: number;
   self_test_rows: number;
+  /** How long a dismissal, and a snooze without a length, hide an item. */
+  suppressed_ms: [number, number];
 }
 
 /** A tensor as plain data: row-major values and the size of each dimension. Booleans are bytes. */
@@ -45,6 +47,7 @@ export interface Engine {
   signals(session: number, surface: string | undefined, now: number): Record<string, number | null>;
   prepare(session: number, options: object, n: number, columns: Float64Array, pool: string, lengths: Uint32Array): number;
   append(list: number, n: number, columns: Float64Array, pool: string, lengths: Uint32Array): void;
+  shown(list: number, rows: Uint32Array): void;
   update_facts(list: number, columns: Float64Array, pool: string, lengths: Uint32Array): void;
   rerank(list: number, now: number, frozenCount: number, frozenRows: Uint32Array): Float64Array;
   record(list: number): unknown;

@@ -238,13 +238,15 @@ export class List<C = unknown> {
    * an answer that the engine did not give; a list made anew stands in server order, which is what most such answers were.
    */
   #synchronised({ count, rows }: FrozenRows): number {
-    const agrees = () => keepsFrozen(this.#order, this.#held!.order, count, rows);
     const handle = this.attach();
-    if (agrees()) return handle;
-    this.#release();
-    const anew = this.attach();
-    if (agrees()) return anew;
-    throw new RankletError("stale_list", "the engine does not know where the frozen items stand; rerank once without");
+    const held = this.#held!;
+    // An engine that was made anew does not know what stands on screen, and what is frozen stands there.
+    if (!keepsFrozen(this.#order, held.order, count, rows)) {
+      const shown = this.#order;
+      this.#shared.host.call((engine) => engine.shown(handle, shown));
+      held.order = shown;
+    }
+    return handle;
   }
 
   #server(error: RankletError, frozen: FrozenRows, now: number): Ranked {

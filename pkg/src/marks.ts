@@ -3,8 +3,8 @@ export type Mark = 0 | 1 | 2;
 export const MARK_NAMES = [null, "dismissed", "snoozed"] as const;
 
 const DAY = 86_400_000;
-const DISMISSED_FOR = 30 * DAY;
-const SNOOZED_FOR = DAY;
+/** The core's defaults, until a bundle says otherwise. */
+const LENGTHS: readonly [number, number] = [30 * DAY, DAY];
 
 /** Past this many, what ends first is forgotten first. */
 const MOST = 4096;
@@ -23,13 +23,14 @@ export class Marks {
   readonly #entries = new Map<string, Entry>();
 
   /** Takes an event in; true if an item's mark changed. */
-  apply(type: string, key: string, time: number, value: unknown): boolean {
+  apply(type: string, key: string, time: number, value: unknown, [dismissed, snoozed] = LENGTHS): boolean {
     const mark: Mark | undefined = type === "dismiss" ? 1 : type === "snooze" ? 2 : type === "undo" ? 0 : undefined;
     if (mark === undefined) return false;
     const before = this.#entries.get(key);
     if (before && before.time > time) return false;
-    const length = mark === 1 ? DISMISSED_FOR : typeof value === "number" && value > 0 ? value : SNOOZED_FOR;
-    this.#set(key, { mark, time, until: time + length });
+    const length = mark === 1 ? dismissed : typeof value === "number" && value > 0 ? value : snoozed;
+    // Whole milliseconds, as in the core's snapshots.
+    this.#set(key, { mark, time: Math.floor(time), until: Math.floor(time + length) });
     return (before?.mark ?? 0) !== mark;
   }
 

@@ -168,7 +168,7 @@ export class Session<C = unknown> {
     // Where no engine will ever come, the marks are all that an event can change.
     if (host.running || host.mayCome) this.#events.push(event);
     const key = event.key;
-    if (key !== undefined && this.#marks.apply(event.type, key, event.time, event.value)) due = true;
+    if (key !== undefined && this.#marks.apply(event.type, key, event.time, event.value, host.running?.info.suppressed_ms)) due = true;
     if (due) for (const list of this.#lists) list.due();
     return { accepted: true, due, reason: null };
   }

@@ -203,6 +203,7 @@ test("a snapshot carries the context to another session", async () => {
   expect(ranks(other.prepare(asked).rerank({ now }).entries)).toEqual(ranks(ranking.entries));
   const off = createReranker<Candidate>({ bundle: "", enabled: false }).session({ snapshot });
   expect(off.prepare(asked).rerank({ now }).entries[0]!.suppressed).toBe("dismissed");
+  expect(off.prepare(asked).rerank({ now: now + 31 * 86_400_000 }).entries[0]!.suppressed).toBeNull();
   expect(off.snapshot()).toBe(snapshot);
   expect(reranker.session({ snapshot: "{}" }).restored).toBe(false);
   other.forget();

@@ -49,6 +49,23 @@ test("after a trap: server order, then a new engine that knows all the old one k
   reranker.dispose();
 });
 
+test("what is frozen stands where it was shown, in a new engine too", async () => {
+  const reranker = createReranker<Candidate>({ bundle: bundle(), wasm: trapping(wasm(), "engine_signals") });
+  await reranker.ready;
+  const session = reranker.session();
+  const list = session.prepare(asked);
+  for (const event of events()) session.observe(event);
+  const shown = list.rerank({ now }).items;
+  expect(shown.slice(0, 4)).not.toEqual(asked.candidates.slice(0, 4));
+  session.signals();
+  await rebuilt();
+  session.observe({ type: "dismiss", candidate: shown[1]!.id, time: now });
+  const after = list.rerank({ now, frozen: 4 });
+  expect([after.source, after.items.slice(0, 4)]).toEqual(["model", shown.slice(0, 4)]);
+  expect(after.entries[1]).toMatchObject({ suppressed: "dismissed", constraints: ["frozen", "suppressed"] });
+  reranker.dispose();
+});
+
 test("a trap of one reranker changes no bit of another", async () => {
   const module = await WebAssembly.compile(trapping(wasm(), "engine_signals"));
   const [one, other] = [createReranker<Candidate>({ bundle: bundle(), wasm: module }), createReranker<Candidate>({ bundle: bundle(), wasm: module })];

@@ -23,3 +23,31 @@ impl Read for Bits {
         Bits(x)
     }
 }
+
+/// Whole milliseconds since the epoch, stored as an integer: what the JavaScript face also reads of a snapshot,
+/// to keep dismissed items marked without the engine.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Millis(f64);
+
+impl Millis {
+    /// The last whole millisecond that is not after `x`.
+    pub fn floor(x: f64) -> Self {
+        Millis(libm::floor(x))
+    }
+
+    pub fn get(self) -> f64 {
+        self.0
+    }
+}
+
+impl Serialize for Millis {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_i64(self.0 as i64)
+    }
+}
+
+impl Read for Millis {
+    fn read(value: &serde_json::Value, notes: &mut Notes) -> Self {
+        Millis(i64::read(value, notes) as f64)
+    }
+}

@@ -1,6 +1,6 @@
 //! What one session knows: counters, sequence, suppressions, draft.
 
-use super::bits::Bits;
+use super::bits::{Bits, Millis};
 use super::counters::Counters;
 use super::event::{Event, EventKind, EventValue};
 use super::spec::{ContextSpec, Durations};
@@ -41,9 +41,9 @@ struct Action {
     /// None: taken back.
     suppression: Option<Suppression>,
     /// When, ms since the epoch.
-    time: Bits,
+    time: Millis,
     /// Until when it holds.
-    until: Bits,
+    until: Millis,
 }
 
 /// What a draft field was changed to.
@@ -257,26 +257,27 @@ impl Context {
 
     fn act(&mut self, key: String, time: f64, action: Option<(Suppression, f64)>) {
         let actions = &mut self.state.actions;
-        if actions.get(&key).is_some_and(|a| a.time.0 > time) {
+        if actions.get(&key).is_some_and(|a| a.time.get() > time) {
             return;
         }
-        let action = match action {
-            Some((suppression, length)) => {
-                Action { suppression: Some(suppression), time: Bits(time), until: Bits(time + length) }
-            }
-            None => Action { suppression: None, time: Bits(time), until: Bits(time) },
-        };
+        let (suppression, length) = action.map_or((None, 0.0), |(suppression, length)| (Some(suppression), length));
+        let action = Action { suppression, time: Millis::floor(time), until: Millis::floor(time + length) };
         *actions.entry(&key, || action) = action;
         if actions.len() > MAX_SUPPRESSIONS {
             // The one that ends first matters least.
-            actions.remove_least(|a| a.until.0);
+            actions.remove_least(|a| a.until.get());
             self.state.evicted += 1;
         }
     }
 
     /// Whether `key` is dismissed or snoozed at `now`.
     pub fn suppression(&self, key: &str, now: f64) -> Option<Suppression> {
-        self.state.actions.get(key).filter(|a| now < a.until.0).and_then(|a| a.suppression)
+        self.state.actions.get(key).filter(|a| now < a.until.get()).and_then(|a| a.suppression)
+    }
+
+    /// How long a dismissal, and a snooze without a length, suppress: ms.
+    pub fn suppression_lengths(&self) -> [f64; 2] {
+        [self.durations.dismiss_for, self.durations.snooze_for]
     }
 
     /// Subjects forgotten so far to stay within the caps.

@@ -426,3 +426,112 @@ impl Read for Op {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::from_value;
+
+    fn round_trips<T: Serialize + Read + PartialEq + std::fmt::Debug>(all: impl IntoIterator<Item = T>) {
+        for one in all {
+            let written = serde_json::to_value(&one).expect("plans serialise");
+            assert_eq!(from_value::<T>(&written).as_ref(), Ok(&one), "{written}");
+        }
+    }
+
+    #[test]
+    fn every_function_and_name_reads_as_it_is_written() {
+        use Unary::*;
+        let (alpha, beta, gamma) = (0.25, 0.5, 2.0);
+        round_trips([
+            Identity,
+            Relu,
+            LeakyRelu { alpha },
+            Elu { alpha },
+            Selu { alpha, gamma },
+            Sigmoid,
+            HardSigmoid { alpha, beta },
+            HardSwish,
+            Silu,
+            Gelu,
+            GeluTanh,
+            Softplus,
+            Softsign,
+            Tanh,
+            Erf,
+            Exp,
+            Log,
+            Sqrt,
+            Reciprocal,
+            Neg,
+            Abs,
+            Floor,
+            Ceil,
+            Sign,
+            Clip { low: f32::NEG_INFINITY, high: 6.0 },
+            Clip { low: -1.5, high: f32::INFINITY },
+        ]);
+        round_trips([
+            Binary::Add,
+            Binary::Sub,
+            Binary::Mul,
+            Binary::Div,
+            Binary::Pow,
+            Binary::Min,
+            Binary::Max,
+            Binary::Less,
+            Binary::LessOrEqual,
+            Binary::Greater,
+            Binary::GreaterOrEqual,
+            Binary::Equal,
+        ]);
+        round_trips([Reduce::Sum, Reduce::Mean, Reduce::Max, Reduce::Min]);
+        round_trips([DType::F32, DType::I32, DType::I64, DType::Bool]);
+        round_trips([Rows::Shared, Rows::Candidate]);
+        round_trips([Aggregate::Sum, Aggregate::Average, Aggregate::Min, Aggregate::Max]);
+        round_trips([BinaryScores::Probability, BinaryScores::Margin]);
+        use PostTransform as P;
+        round_trips([P::None, P::Softmax, P::SoftmaxZero, P::Logistic, P::Probit]);
+    }
+
+    #[test]
+    fn every_op_reads_as_it_is_written() {
+        let name = || "t".to_owned();
+        let trees = Trees {
+            roots: name(),
+            feature: name(),
+            threshold: name(),
+            mode: name(),
+            yes: name(),
+            no: name(),
+            leaf_start: name(),
+            target: name(),
+            weight: name(),
+            base: Some(name()),
+            targets: 3,
+            aggregate: Aggregate::Average,
+        };
+        let ops = [
+            Op::Dense { weights: name(), bias: Some(name()), activation: Unary::Elu { alpha: 0.5 } },
+            Op::Dense { weights: name(), bias: None, activation: Unary::Identity },
+            Op::Constant { tensor: name() },
+            Op::Unary(Unary::Tanh),
+            Op::Binary { f: Binary::Pow },
+            Op::Concat,
+            Op::Select { columns: vec![2, 0] },
+            Op::Softmax { group: 4, log: true },
+            Op::Reduce { f: Reduce::Mean, group: 2 },
+            Op::LayerNorm { scale: name(), bias: None, group: 2, epsilon: 0.125 },
+            Op::Cast,
+            Op::Trees(trees),
+            Op::PostTransform { f: PostTransform::Probit },
+            Op::BinaryScores { mode: BinaryScores::Margin, post: PostTransform::Logistic },
+            Op::Label { labels: vec![-1, i64::MAX], threshold: 0.5 },
+        ];
+        round_trips(ops.clone());
+        let steps = ops.into_iter().map(|op| Step { op, node: name(), inputs: vec![0], output: 1 }).collect();
+        let value = Value { dtype: DType::F32, rows: Rows::Candidate, width: 7 };
+        let port = Port { name: name(), value: 0, dims: vec![-1, 7] };
+        round_trips([Plan { inputs: vec![port.clone()], outputs: vec![port], values: vec![value], steps }]);
+    }
+}

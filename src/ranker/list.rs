@@ -285,6 +285,21 @@ impl List {
         Ok(())
     }
 
+    /// Says in which order the rows are shown, where a list is made anew for one that stood on screen: what is
+    /// frozen stands in that order. An order that is no permutation of the rows changes nothing.
+    pub fn shown(&mut self, rows: &[u32]) {
+        let mut seen = vec![false; self.table.len()];
+        for &row in rows {
+            match seen.get_mut(row as usize) {
+                Some(seen) if !*seen => *seen = true,
+                _ => return,
+            }
+        }
+        if rows.len() == seen.len() {
+            self.order = Some(rows.iter().map(|&row| row as usize).collect());
+        }
+    }
+
     /// Takes new facts.
     pub fn update_facts(&mut self, ranker: &Ranker, facts: &Table) {
         self.table.update_facts(ranker.encoder.layout(), facts);

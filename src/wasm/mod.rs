@@ -88,6 +88,8 @@ struct Info<'a> {
     columns: Vec<ColumnInfo<'a>>,
     size_bytes: usize,
     self_test_rows: usize,
+    /// How long a dismissal, and a snooze without a length, suppress: ms.
+    suppressed_ms: [f64; 2],
     signals: Vec<String>,
     reasons: Vec<&'static str>,
     constraints: [&'static str; CONSTRAINTS.len()],
@@ -137,6 +139,7 @@ impl Engine {
             columns,
             size_bytes: self.ranker.size(),
             self_test_rows: manifest.golden.rows,
+            suppressed_ms: self.ranker.session().map_err(|e| thrown(&e))?.context().suppression_lengths(),
             signals: signals(&manifest.context).into_iter().map(|(name, _)| name).collect(),
             reasons: ErrorKind::REASONS.iter().map(|r| r.code()).collect(),
             constraints: CONSTRAINTS,
@@ -228,6 +231,13 @@ impl Engine {
         let more = self.table(n, columns, pool, lengths).map_err(|e| thrown(&e))?;
         let open = self.lists.get_mut(list).ok_or_else(|| thrown(&stale("list")))?;
         open.list.append(&self.ranker, &more).map_err(|e| thrown(&e))
+    }
+
+    /// Says in which order a list's rows are shown already: after a rebuild the engine cannot know.
+    pub fn shown(&mut self, list: u32, rows: &[u32]) -> Result<(), JsValue> {
+        let open = self.lists.get_mut(list).ok_or_else(|| thrown(&stale("list")))?;
+        open.list.shown(rows);
+        Ok(())
     }
 
     /// Takes new facts: the request columns alone.
