@@ -180,8 +180,8 @@ fn defined_answers() {
 
 /// The bundle with its manifest changed and its digest right again.
 fn resealed(change: impl FnOnce(&mut Value)) -> Vec<u8> {
-    let stored = Bundle::read(bundle()).unwrap();
-    let mut manifest: Value = serde_json::from_str(stored.manifest_json()).unwrap();
+    let stored = Bundle::read(bundle()).expect("the bundle");
+    let mut manifest: Value = serde_json::from_str(stored.manifest_json()).expect("the bundle");
     change(&mut manifest);
     write(&stored.tensors, Some(&manifest.to_string()))
 }
