@@ -189,7 +189,7 @@ fn resealed(change: impl FnOnce(&mut Value)) -> Vec<u8> {
 #[test]
 fn well_sealed_bundles_that_are_wrong_are_refused_with_their_reason() {
     type Change = fn(&mut Value);
-    let cases: [(&str, Change, ErrorKind); 14] = [
+    let cases: [(&str, Change, ErrorKind); 17] = [
         ("a newer format", |m| m["format"] = json!(2), ErrorKind::BundleIncompatible),
         ("a newer minor format", |m| m["minor"] = json!(99), ErrorKind::BundleIncompatible),
         ("an unknown section that must be known", |m| m["requires"] = json!(["magic"]), ErrorKind::BundleIncompatible),
@@ -207,6 +207,16 @@ fn well_sealed_bundles_that_are_wrong_are_refused_with_their_reason() {
         ("weights for other heads", |m| m["policy"]["weights"] = json!([]), ErrorKind::BundleCorrupt),
         ("a feature too few", |m| drop(m["schema"].as_array_mut().unwrap().pop()), ErrorKind::SchemaMismatch),
         ("a signal that does not exist", |m| m["context"]["half_lives"] = json!(["3m"]), ErrorKind::SchemaMismatch),
+        ("a value without columns", |m| m["plan"]["values"][0]["width"] = json!(0), ErrorKind::BundleCorrupt),
+        ("golden rows without end", |m| m["golden"]["rows"] = json!(4_000_000_000_u32), ErrorKind::BundleCorrupt),
+        (
+            "more working memory than a page has",
+            |m| {
+                let wide = json!({ "dtype": "f32", "rows": "candidate", "width": 65_536 });
+                m["plan"]["values"].as_array_mut().unwrap().extend(vec![wide; 1000]);
+            },
+            ErrorKind::LimitExceeded,
+        ),
         ("a row wider than the cap", |m| m["plan"]["values"][0]["width"] = json!(70_000), ErrorKind::LimitExceeded),
     ];
     for (what, change, kind) in cases {

@@ -2,6 +2,7 @@
 //!
 //! Every index, width, dtype and tensor is verified here, once; the interpreter relies on it.
 
+use super::BLOCK;
 use super::plan::{Aggregate, Binary, BinaryScores, DType, Op, Plan, PostTransform, Reduce, Rows, Trees, Unary, Value};
 use crate::bundle::tensor::{Tensor, Tensors};
 use crate::error::{Error, ErrorKind, Result};
@@ -14,6 +15,9 @@ use ranklet_kernels::{
 pub const MAX_WIDTH: u32 = 1 << 16;
 /// Steps and values of a plan.
 pub const MAX_STEPS: usize = 1 << 14;
+
+/// Elements of working memory, all values together.
+const MAX_MEMORY: u64 = 1 << 25;
 
 /// A forest that owns its arrays.
 #[derive(Debug)]
@@ -255,6 +259,13 @@ pub(super) fn check(plan: &Plan, tensors: &Tensors) -> Result<Vec<Ready>> {
     }
     if plan.values.iter().any(|v| v.width > MAX_WIDTH) {
         return Err(Error::new(ErrorKind::LimitExceeded, format!("a plan's row is wider than {MAX_WIDTH}")));
+    }
+    if plan.values.iter().any(|v| v.width == 0) {
+        return Err(bad("values", "a value has no columns"));
+    }
+    let block = |v: &Value| u64::from(v.width) * if v.rows == Rows::Shared { 1 } else { BLOCK as u64 };
+    if plan.values.iter().map(block).sum::<u64>() > MAX_MEMORY {
+        return Err(Error::new(ErrorKind::LimitExceeded, "a plan's working memory is larger than 2^25 elements"));
     }
     let mut written = vec![false; plan.values.len()];
     for port in &plan.inputs {

@@ -110,6 +110,9 @@ impl Buffer {
     }
 }
 
+/// Elements of all outputs of one call of [`Interpreter::run_all`].
+const MAX_ELEMENTS: usize = 1 << 26;
+
 #[derive(Debug, Clone, Copy)]
 enum Place {
     Input(usize),
@@ -196,7 +199,13 @@ impl Interpreter {
     /// # Errors
     /// As [`run`](Self::run).
     pub fn run_all(&mut self, inputs: &[Slice<'_>], rows: usize) -> Result<Vec<Buffer>> {
+        self.check_inputs(inputs, rows)?;
         let values: Vec<Value> = (0..self.plan.outputs.len()).map(|i| self.output(i)).collect();
+        let elements = values.iter().map(|v| v.width as usize).sum::<usize>().checked_mul(rows);
+        if elements.is_none_or(|n| n > MAX_ELEMENTS) {
+            let message = format!("{rows} rows are too many for one call; at most 2^26 output elements");
+            return Err(Error::new(ErrorKind::LimitExceeded, message));
+        }
         let mut outputs: Vec<Buffer> = values
             .iter()
             .map(|v| Buffer::zeros(v.dtype, v.width as usize * if v.rows == Rows::Shared { 1 } else { rows }))
@@ -214,7 +223,7 @@ impl Interpreter {
         }
         for (i, (port, data)) in self.plan.inputs.iter().zip(inputs).enumerate() {
             let value = self.input(i);
-            let expected = value.width as usize * if value.rows == Rows::Shared { 1 } else { rows };
+            let expected = (value.width as usize).saturating_mul(if value.rows == Rows::Shared { 1 } else { rows });
             if data.dtype() != value.dtype || data.len() != expected {
                 return Err(Error::new(
                     ErrorKind::SchemaMismatch,

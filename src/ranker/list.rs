@@ -9,6 +9,9 @@ use crate::error::{ErrorKind, Result};
 use crate::features::{Layout, Request, Scene, Table};
 use crate::policy::{self, Item, Placed, Standing};
 
+/// Cells of a list's matrix: 128 MB.
+const MAX_CELLS: usize = 1 << 25;
+
 /// What must stay where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Frozen {
@@ -111,6 +114,7 @@ impl Ranker {
                 "this bundle scores but does not rank: it has no schema; compile it from a SPEC.toml, or use createScorer",
             ));
         }
+        self.check_size(table.len())?;
         let mut list = List {
             identity,
             table,
@@ -124,6 +128,15 @@ impl Ranker {
         };
         list.resize(self);
         Ok(list)
+    }
+
+    /// A list's matrix must fit a page's memory.
+    fn check_size(&self, candidates: usize) -> Result<()> {
+        if candidates * self.encoder.width() > MAX_CELLS {
+            let message = format!("{candidates} candidates of {} columns; at most 2^25 cells", self.encoder.width());
+            return Err(crate::error::Error::new(ErrorKind::LimitExceeded, message));
+        }
+        Ok(())
     }
 
     /// As [`prepare`](Self::prepare), from the JSON form.
@@ -275,6 +288,7 @@ impl List {
     /// # Errors
     /// `request_invalid`, `limit_exceeded`; nothing is changed then.
     pub fn append(&mut self, ranker: &Ranker, more: &Table) -> Result<()> {
+        ranker.check_size(self.table.len() + more.len())?;
         self.table.append(ranker.encoder.layout(), more)?;
         let before = self.raw.len() / ranker.heads.len().max(1);
         self.resize(ranker);

@@ -123,7 +123,7 @@ impl Ranker {
         let given = inputs.iter().map(find).collect::<Result<Vec<_>>>()?;
         let slices = given.iter().map(|t| slice(t)).collect::<Option<Vec<_>>>();
         let slices = slices.ok_or_else(|| corrupt("a golden input has a dtype that no plan takes"))?;
-        let got = self.engine.run_all(&slices, *rows)?;
+        let got = self.engine.run_all(&slices, *rows).map_err(|_| corrupt("the goldens do not fit the plan"))?;
         if outputs.len() != got.len() {
             return Err(corrupt("the goldens do not name every output"));
         }

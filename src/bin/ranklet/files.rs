@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 pub fn read(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|e| Error::new(ErrorKind::Io, format!("cannot read {}: {e}", path.display())))
+    std::fs::read(path)
+        .map_err(|e| Error::new(ErrorKind::Io, format!("cannot read {}: {e}; check the path", path.display())))
 }
 
 pub fn read_text(path: &Path) -> Result<String> {
@@ -18,7 +19,7 @@ pub fn read_text(path: &Path) -> Result<String> {
 
 /// Writes beside the target and renames, so that a failed run leaves no half file.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let failed = |e| Error::new(ErrorKind::Io, format!("cannot write {}: {e}", path.display()));
+    let failed = |e| Error::new(ErrorKind::Io, format!("cannot write {}: {e}; check the folder", path.display()));
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.part", std::process::id()));
     let part = path.with_file_name(name);

@@ -14,7 +14,11 @@ use cli::{Cli, Command};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let outcome = match Cli::parse().command {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let outcome = match cli.command {
         Command::Compile(args) => compile::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Score(args) => score::run(&args),
@@ -29,4 +33,22 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Help and version go to stdout. Of wrong usage the error is the last line, as everywhere: clap puts it first.
+fn usage(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        // A closed pipe is nothing to tell.
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    let text = error.to_string();
+    if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        anstream::eprintln!("{}\n\nerror: a command is missing", text.trim());
+        return ExitCode::from(2);
+    }
+    let (first, rest) = text.split_once('\n').unwrap_or((&text, ""));
+    anstream::eprintln!("{}", rest.trim());
+    anstream::eprintln!("{first}");
+    ExitCode::from(2)
 }

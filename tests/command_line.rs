@@ -1,0 +1,169 @@
+//! The command line as a user meets it: stdout holds results alone, exit codes mean what they say, and the last
+//! line on stderr is the error.
+
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn model(path: &str) -> String {
+    root().join("models/ads-recs").join(path).display().to_string()
+}
+
+/// A folder of this test's own.
+fn folder(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::create_dir_all(&folder).expect("a folder for the test");
+    folder
+}
+
+fn ranklet(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_ranklet")).args(args).output().expect("the binary runs")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("UTF-8")
+}
+
+fn last_error(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or_default().to_owned()
+}
+
+/// The demo's bundle, compiled by the command.
+fn compiled(name: &str) -> String {
+    let bundle = folder(name).join("ads-recs.ranklet").display().to_string();
+    let output = ranklet(&["compile", &model("spec.toml"), "-o", &bundle]);
+    assert_eq!(output.status.code(), Some(0), "{}", last_error(&output));
+    assert!(stdout(&output).contains("against ONNX Runtime's outputs"));
+    bundle
+}
+
+#[test]
+fn rerank_prints_one_record_and_inspect_one_document() {
+    let bundle = compiled("rerank");
+    let (request, events) = (model("requests/01.json"), model("events/01.jsonl"));
+    let output = ranklet(&["rerank", &bundle, "--request", &request, "--events", &events, "--json"]);
+    assert_eq!(output.status.code(), Some(0));
+    let record: Value = serde_json::from_str(&stdout(&output)).expect("one JSON document");
+    assert_eq!(record["source"], "model");
+    assert_eq!(record["digests"]["bundle"].as_str().map(str::len), Some(64));
+    for key in ["reason", "decision_id", "list_id", "seed", "now", "numerics"] {
+        assert!(record.get(key).is_some(), "{key}");
+    }
+    let item = &record["items"][0];
+    for key in ["id", "key", "rank", "server_rank", "score", "heads", "utility", "propensity", "log_propensity"] {
+        assert!(item.get(key).is_some(), "{key}");
+    }
+    assert_eq!((&item["propensity"], &record["seed"]), (&Value::from(1.0), &Value::Null));
+
+    let table = stdout(&ranklet(&["rerank", &bundle, "--request", &request]));
+    assert!(table.contains("source: model") && !table.contains('\u{1b}'), "no colour in a pipe");
+
+    let document = stdout(&ranklet(&["inspect", &bundle, "--json"]));
+    let document: Value = serde_json::from_str(&document).expect("one JSON document");
+    assert_eq!(document["name"], "ads-recs");
+    assert!(document["signals"].as_array().is_some_and(|s| s.iter().all(|s| s["doc"].is_string())));
+}
+
+#[test]
+fn a_broken_bundle_still_gives_the_servers_order() {
+    let bundle = compiled("broken");
+    let cut = folder("broken").join("cut.ranklet");
+    let bytes = fs::read(&bundle).expect("the bundle");
+    fs::write(&cut, &bytes[..bytes.len() / 2]).expect("a cut bundle");
+    let output = ranklet(&["rerank", &cut.display().to_string(), "--request", &model("requests/01.json"), "--json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let record: Value = serde_json::from_str(&stdout(&output)).expect("one JSON document");
+    assert_eq!((&record["source"], &record["reason"]), (&"server".into(), &"bundle_corrupt".into()));
+    let order: Vec<_> = record["items"].as_array().expect("items").iter().map(|i| i["server_rank"].as_u64()).collect();
+    assert_eq!(order, (1..=order.len() as u64).map(Some).collect::<Vec<_>>());
+    assert!(last_error(&output).starts_with("error: ") && last_error(&output).contains("cut.ranklet"));
+}
+
+#[test]
+fn featurize_gives_the_rows_that_rerank_saw() {
+    let bundle = compiled("featurize");
+    let folder = folder("featurize");
+    let matrix = folder.join("X.safetensors").display().to_string();
+    let log = folder.join("log.jsonl");
+    let request: Value =
+        serde_json::from_slice(&fs::read(model("requests/01.json")).expect("a request")).expect("JSON");
+    fs::write(&log, format!("{request}\n")).expect("a log");
+    let (log, events) = (log.display().to_string(), model("events/01.jsonl"));
+    // From the specification and from the bundle alike.
+    for source in [model("spec.toml"), bundle.clone()] {
+        let output = ranklet(&["featurize", &source, "--requests", &log, "--events", &events, "-o", &matrix]);
+        assert_eq!(output.status.code(), Some(0), "{}", last_error(&output));
+        let tensors = ranklet::bundle::read_tensors(&fs::read(&matrix).expect("the matrix")).expect("safetensors");
+        let x = tensors["X"].as_f32().expect("f32");
+        let record = stdout(&ranklet(&["rerank", &bundle, "--request", &log, "--events", &events, "--json"]));
+        let record: Value = serde_json::from_str(&record).expect("one record");
+        let width = tensors["X"].dims[1];
+        for item in record["items"].as_array().expect("items") {
+            let row = item["server_rank"].as_u64().expect("a rank") as usize - 1;
+            let hex: String =
+                x[row * width..(row + 1) * width].iter().map(|v| format!("{:08x}", v.to_bits())).collect();
+            assert_eq!(item["features"], hex.as_str());
+        }
+        assert_eq!(tensors["candidate"].as_i32().map(<[i32]>::len), Some(tensors["X"].dims[0]));
+    }
+}
+
+#[test]
+fn score_names_what_does_not_fit() {
+    let bundle = compiled("score");
+    let folder = folder("score");
+    let (good, bad, out) =
+        (folder.join("good.safetensors"), folder.join("bad.safetensors"), folder.join("out.safetensors"));
+    let width = 62;
+    let x = ranklet::engine::Tensor::f32(&[3, width], vec![0.5; 3 * width]);
+    fs::write(&good, ranklet::bundle::write(&[("X".to_owned(), x)].into(), None)).expect("inputs");
+    let y = ranklet::engine::Tensor::f32(&[3, 2], vec![0.5; 6]);
+    fs::write(&bad, ranklet::bundle::write(&[("X".to_owned(), y)].into(), None)).expect("inputs");
+    let [good, bad, out] = [good, bad, out].map(|p| p.display().to_string());
+    let output = ranklet(&["score", &bundle, "--inputs", &good, "-o", &out]);
+    assert_eq!(output.status.code(), Some(0), "{}", last_error(&output));
+    let outputs = ranklet::bundle::read_tensors(&fs::read(&out).expect("outputs")).expect("safetensors");
+    assert_eq!(outputs["probabilities"].dims, [3, 2]);
+    assert_eq!(outputs["label"].as_i64().map(<[i64]>::len), Some(3));
+    let output = ranklet(&["score", &bundle, "--inputs", &bad, "-o", &out]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(last_error(&output).contains("bad.safetensors") && last_error(&output).contains("[N, 62]"));
+}
+
+#[test]
+fn wrong_usage_and_bad_input_are_told_apart() {
+    for args in [&[][..], &["bogus"], &["compile"], &["rerank", "x", "--json"], &["score", "--nonsense"]] {
+        let output = ranklet(args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(last_error(&output).starts_with("error: "), "{args:?}: {}", last_error(&output));
+        assert!(output.stdout.is_empty());
+    }
+    let folder = folder("bad");
+    let (spec, request) = (folder.join("spec.toml"), folder.join("request.json"));
+    fs::write(&spec, "name = 3\n").expect("a specification");
+    fs::write(&request, "{\"now\": 1, \"candidates\": 7}").expect("a request");
+    let [spec, request] = [spec, request].map(|p| p.display().to_string());
+    let bundle = compiled("bad");
+    let cases = [
+        (vec!["compile", "/nowhere/spec.toml", "-o", "/tmp/x"], "/nowhere/spec.toml"),
+        (vec!["compile", &spec, "-o", "/nowhere/x"], "spec.toml"),
+        (vec!["inspect", &spec], "spec.toml"),
+        (vec!["rerank", &bundle, "--request", &request], "request.json"),
+    ];
+    for (args, word) in cases {
+        let output = ranklet(&args);
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
+        let error = last_error(&output);
+        assert!(error.starts_with("error: ") && error.contains(word), "{args:?}: {error}");
+    }
+    for args in [&["--help"][..], &["compile", "--help"], &["rerank", "--help"], &["--version"]] {
+        let output = ranklet(args);
+        assert_eq!(output.status.code(), Some(0));
+        assert!(!output.stdout.is_empty() && output.stderr.is_empty());
+    }
+}
