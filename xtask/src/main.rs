@@ -3,6 +3,7 @@
 //! Results go to stdout, progress and children's output to stderr; the last line of a failure is
 //! `error: what, where, mend`.
 
+mod bench;
 mod demo;
 mod failure;
 mod glue;
@@ -49,6 +50,8 @@ enum Task {
         #[arg(long)]
         json: bool,
     },
+    /// Measure ranklet beside onnxruntime-web and onnxruntime native on the same models and rows (minutes)
+    Bench(bench::Options),
     /// Train and evaluate the models of models/ (minutes)
     Train {
         /// Which ones; both by default
@@ -121,6 +124,7 @@ fn run(task: &Task) -> Result<bool> {
             }
             size::within_budget(&size)?;
         }
+        Task::Bench(options) => bench::run(&work, options)?,
         Task::Train { models } => {
             native::build(&work)?;
             let both = [python::Model::AdsRecs, python::Model::Movielens];
