@@ -8,3 +8,4 @@ pub mod dense;
 pub mod hash;
 pub mod math;
 pub mod trees;
+pub mod trees_packed;
