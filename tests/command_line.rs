@@ -167,3 +167,98 @@ fn wrong_usage_and_bad_input_are_told_apart() {
         assert!(!output.stdout.is_empty() && output.stderr.is_empty());
     }
 }
+
+#[test]
+fn events_meet_the_response_that_was_on_screen() {
+    let bundle = compiled("log");
+    let folder = folder("log");
+    let (requests, events) = (folder.join("requests.jsonl"), folder.join("events.jsonl"));
+    // Row ids are used again in the second response; `gone` is in the first alone.
+    let log = r#"{"session":"s","now":1000,"candidates":[{"id":"r1","key":"k1","type":"raise_budget"},{"id":"r2","key":"gone","type":"lower_bid"}]}
+{"session":"s","now":9000,"candidates":[{"id":"r1","key":"k2","type":"add_creative"},{"id":"r2","key":"k1","type":"raise_budget"}]}
+{"session":"other","now":9000,"candidates":[{"id":"r1","key":"k1","type":"raise_budget"}]}
+"#;
+    let acts = r#"{"session":"s","type":"dismiss","candidate":"r1","time":2000}
+{"session":"s","type":"open","key":"gone","time":3000}
+{"type":"dismiss","key":"k1","time":2000}
+"#;
+    fs::write(&requests, log).expect("a log");
+    fs::write(&events, acts).expect("events");
+    let [requests, events, matrix] = [requests, events, folder.join("X.safetensors")].map(|p| p.display().to_string());
+    let output = ranklet(&["rerank", &bundle, "--request", &requests, "--events", &events, "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", last_error(&output));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("1 events name no session"));
+    let records: Vec<Value> = stdout(&output).lines().map(|l| serde_json::from_str(l).expect("a record")).collect();
+    let suppressed = |record: &Value| -> Vec<(String, bool)> {
+        let items = record["items"].as_array().expect("items");
+        items.iter().map(|i| (i["key"].as_str().expect("a key").to_owned(), !i["suppressed"].is_null())).collect()
+    };
+    assert!(suppressed(&records[0]).iter().all(|(_, s)| !s), "before the events");
+    let mut second = suppressed(&records[1]);
+    second.sort();
+    assert_eq!(second, [("k1".to_owned(), true), ("k2".to_owned(), false)], "r1 was k1 when it was dismissed");
+    assert_eq!(suppressed(&records[2]), [("k1".to_owned(), false)], "another session");
+
+    // The type of `gone` is still known from the first response: training sees what serving saw.
+    let output =
+        ranklet(&["featurize", &model("spec.toml"), "--requests", &requests, "--events", &events, "-o", &matrix]);
+    assert_eq!(output.status.code(), Some(0), "{}", last_error(&output));
+    let tensors = ranklet::bundle::read_tensors(&fs::read(&matrix).expect("the matrix")).expect("safetensors");
+    let (x, width) = (tensors["X"].as_f32().expect("f32"), tensors["X"].dims[1]);
+    assert_eq!(tensors["request"].as_i32(), Some(&[0, 0, 1, 1, 2][..]));
+    for item in records[1]["items"].as_array().expect("items") {
+        let row = 1 + item["server_rank"].as_u64().expect("a rank") as usize;
+        let hex: String = x[row * width..(row + 1) * width].iter().map(|v| format!("{:08x}", v.to_bits())).collect();
+        assert_eq!(item["features"], hex.as_str());
+    }
+}
+
+#[test]
+fn frozen_is_read_strictly_and_failures_name_their_line() {
+    let bundle = compiled("frozen");
+    let log = folder("frozen").join("log.jsonl");
+    let request = |frozen: &str, id: &str| {
+        format!(r#"{{"now":1,"frozen":{frozen},"candidates":[{{"id":"{id}"}},{{"id":"b"}}]}}"#)
+    };
+    for frozen in ["3.0", "0", "null", r#"["b", 7]"#] {
+        fs::write(&log, request(frozen, "a")).expect("a log");
+        let output = ranklet(&["rerank", &bundle, "--request", &log.display().to_string(), "--json"]);
+        assert_eq!(output.status.code(), Some(0), "{frozen}: {}", last_error(&output));
+    }
+    for frozen in ["-1", "2.5", r#""abc""#, "[null]", "{}"] {
+        fs::write(&log, request(frozen, "a")).expect("a log");
+        let output = ranklet(&["rerank", &bundle, "--request", &log.display().to_string(), "--json"]);
+        assert_eq!(output.status.code(), Some(1), "{frozen}");
+        assert!(
+            last_error(&output).contains("line 1") && last_error(&output).contains("frozen"),
+            "{}",
+            last_error(&output)
+        );
+    }
+    fs::write(&log, format!("{}\n{}\n", request("0", "a"), request("0", "b"))).expect("a log");
+    let output = ranklet(&["rerank", &bundle, "--request", &log.display().to_string(), "--json"]);
+    assert_eq!((output.status.code(), stdout(&output).lines().count()), (Some(1), 2), "one record a request");
+    assert!(last_error(&output).contains("line 2") && last_error(&output).contains("stands twice"));
+}
+
+#[test]
+fn a_closed_pipe_is_no_failure_and_files_are_written_first() {
+    let bundle = compiled("pipe");
+    let matrix = folder("pipe").join("X.safetensors");
+    let request = model("requests/01.json");
+    let commands = [
+        vec!["inspect", &bundle, "--json"],
+        vec!["featurize", &bundle, "--requests", &request, "-o", matrix.to_str().expect("UTF-8")],
+    ];
+    for args in commands {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_ranklet"))
+            .args(&args)
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .expect("the binary runs");
+        drop(child.stdout.take());
+        assert_eq!(child.wait().expect("it ends").code(), Some(0), "{args:?}");
+    }
+    assert!(matrix.exists());
+}

@@ -189,7 +189,7 @@ fn resealed(change: impl FnOnce(&mut Value)) -> Vec<u8> {
 #[test]
 fn well_sealed_bundles_that_are_wrong_are_refused_with_their_reason() {
     type Change = fn(&mut Value);
-    let cases: [(&str, Change, ErrorKind); 17] = [
+    let cases: [(&str, Change, ErrorKind); 20] = [
         ("a newer format", |m| m["format"] = json!(2), ErrorKind::BundleIncompatible),
         ("a newer minor format", |m| m["minor"] = json!(99), ErrorKind::BundleIncompatible),
         ("an unknown section that must be known", |m| m["requires"] = json!(["magic"]), ErrorKind::BundleIncompatible),
@@ -208,6 +208,9 @@ fn well_sealed_bundles_that_are_wrong_are_refused_with_their_reason() {
         ("a feature too few", |m| drop(m["schema"].as_array_mut().unwrap().pop()), ErrorKind::SchemaMismatch),
         ("a signal that does not exist", |m| m["context"]["half_lives"] = json!(["3m"]), ErrorKind::SchemaMismatch),
         ("a value without columns", |m| m["plan"]["values"][0]["width"] = json!(0), ErrorKind::BundleCorrupt),
+        ("no self-test", |m| m["golden"]["rows"] = json!(0), ErrorKind::BundleCorrupt),
+        ("a tolerance that forgives all", |m| m["golden"]["tolerance"] = json!(1e9), ErrorKind::BundleCorrupt),
+        ("a shape that does not fit", |m| m["plan"]["outputs"][1]["dims"] = json!([-1, 9]), ErrorKind::BundleCorrupt),
         ("golden rows without end", |m| m["golden"]["rows"] = json!(4_000_000_000_u32), ErrorKind::BundleCorrupt),
         (
             "more working memory than a page has",
@@ -223,6 +226,21 @@ fn well_sealed_bundles_that_are_wrong_are_refused_with_their_reason() {
         assert_eq!(Ranker::open(&resealed(change)).unwrap_err().kind(), kind, "{what}");
     }
     assert!(Ranker::open(&resealed(|m| m["a_later_section"] = json!({ "x": 1 }))).is_ok(), "unknown keys are ignored");
+}
+
+#[test]
+fn a_forest_whose_nodes_have_two_parents_is_refused() {
+    let stored = Bundle::read(bundle()).unwrap();
+    let mut tensors = stored.tensors.clone();
+    for (name, tensor) in &mut tensors {
+        // Every tree begins where the first does: 150 walks of one tree.
+        if let (true, Data::I32(roots)) = (name.ends_with("roots"), &mut tensor.data) {
+            roots.fill(0);
+        }
+    }
+    let error = Ranker::open(&write(&tensors, Some(stored.manifest_json()))).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::BundleCorrupt);
+    assert!(error.message().contains("two parents"), "{error}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use super::tensor::{Data, Tensor, Tensors};
 use crate::json::{self, read_struct};
+use crate::sorted::sorted;
 use serde_json::Value;
 
 /// Largest header, bytes.
@@ -47,6 +48,8 @@ pub(super) fn container(bytes: &[u8]) -> Result<Container, String> {
     let Value::Object(entries) = &header else { return Err("its header is no object".to_owned()) };
     let mut manifest = None;
     let mut tensors = Tensors::new();
+    let mut places = Vec::new();
+    let mut total = 0usize;
     for (name, entry) in entries {
         let entry: Entry = json::from_value(entry)?;
         if name == "__metadata__" {
@@ -59,8 +62,19 @@ pub(super) fn container(bytes: &[u8]) -> Result<Container, String> {
         let elements = entry.shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
         let length = elements.and_then(|n| n.checked_mul(size));
         let place = data.get(start..end).filter(|place| Some(place.len()) == length);
+        total = total.saturating_add(place.map_or(0, <[u8]>::len));
+        if total > data.len() {
+            return Err("its tensors overlap".to_owned());
+        }
         let place = place.ok_or_else(|| format!("tensor {name} lies outside the file or does not fit its shape"))?;
+        places.push((start, end));
         tensors.insert(name.clone(), Tensor { dims: entry.shape, data: elements_of(&entry.dtype, place) });
+    }
+    // As the format says, tensors fill the data without holes or overlap; so they take no more memory than the file.
+    let order = sorted(places.len(), &|a, b| places[a].cmp(&places[b]));
+    let end = order.iter().try_fold(0, |at, &i| (places[i].0 == at).then_some(places[i].1));
+    if end != Some(data.len()) {
+        return Err("its tensors do not fill its data exactly".to_owned());
     }
     Ok(Container { tensors, manifest })
 }

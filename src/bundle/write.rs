@@ -106,6 +106,27 @@ mod tests {
     }
 
     #[test]
+    fn tensors_that_overlap_or_leave_holes_are_refused_as_the_format_says() {
+        let file = |offsets: [[usize; 2]; 2], data: usize| {
+            let entry = |[a, b]: [usize; 2]| json!({ "dtype": "U8", "shape": [b - a], "data_offsets": [a, b] });
+            let header = json!({ "a": entry(offsets[0]), "b": entry(offsets[1]) }).to_string();
+            [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &vec![7; data]].concat()
+        };
+        for (offsets, data, good) in [
+            ([[0, 4], [4, 8]], 8, true),
+            ([[4, 8], [0, 4]], 8, true),
+            ([[0, 8], [0, 8]], 8, false),
+            ([[0, 4], [5, 8]], 8, false),
+            ([[0, 4], [4, 8]], 9, false),
+            ([[0, 4], [4, 9]], 8, false),
+        ] {
+            let bytes = file(offsets, data);
+            assert_eq!(read_tensors(&bytes).is_ok(), good, "{offsets:?} {data}");
+            assert_eq!(safetensors::SafeTensors::deserialize(&bytes).is_ok(), good, "{offsets:?} {data}");
+        }
+    }
+
+    #[test]
     fn newer_formats_and_unknown_requirements_are_incompatible() {
         for manifest in
             [r#"{"format":2,"minor":0}"#, r#"{"format":1,"minor":1}"#, r#"{"format":1,"minor":0,"requires":["x"]}"#]

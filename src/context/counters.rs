@@ -70,6 +70,20 @@ impl Counters {
         self.kinds.get(kind as usize).filter(|c| !c.c.is_empty()).map(|c| c.t.0)
     }
 
+    /// Whether these come from a context with `half_lives` half-lives.
+    pub fn fits(&self, half_lives: usize) -> bool {
+        (self.kinds.is_empty() || self.kinds.len() == KINDS)
+            && self.kinds.iter().all(|k| k.c.is_empty() || k.c.len() == half_lives)
+    }
+
+    /// Takes over counters kept under other half-lives: `from[h]` is the place that half-life h had; one that is
+    /// new starts at zero.
+    pub fn remap(&mut self, from: &[Option<usize>]) {
+        for counter in self.kinds.iter_mut().filter(|k| !k.c.is_empty()) {
+            counter.c = from.iter().map(|h| h.map_or(Bits(0.0), |h| counter.c[h])).collect();
+        }
+    }
+
     /// All that is left at `now`, over kinds, at half-life `h`: what eviction weighs.
     pub fn mass(&self, h: usize, half_life: f64, now: f64) -> f64 {
         EventKind::ALL.iter().map(|&k| self.value(k, h, half_life, now)).sum()

@@ -5,6 +5,9 @@ use crate::json::{self, Notes, Read, field};
 use serde::Serialize;
 use serde_json::Value as Json;
 
+/// Longest id, key, type, surface or field, bytes; longer ones are refused. A longer search text is cut.
+pub const MAX_TEXT: usize = 512;
+
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -124,7 +127,7 @@ pub struct Event {
 }
 
 /// An id may be a text or an integer; both are kept as text, so that 64-bit ids are not rounded.
-fn identity(event: &Json, name: &str) -> Option<String> {
+pub(crate) fn identity(event: &Json, name: &str) -> Option<String> {
     match event.get(name)? {
         Json::String(s) => Some(s.clone()),
         Json::Number(n) => n.as_i64().map(|i| i.to_string()).or_else(|| n.as_u64().map(|u| u.to_string())),
@@ -132,13 +135,17 @@ fn identity(event: &Json, name: &str) -> Option<String> {
     }
 }
 
-impl Read for EventValue {
-    fn read(value: &Json, notes: &mut Notes) -> Self {
-        match value {
-            Json::String(s) => EventValue::Text(s.clone()),
-            Json::Bool(b) => EventValue::Flag(*b),
-            value => EventValue::Number(f64::read(value, notes)),
-        }
+/// An optional text; another type counts as absent, as in a page.
+fn text(event: &Json, name: &str) -> Option<String> {
+    event.get(name)?.as_str().map(str::to_owned)
+}
+
+fn scalar(value: &Json) -> Option<EventValue> {
+    match value {
+        Json::String(s) => Some(EventValue::Text(s.clone())),
+        Json::Bool(b) => Some(EventValue::Flag(*b)),
+        Json::Number(n) => n.as_f64().map(EventValue::Number),
+        _ => None,
     }
 }
 
@@ -159,12 +166,12 @@ impl Read for Event {
             kind: field(value, "type", notes),
             candidate: identity(value, "candidate"),
             key: identity(value, "key"),
-            candidate_type: field(value, "candidate_type", notes),
-            surface: field(value, "surface", notes),
+            candidate_type: text(value, "candidate_type"),
+            surface: text(value, "surface"),
             time: field(value, "time", notes),
-            value: field(value, "value", notes),
-            reason: field(value, "reason", notes),
-            field: field(value, "field", notes),
+            value: value.get("value").and_then(scalar),
+            reason: text(value, "reason"),
+            field: text(value, "field"),
         }
     }
 }
@@ -196,6 +203,10 @@ impl Event {
             if !field {
                 return invalid("give `candidate` or `key`");
             }
+        }
+        let texts = [&self.id, &self.candidate, &self.key, &self.candidate_type, &self.surface, &self.field];
+        if texts.into_iter().flatten().any(|t| t.len() > MAX_TEXT) {
+            return invalid("ids, keys, types, surfaces and fields have at most 512 bytes");
         }
         if self.kind == EventKind::Edit && self.field.is_none() {
             return invalid("give `field`");

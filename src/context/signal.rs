@@ -267,6 +267,7 @@ fn holds(text: &str, word: &str) -> bool {
 mod tests {
     use super::*;
     use crate::context::{Event, Suppression};
+    use proptest::prelude::*;
 
     fn context() -> Context {
         Context::new(&ContextSpec::default()).unwrap()
@@ -368,6 +369,84 @@ mod tests {
         assert!(!two.observe(&event, Some("k"), None), "ids are still known after a restore");
         two.forget();
         assert_eq!(two.snapshot(), context().snapshot());
+    }
+
+    proptest! {
+        #[test]
+        fn any_order_of_the_same_events_gives_the_same_signals(
+            steps in prop::collection::vec((0usize..10, 0u32..3, 0u32..1_500_000, 0u32..4), 1..25), seed: u64,
+        ) {
+            // Distinct times within one session: of two acts of one moment the later arrival holds.
+            let mut events: Vec<String> = steps.iter().enumerate().map(|(i, (kind, key, time, value))| {
+                let name = EventKind::ALL[*kind].name();
+                let time = time * 25 + i as u32;
+                format!(r#"{{"type":"{name}","key":"k{key}","field":"f{key}","value":"{value} budget","time":{time}}}"#)
+            }).collect();
+            let signals = |events: &[String]| {
+                let mut context = Context::new(&ContextSpec { session_gap: "2d".into(), ..ContextSpec::default() }).unwrap();
+                events.iter().for_each(|e| observe(&mut context, e));
+                let spec = context.spec().clone();
+                let mut values: Vec<f64> = Vec::new();
+                for key in ["k0", "k1", "k2"] {
+                    let field = key.replace('k', "f");
+                    let subject = Subject { key, field: Some(&field), ..SUBJECT };
+                    values.extend(super::signals(&spec).iter().map(|(_, s)| context.value(*s, &subject, 4e7)));
+                    values.push(context.suppression(key, 4e7).map_or(-1.0, |s| s as u8 as f64));
+                }
+                values
+            };
+            let one = signals(&events);
+            for i in (1..events.len()).rev() {
+                events.swap(i, (seed as usize).wrapping_mul(i + 7) % (i + 1));
+            }
+            for (a, b) in one.iter().zip(signals(&events)) {
+                prop_assert!((a.is_nan() && b.is_nan()) || (a - b).abs() <= 1e-6 * (1.0 + a.abs()), "{a} {b}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_late_event_of_an_earlier_session_does_not_count_in_this_one() {
+        let mut context = context();
+        observe(&mut context, r#"{"type":"open","key":"k","time":7200000}"#);
+        observe(&mut context, r#"{"type":"open","key":"k","time":0}"#);
+        assert_eq!(value(&context, "session.events", 7_200_000.0), 1.0);
+        assert_eq!(value(&context, "session.open.1d", 7_200_000.0), 1.0);
+        assert!(value(&context, "key.open.1d", 7_200_000.0) > 1.5);
+    }
+
+    #[test]
+    fn snapshots_of_a_wrong_shape_are_refused_and_of_other_half_lives_mapped() {
+        let mut one = context();
+        observe(&mut one, r#"{"type":"open","key":"k","time":0}"#);
+        let cut = |path: &str| {
+            let mut json: serde_json::Value = serde_json::from_str(&one.snapshot()).unwrap();
+            json.pointer_mut(path).and_then(|v| v.as_array_mut()).expect("a list").truncate(1);
+            json.to_string()
+        };
+        let mut two = context();
+        for path in ["/session/kinds", "/keys/k/kinds", "/half_lives"] {
+            assert!(two.restore(&cut(path)).is_err(), "{path}");
+        }
+        assert_eq!(two.snapshot(), context().snapshot());
+
+        let spec = ContextSpec { half_lives: ["1h", "1d"].map(String::from).into(), ..ContextSpec::default() };
+        let mut other = Context::new(&spec).unwrap();
+        other.restore(&one.snapshot()).unwrap();
+        assert_eq!(value(&other, "key.open.1d", 0.0), 1.0);
+        assert_eq!(value(&other, "key.open.1h", 0.0), 0.0);
+        observe(&mut other, r#"{"type":"open","key":"k","time":0}"#);
+        assert_eq!((value(&other, "key.open.1d", 0.0), value(&other, "key.open.1h", 0.0)), (2.0, 1.0));
+    }
+
+    #[test]
+    fn names_that_are_too_long_are_refused_and_none_is_cut() {
+        let long = "k".repeat(513);
+        assert!(Event::from_json(&format!(r#"{{"type":"open","key":"{long}","time":0}}"#)).is_err());
+        let mut context = context();
+        let key = "k".repeat(512);
+        observe(&mut context, &format!(r#"{{"type":"dismiss","key":"{key}","time":0}}"#));
+        assert_eq!(context.suppression(&key, 1.0), Some(Suppression::Dismissed));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::bits::{Bits, Millis};
 use super::counters::Counters;
-use super::event::{Event, EventKind, EventValue};
+use super::event::{Event, EventKind, EventValue, MAX_TEXT};
 use super::spec::{ContextSpec, Durations};
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::{self, read_names, read_struct};
@@ -22,8 +22,6 @@ const MAX_SUPPRESSIONS: usize = 4096;
 const MAX_IDS: usize = 1024;
 /// Draft fields.
 const MAX_FIELDS: usize = 256;
-/// Longest text kept of an event, bytes.
-const MAX_TEXT: usize = 512;
 
 /// Why a candidate is marked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -49,8 +47,20 @@ struct Action {
 /// What a draft field was changed to.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 struct Edited {
+    /// When; of two changes of a field the later one holds.
+    time: Bits,
+    /// Taken back.
+    undone: bool,
     text: Option<String>,
     number: Option<Bits>,
+}
+
+/// The latest search.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct Searched {
+    time: Bits,
+    /// ASCII lower case.
+    text: String,
 }
 
 /// A candidate that was opened, accepted or dwelt on.
@@ -64,6 +74,8 @@ struct Touched {
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 struct State {
     version: u32,
+    /// What the counters were decayed with.
+    half_lives: Vec<String>,
     keys: Map<Counters>,
     types: Map<Counters>,
     surfaces: Map<Counters>,
@@ -74,7 +86,7 @@ struct State {
     sequence: VecDeque<Touched>,
     actions: Map<Action>,
     draft: Map<Edited>,
-    search: Option<String>,
+    search: Option<Searched>,
     /// Hashes of the ids of the latest events, to tell duplicates.
     ids: VecDeque<u64>,
     /// Subjects and suppressions that were forgotten to stay within the caps.
@@ -84,9 +96,11 @@ struct State {
 read_names!(Suppression { "dismissed" => Dismissed, "snoozed" => Snoozed });
 read_struct!(Action { suppression, time, until });
 read_struct!(Touched { key, kind, time });
-read_struct!(Edited { text, number });
+read_struct!(Edited { time, undone, text, number });
+read_struct!(Searched { time, text });
 read_struct!(State {
     version,
+    half_lives,
     keys,
     types,
     surfaces,
@@ -110,10 +124,15 @@ pub struct Context {
     state: State,
 }
 
-fn kept(text: &str) -> String {
+/// As much of a text as is kept.
+fn kept(text: &str) -> &str {
     // A cut inside a character gives nothing; one of the four places before it does not lie inside one.
     let end = text.len().min(MAX_TEXT);
-    (0..4).find_map(|back| text.get(..end.checked_sub(back)?)).unwrap_or_default().to_owned()
+    (0..4).find_map(|back| text.get(..end.checked_sub(back)?)).unwrap_or_default()
+}
+
+fn empty(spec: &ContextSpec) -> State {
+    State { version: SNAPSHOT_VERSION, half_lives: spec.half_lives.clone(), ..State::default() }
 }
 
 impl Context {
@@ -123,8 +142,7 @@ impl Context {
     /// `schema_mismatch` when a parameter is out of range.
     pub fn new(spec: &ContextSpec) -> Result<Context> {
         let durations = spec.durations()?;
-        let state = State { version: SNAPSHOT_VERSION, ..State::default() };
-        Ok(Context { spec: spec.clone(), durations, state })
+        Ok(Context { spec: spec.clone(), durations, state: empty(spec) })
     }
 
     /// The parameters.
@@ -144,9 +162,8 @@ impl Context {
         if !self.remember(event.id.as_deref()) {
             return false;
         }
-        self.step_session(event.time);
-        self.count(event, key, candidate_type);
-        let key = key.map(kept);
+        let in_session = self.step_session(event.time);
+        self.count(event, key, candidate_type, in_session);
         match (event.kind, key) {
             (EventKind::Open | EventKind::Accept | EventKind::Dwell, Some(key)) => {
                 self.touch(key, candidate_type, event.time);
@@ -159,34 +176,42 @@ impl Context {
                 self.act(key, event.time, Some((Suppression::Snoozed, length)));
             }
             (EventKind::Undo, key) => {
-                if let Some(field) = &event.field {
-                    self.state.draft.remove(&kept(field));
-                }
+                self.edit(event, true);
                 if let Some(key) = key {
                     self.act(key, event.time, None);
                 }
             }
-            (EventKind::Edit, _) => {
-                if let Some(field) = &event.field
-                    && (self.state.draft.len() < MAX_FIELDS || self.state.draft.get(field).is_some())
-                {
-                    let value = match &event.value {
-                        Some(EventValue::Text(text)) => Edited { text: Some(kept(text)), number: None },
-                        Some(EventValue::Number(x)) => Edited { text: None, number: Some(Bits(*x)) },
-                        Some(EventValue::Flag(b)) => Edited { text: None, number: Some(Bits(f64::from(u8::from(*b)))) },
-                        None => Edited { text: None, number: None },
-                    };
-                    *self.state.draft.entry(&kept(field), || Edited { text: None, number: None }) = value;
-                }
-            }
+            (EventKind::Edit, _) => self.edit(event, false),
             (EventKind::Search, _) => {
-                if let Some(EventValue::Text(text)) = &event.value {
-                    self.state.search = Some(kept(text).to_ascii_lowercase());
+                let newest = self.state.search.as_ref().is_none_or(|s| s.time.0 <= event.time);
+                if let (true, Some(EventValue::Text(text))) = (newest, &event.value) {
+                    let text = kept(text).to_ascii_lowercase();
+                    self.state.search = Some(Searched { time: Bits(event.time), text });
                 }
             }
             _ => {}
         }
         true
+    }
+
+    /// Keeps the latest change of the event's draft field; one that was taken back is kept as such, so that a
+    /// late edit does not bring it back.
+    fn edit(&mut self, event: &Event, undone: bool) {
+        let Some(field) = &event.field else { return };
+        let known = self.state.draft.get(field);
+        let late = known.is_some_and(|e| e.time.0 > event.time);
+        if late || (known.is_none() && self.state.draft.len() >= MAX_FIELDS) {
+            return;
+        }
+        let (text, number) = match &event.value {
+            Some(EventValue::Text(text)) => (Some(kept(text).to_owned()), None),
+            Some(EventValue::Number(x)) if x.is_finite() => (None, Some(Bits(*x))),
+            Some(EventValue::Flag(b)) => (None, Some(Bits(f64::from(u8::from(*b))))),
+            _ => (None, None),
+        };
+        let edited = Edited { time: Bits(event.time), undone, text, number };
+        let slot = self.state.draft.entry(field, || edited.clone());
+        *slot = edited;
     }
 
     fn remember(&mut self, id: Option<&str>) -> bool {
@@ -201,21 +226,29 @@ impl Context {
         true
     }
 
-    fn step_session(&mut self, time: f64) {
-        let gap = self.state.last_event.map_or(f64::INFINITY, |last| time - last.0);
-        if gap > self.durations.session_gap {
+    /// Moves the session's bounds; false for a late event of an earlier session. (A late event that would join
+    /// two sessions does not: what the earlier one held is gone.)
+    fn step_session(&mut self, time: f64) -> bool {
+        let gap = self.durations.session_gap;
+        let (start, last) = (self.state.session_start.map(|t| t.0), self.state.last_event.map(|t| t.0));
+        if start.is_some_and(|start| start - time > gap) {
+            return false;
+        }
+        if last.is_none_or(|last| time - last > gap) {
             self.state.session = Counters::default();
             self.state.session_start = Some(Bits(time));
             self.state.session_events = 0;
-            self.state.search = None;
+        } else if start.is_some_and(|start| time < start) {
+            self.state.session_start = Some(Bits(time));
         }
-        if gap > 0.0 {
+        if last.is_none_or(|last| time > last) {
             self.state.last_event = Some(Bits(time));
         }
         self.state.session_events = self.state.session_events.saturating_add(1);
+        true
     }
 
-    fn count(&mut self, event: &Event, key: Option<&str>, candidate_type: Option<&str>) {
+    fn count(&mut self, event: &Event, key: Option<&str>, candidate_type: Option<&str>, in_session: bool) {
         let weight = match event.kind {
             // Seconds; a dwell without a length, or with a negative one, counts nothing.
             EventKind::Dwell => event.number().map_or(0.0, |ms| if ms > 0.0 { ms / 1000.0 } else { 0.0 }),
@@ -224,7 +257,9 @@ impl Context {
         let half_lives = &self.durations.half_lives;
         let longest = (0..half_lives.len()).fold(0, |best, h| if half_lives[h] > half_lives[best] { h } else { best });
         let (kind, time) = (event.kind, event.time);
-        self.state.session.add(kind, time, weight, half_lives);
+        if in_session {
+            self.state.session.add(kind, time, weight, half_lives);
+        }
         let subjects = [
             (&mut self.state.keys, key),
             (&mut self.state.types, candidate_type),
@@ -232,37 +267,36 @@ impl Context {
         ];
         for (table, name) in subjects {
             let Some(name) = name else { continue };
-            let name = kept(name);
-            if table.len() >= MAX_SUBJECTS && table.get(&name).is_none() {
+            if table.len() >= MAX_SUBJECTS && table.get(name).is_none() {
                 // The one with the least mass at the longest half-life.
                 table.remove_least(|counters| counters.mass(longest, half_lives[longest], time));
                 self.state.evicted += 1;
             }
-            table.entry(&name, Counters::default).add(kind, time, weight, half_lives);
+            table.entry(name, Counters::default).add(kind, time, weight, half_lives);
         }
     }
 
-    fn touch(&mut self, key: String, candidate_type: Option<&str>, time: f64) {
+    fn touch(&mut self, key: &str, candidate_type: Option<&str>, time: f64) {
         if self.spec.sequence == 0 {
             return;
         }
         let sequence = &mut self.state.sequence;
         // Late events go where they belong, so that any order of arrival gives one sequence.
         let at = sequence.iter().rposition(|t| t.time.0 <= time).map_or(0, |i| i + 1);
-        sequence.insert(at, Touched { key, kind: candidate_type.map(kept), time: Bits(time) });
+        sequence.insert(at, Touched { key: key.to_owned(), kind: candidate_type.map(str::to_owned), time: Bits(time) });
         if sequence.len() > self.spec.sequence {
             sequence.pop_front();
         }
     }
 
-    fn act(&mut self, key: String, time: f64, action: Option<(Suppression, f64)>) {
+    fn act(&mut self, key: &str, time: f64, action: Option<(Suppression, f64)>) {
         let actions = &mut self.state.actions;
-        if actions.get(&key).is_some_and(|a| a.time.get() > time) {
+        if actions.get(key).is_some_and(|a| a.time.get() > time) {
             return;
         }
         let (suppression, length) = action.map_or((None, 0.0), |(suppression, length)| (Some(suppression), length));
         let action = Action { suppression, time: Millis::floor(time), until: Millis::floor(time + length) };
-        *actions.entry(&key, || action) = action;
+        *actions.entry(key, || action) = action;
         if actions.len() > MAX_SUPPRESSIONS {
             // The one that ends first matters least.
             actions.remove_least(|a| a.until.get());
@@ -287,7 +321,7 @@ impl Context {
 
     /// Forgets everything.
     pub fn forget(&mut self) {
-        self.state = State { version: SNAPSHOT_VERSION, ..State::default() };
+        self.state = empty(&self.spec);
     }
 
     /// The whole context as versioned JSON; floats stand as their bits, so restoring gives the same ones.
@@ -298,10 +332,11 @@ impl Context {
     /// Takes the place of the present content.
     ///
     /// # Errors
-    /// `request_invalid` when it is not a snapshot of this version; nothing is changed then.
+    /// `request_invalid` when it is not a snapshot of this version; nothing is changed then. A snapshot taken under
+    /// other half-lives keeps the counters of those that are the same.
     pub fn restore(&mut self, snapshot: &str) -> Result<()> {
         let invalid = |what: String| Error::new(ErrorKind::RequestInvalid, format!("snapshot: {what}"));
-        let state: State = json::parse(snapshot).map_err(invalid)?;
+        let mut state: State = json::parse(snapshot).map_err(invalid)?;
         if state.version != SNAPSHOT_VERSION {
             return Err(invalid(format!("version {}, this runtime reads {SNAPSHOT_VERSION}", state.version)));
         }
@@ -313,6 +348,20 @@ impl Context {
         if !within {
             return Err(invalid("it is larger than the caps".into()));
         }
+        let from: Vec<Option<usize>> =
+            self.spec.half_lives.iter().map(|h| state.half_lives.iter().position(|old| old == h)).collect();
+        let count = state.half_lives.len();
+        let tables = [&mut state.keys, &mut state.types, &mut state.surfaces];
+        let counters = tables.into_iter().flat_map(Map::values_mut).chain([&mut state.session]);
+        for counters in counters {
+            if !counters.fits(count) {
+                return Err(invalid("its counters do not fit its half-lives".into()));
+            }
+            if state.half_lives != self.spec.half_lives {
+                counters.remap(&from);
+            }
+        }
+        state.half_lives.clone_from(&self.spec.half_lives);
         self.state = state;
         Ok(())
     }
@@ -344,6 +393,10 @@ impl Context {
         self.state.last_event.is_some_and(|last| now - last.0 <= self.durations.session_gap)
     }
 
+    fn session_start(&self) -> f64 {
+        self.state.session_start.map_or(f64::NEG_INFINITY, |t| t.0)
+    }
+
     pub(super) fn session_age(&self, now: f64) -> f64 {
         match self.state.session_start {
             Some(Bits(start)) if self.in_session(now) && now > start => (now - start) / 1000.0,
@@ -363,14 +416,15 @@ impl Context {
     }
 
     pub(super) fn draft_changes(&self) -> f64 {
-        self.state.draft.len() as f64
+        self.state.draft.values().filter(|e| !e.undone).count() as f64
     }
 
     pub(super) fn edited(&self, field: &str) -> bool {
-        self.state.draft.get(field).is_some()
+        self.state.draft.get(field).is_some_and(|e| !e.undone)
     }
 
     pub(super) fn search(&self, now: f64) -> Option<&str> {
-        self.state.search.as_deref().filter(|_| self.in_session(now))
+        let search = self.state.search.as_ref().filter(|s| self.in_session(now) && s.time.0 >= self.session_start());
+        search.map(|s| s.text.as_str())
     }
 }

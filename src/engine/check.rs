@@ -138,6 +138,12 @@ impl<'a> Scope<'a> {
             .view()
             .check(width as usize, trees.targets as usize)
             .map_err(|defect| bad(self.node, format!("the forest is malformed: {}", defect.what())))?;
+        // One parent each: shared nodes would let a small file ask for endless walks.
+        let mut parents = vec![false; forest.nodes.len()];
+        let children = forest.nodes.iter().flat_map(|node| [node.yes, node.no]);
+        for child in forest.roots.iter().copied().chain(children).filter(|&c| c >= 0) {
+            self.need(!std::mem::replace(&mut parents[child as usize], true), "a node of a forest has two parents")?;
+        }
         Ok(forest)
     }
 
@@ -162,7 +168,9 @@ impl<'a> Scope<'a> {
                 let x = x.ok_or_else(|| bad(self.node, "no input"))?;
                 let (inputs, outputs) = (x.width as usize, out.width as usize);
                 let w = self.f32s(weights)?;
-                self.need(w.len() == inputs * outputs, "weights do not fit the widths")?;
+                // In 64 bits: 65,536 x 65,536 is 0 in a page's 32.
+                let elements = u64::from(x.width) * u64::from(out.width);
+                self.need(w.len() as u64 == elements, "weights do not fit the widths")?;
                 let bias = match bias {
                     Some(name) => self.f32s(name)?.to_vec(),
                     None => Vec::new(),
@@ -288,6 +296,18 @@ pub(super) fn check(plan: &Plan, tensors: &Tensors) -> Result<Vec<Ready>> {
         scope.need(!written[step.output as usize], "a value is written twice")?;
         steps.push(scope.ready(&step.op, &inputs, out)?);
         written[step.output as usize] = true;
+    }
+    for port in plan.inputs.iter().chain(&plan.outputs) {
+        let Some(value) = plan.values.get(port.value as usize) else { continue };
+        let inner = match (value.rows, &port.dims[..]) {
+            (Rows::Candidate, [-1, inner @ ..]) => inner,
+            (Rows::Shared, dims) => dims,
+            _ => return Err(bad(&port.name, "its shape does not begin with the candidates")),
+        };
+        let width = inner.iter().try_fold(1i64, |n, &d| if d < 0 { None } else { n.checked_mul(d) });
+        if width != Some(i64::from(value.width)) {
+            return Err(bad(&port.name, "its shape does not fit its width"));
+        }
     }
     for port in &plan.outputs {
         if !written.get(port.value as usize).copied().unwrap_or(false) {

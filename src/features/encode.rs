@@ -305,7 +305,7 @@ mod tests {
         let spec = ContextSpec::default();
         let encoder = Encoder::new(&schema, &spec).unwrap();
         let request: Request =
-            serde_json::from_value(json!({ "now": 7_200_000.0, "candidates": [candidate], "facts": facts })).unwrap();
+            crate::json::from_value(&json!({ "now": 7_200_000.0, "candidates": [candidate], "facts": facts })).unwrap();
         let table = Table::from_json(encoder.layout(), &request).unwrap();
         let mut matrix = vec![0.0; encoder.width()];
         let context = Context::new(&spec).unwrap();

@@ -11,4 +11,4 @@ mod table;
 pub use encode::{Encoder, Scene};
 pub use schema::{Aggregate, Encode, Feature, Kind, Schema, Transform};
 pub use source::{CellKind, Column, Layout};
-pub use table::{Cell, Request, Table};
+pub use table::{Asked, Cell, Request, Table};

@@ -1,9 +1,10 @@
 //! A request as typed columns: what both the JSON of a file and the objects of a page are read into.
 
 use super::source::{CellKind, Column, Layout};
+use crate::context::{MAX_TEXT, identity};
 use crate::error::{Error, ErrorKind, Result};
+use crate::json::{self, Notes, Read};
 use crate::sorted::sorted;
-use serde::Deserialize;
 use serde_json::Value;
 
 /// Candidates at most.
@@ -33,8 +34,8 @@ pub enum Cell {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Table {
     n: usize,
-    /// By request column.
-    request: Vec<f64>,
+    /// By request column, with texts of their own: facts are replaced again and again.
+    request: Vec<Cell>,
     /// By candidate column, `n` cells each.
     columns: Vec<Vec<f64>>,
     pool: Vec<String>,
@@ -64,14 +65,15 @@ impl Table {
             0 => vec![Vec::new(); layout.candidate.len()],
             _ => rest.chunks_exact(n).map(<[f64]>::to_vec).collect(),
         };
-        let table = Table {
+        let mut table = Table {
             n,
-            request: request.to_vec(),
+            request: Vec::new(),
             columns,
             pool: split_utf16(pool, lengths).ok_or_else(|| invalid("text lengths do not fit the pool"))?,
             field: field_column(layout),
         };
-        table.check(layout)?;
+        table.check(layout, request)?;
+        table.request = layout.request.iter().zip(request).map(|(c, &cell)| table.resolved(c.kind, cell)).collect();
         Ok(table)
     }
 
@@ -87,16 +89,24 @@ impl Table {
         let mut table = Table { n, field: field_column(layout), ..Table::default() };
         for column in &layout.request {
             let value = column.path.strip_prefix("facts.").and_then(|p| lookup(&request.facts, p));
-            let cell = table.put(read(value, column.kind));
-            table.request.push(cell);
+            table.request.push(read(value, column.kind));
         }
         for column in &layout.candidate {
             let path = column.path.strip_prefix("candidate.").unwrap_or(&column.path);
             let cells = request.candidates.iter().map(|c| table.put(read(lookup(c, path), column.kind))).collect();
             table.columns.push(cells);
         }
-        table.check(layout)?;
+        table.check(layout, &[])?;
         Ok(table)
+    }
+
+    fn resolved(&self, kind: CellKind, cell: f64) -> Cell {
+        match kind {
+            _ if cell.is_nan() => Cell::Missing,
+            CellKind::Number => Cell::Number(cell),
+            CellKind::String => Cell::Text(self.pooled(cell).unwrap_or_default().to_owned()),
+            CellKind::Strings => Cell::List(self.pooled_list(cell).to_vec()),
+        }
     }
 
     fn put(&mut self, cell: Cell) -> f64 {
@@ -116,7 +126,7 @@ impl Table {
     }
 
     /// Every index is inside the pool, every id is there and once.
-    fn check(&self, layout: &Layout) -> Result<()> {
+    fn check(&self, layout: &Layout, request: &[f64]) -> Result<()> {
         let fits = |column: &Column, cell: f64| match column.kind {
             CellKind::Number => true,
             _ if cell.is_nan() => true,
@@ -126,7 +136,7 @@ impl Table {
                 cell >= 0.0 && start.checked_add(count).is_some_and(|end| end <= self.pool.len())
             }
         };
-        let whole = layout.request.iter().zip(&self.request).all(|(c, &cell)| fits(c, cell))
+        let whole = layout.request.iter().zip(request).all(|(c, &cell)| fits(c, cell))
             && layout.candidate.iter().zip(&self.columns).all(|(c, cells)| cells.iter().all(|&cell| fits(c, cell)));
         if !whole {
             return Err(invalid("a text index lies outside the pool"));
@@ -136,6 +146,12 @@ impl Table {
                 let message = format!("candidate {row} has no `id`; give every candidate a text or an integer");
                 return Err(invalid(message));
             }
+        }
+        let long = |text: Option<&str>| text.is_some_and(|t| t.len() > MAX_TEXT);
+        if (0..self.n)
+            .any(|row| long(Some(self.id(row))) || long(Some(self.key(row))) || long(self.candidate_type(row)))
+        {
+            return Err(invalid("ids, keys and types have at most 512 bytes"));
         }
         let order = sorted(self.n, &|a, b| self.id(a).cmp(self.id(b)));
         match order.windows(2).find(|w| self.id(w[0]) == self.id(w[1])) {
@@ -161,21 +177,14 @@ impl Table {
         for ((column, cells), new) in layout.candidate.iter().zip(&mut joined.columns).zip(&more.columns) {
             cells.extend(new.iter().map(|&cell| shifted(column.kind, cell, shift)));
         }
-        joined.check(layout)?;
+        joined.check(layout, &[])?;
         *self = joined;
         Ok(())
     }
 
     /// Takes the facts of `other`.
-    pub fn update_facts(&mut self, layout: &Layout, other: &Table) {
-        let shift = self.pool.len();
-        self.pool.extend(other.pool.iter().cloned());
-        self.request = layout
-            .request
-            .iter()
-            .zip(&other.request)
-            .map(|(column, &cell)| shifted(column.kind, cell, shift))
-            .collect();
+    pub fn update_facts(&mut self, other: Table) {
+        self.request = other.request;
     }
 
     /// Number of candidates.
@@ -205,17 +214,26 @@ impl Table {
 
     /// A number of the request.
     pub fn request_number(&self, column: usize) -> f64 {
-        self.request[column]
+        match self.request.get(column) {
+            Some(Cell::Number(x)) => *x,
+            _ => f64::NAN,
+        }
     }
 
     /// A text of the request.
     pub fn request_text(&self, column: usize) -> Option<&str> {
-        self.pooled(self.request[column])
+        match self.request.get(column) {
+            Some(Cell::Text(text)) => Some(text),
+            _ => None,
+        }
     }
 
     /// The texts of a request's list.
     pub fn request_texts(&self, column: usize) -> &[String] {
-        self.pooled_list(self.request[column])
+        match self.request.get(column) {
+            Some(Cell::List(texts)) => texts,
+            _ => &[],
+        }
     }
 
     /// The id of a row.
@@ -293,33 +311,77 @@ fn split_utf16(pool: &str, lengths: &[u32]) -> Option<Vec<String>> {
 }
 
 /// A request as in the files, before its columns are read.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Request {
     /// Joins records.
-    #[serde(default)]
     pub decision_id: Option<String>,
     /// Of one list on a page.
-    #[serde(default)]
     pub list_id: Option<String>,
     /// Whose context it is ranked with.
-    #[serde(default)]
     pub session: Option<String>,
     /// Where it is shown.
-    #[serde(default)]
     pub surface: Option<String>,
-    /// Seed of exploration.
-    #[serde(default)]
-    pub seed: Option<u64>,
-    /// A count or ids.
-    #[serde(default)]
-    pub frozen: Value,
+    /// What must stay where it stands.
+    pub frozen: Asked,
     /// Milliseconds since the epoch.
     pub now: f64,
     /// In the server's order.
     pub candidates: Vec<Value>,
     /// By section.
-    #[serde(default)]
     pub facts: Value,
+}
+
+/// `frozen` of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked {
+    /// The first of the order last shown.
+    Count(usize),
+    /// These ids.
+    Ids(Vec<String>),
+}
+
+impl Default for Asked {
+    fn default() -> Self {
+        Asked::Count(0)
+    }
+}
+
+impl Read for Asked {
+    fn read(value: &Value, notes: &mut Notes) -> Self {
+        let whole = |x: &f64| *x >= 0.0 && *x < 9e15 && libm::floor(*x) == *x;
+        match value {
+            Value::Null => Asked::default(),
+            Value::Array(ids) => {
+                let texts: Vec<String> = ids.iter().filter_map(text).collect();
+                if texts.len() < ids.len() {
+                    notes.wrong("ids are texts or integers");
+                }
+                Asked::Ids(texts)
+            }
+            value => match value.as_f64().filter(whole) {
+                Some(count) => Asked::Count(count as usize),
+                None => {
+                    notes.wrong("a whole number from 0, or a list of ids, was expected");
+                    Asked::default()
+                }
+            },
+        }
+    }
+}
+
+impl Read for Request {
+    fn read(value: &Value, notes: &mut Notes) -> Self {
+        Request {
+            decision_id: identity(value, "decision_id"),
+            list_id: identity(value, "list_id"),
+            session: identity(value, "session"),
+            surface: value.get("surface").and_then(Value::as_str).map(str::to_owned),
+            frozen: json::field_or(value, "frozen", Asked::default(), notes),
+            now: json::field(value, "now", notes),
+            candidates: json::field(value, "candidates", notes),
+            facts: value.get("facts").cloned().unwrap_or_default(),
+        }
+    }
 }
 
 impl Request {
@@ -327,20 +389,20 @@ impl Request {
     ///
     /// # Errors
     /// `request_invalid` names the field.
-    pub fn from_json(json: &str) -> Result<Request> {
-        let request: Request = serde_json::from_str(json).map_err(|e| invalid(format!("request: {e}")))?;
+    pub fn from_json(text: &str) -> Result<Request> {
+        let request: Request = json::parse(text).map_err(|e| invalid(format!("request: {e}")))?;
         if request.now.is_finite() { Ok(request) } else { Err(invalid("request: `now` must be finite")) }
     }
 
-    /// The ids of the candidates, where they have one, for a caller that falls back to server order.
-    pub fn ids(&self) -> Vec<String> {
-        self.candidates
-            .iter()
-            .map(|c| match read(c.get("id"), CellKind::String) {
-                Cell::Text(id) => id,
-                _ => String::new(),
-            })
-            .collect()
+    /// Id and key of each candidate, where it has them, for a caller that falls back to server order.
+    pub fn identities(&self) -> Vec<(String, String)> {
+        let of = |candidate: &Value, name| candidate.get(name).and_then(text);
+        let both = |candidate: &Value| {
+            let id = of(candidate, "id").unwrap_or_default();
+            let key = of(candidate, "key").unwrap_or_else(|| id.clone());
+            (id, key)
+        };
+        self.candidates.iter().map(both).collect()
     }
 }
 
@@ -394,7 +456,7 @@ mod tests {
     }
 
     fn request(candidates: Value) -> Request {
-        serde_json::from_value(json!({ "now": 1.0, "candidates": candidates, "facts": { "account": { "age": 3 } } }))
+        json::from_value(&json!({ "now": 1.0, "candidates": candidates, "facts": { "account": { "age": 3 } } }))
             .unwrap()
     }
 

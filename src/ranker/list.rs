@@ -315,8 +315,8 @@ impl List {
     }
 
     /// Takes new facts.
-    pub fn update_facts(&mut self, ranker: &Ranker, facts: &Table) {
-        self.table.update_facts(ranker.encoder.layout(), facts);
+    pub fn update_facts(&mut self, facts: Table) {
+        self.table.update_facts(facts);
         self.encoded = false;
     }
 

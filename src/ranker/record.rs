@@ -2,6 +2,7 @@
 
 use super::list::{List, Ranking};
 use super::open::Ranker;
+use crate::context::Context;
 use crate::engine::NUMERICS;
 use crate::policy::CONSTRAINTS;
 use serde::Serialize;
@@ -77,8 +78,8 @@ pub struct Record {
     pub surface: Option<String>,
     /// Number of the arithmetic.
     pub numerics: u32,
-    /// What decided.
-    pub digests: Digests,
+    /// What decided; null where no bundle could be opened.
+    pub digests: Option<Digests>,
     /// In final order.
     pub items: Vec<RecordItem>,
 }
@@ -119,20 +120,22 @@ impl Record {
             now,
             surface: list.request().surface.clone(),
             numerics: NUMERICS,
-            digests: ranker.digests().clone(),
+            digests: Some(ranker.digests().clone()),
             items,
         }
     }
 
     /// The record of a request that could not be ranked at all: the server's order, with a reason.
-    pub fn server(request: &crate::features::Request, reason: &str) -> Record {
+    /// Dismissed and snoozed items stay marked.
+    pub fn server(request: &crate::features::Request, context: &Context, reason: &str) -> Record {
         let items = request
-            .ids()
+            .identities()
             .into_iter()
             .enumerate()
-            .map(|(i, id)| RecordItem {
-                key: id.clone(),
+            .map(|(i, (id, key))| RecordItem {
+                suppressed: context.suppression(&key, request.now),
                 id,
+                key,
                 rank: i + 1,
                 server_rank: i + 1,
                 score: None,
@@ -140,7 +143,6 @@ impl Record {
                 utility: None,
                 propensity: 1.0,
                 log_propensity: 0.0,
-                suppressed: None,
                 constraints: Vec::new(),
                 features: None,
             })
@@ -154,7 +156,7 @@ impl Record {
             now: request.now,
             surface: request.surface.clone(),
             numerics: NUMERICS,
-            digests: Digests::default(),
+            digests: None,
             items,
         }
     }

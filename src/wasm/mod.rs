@@ -244,7 +244,7 @@ impl Engine {
     pub fn update_facts(&mut self, list: u32, columns: &[f64], pool: &str, lengths: &[u32]) -> Result<(), JsValue> {
         let facts = self.table(0, columns, pool, lengths).map_err(|e| thrown(&e))?;
         let open = self.lists.get_mut(list).ok_or_else(|| thrown(&stale("list")))?;
-        open.list.update_facts(&self.ranker, &facts);
+        open.list.update_facts(facts);
         Ok(())
     }
 

@@ -5,7 +5,13 @@ use std::path::PathBuf;
 
 /// The last-mile ranker's toolbox: compile ONNX rankers to bundles, score, re-rank, make training matrices.
 #[derive(Debug, Parser)]
-#[command(name = "ranklet", version, propagate_version = true, arg_required_else_help = true)]
+#[command(
+    name = "ranklet",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true,
+    after_help = "Examples:\n  ranklet compile models/ads-recs/spec.toml -o ads-recs.ranklet\n  ranklet rerank ads-recs.ranklet --request models/ads-recs/requests/01.json --events models/ads-recs/events/01.jsonl\n\n`ranklet COMMAND --help` has more."
+)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,

@@ -36,16 +36,17 @@ fn bundle(args: &cli::Compile) -> Result<(Vec<u8>, Report)> {
 
 fn print(output: &Path, report: &Report) {
     let bold = anstyle::Style::new().bold();
-    anstream::println!("{bold}{}{bold:#}  {}", output.display(), HumanBytes(report.bytes as u64));
-    anstream::println!("  plan          {} steps", report.steps);
-    anstream::println!("  checked       {} rows against the graph's own definition", report.checked_rows);
+    let mut lines = vec![
+        format!("{bold}{}{bold:#}  {}", output.display(), HumanBytes(report.bytes as u64)),
+        format!("  plan          {} steps", report.steps),
+        format!("  checked       {} rows against the graph's own definition", report.checked_rows),
+    ];
     if report.golden_rows > 0 {
-        anstream::println!("                {} rows against ONNX Runtime's outputs", report.golden_rows);
+        lines.push(format!("                {} rows against ONNX Runtime's outputs", report.golden_rows));
     }
-    anstream::println!("  difference    {:e} at most, relative to max(1, |expected|)", report.largest_difference);
-    for form in &report.calibrators {
-        anstream::println!("  calibrator    {form}");
-    }
+    lines.push(format!("  difference    {:e} at most, relative to max(1, |expected|)", report.largest_difference));
+    lines.extend(report.calibrators.iter().map(|form| format!("  calibrator    {form}")));
+    files::print(&lines.join("\n"));
     for warning in &report.warnings {
         anstream::eprintln!("warning: {warning}");
     }

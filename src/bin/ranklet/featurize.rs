@@ -1,13 +1,13 @@
 //! `ranklet featurize`: training matrices by the very code of serving.
 
+use crate::log::Log;
 use crate::{cli, files};
 use indicatif::{ProgressBar, ProgressStyle};
 use ranklet::bundle::write;
 use ranklet::compile::Spec;
 use ranklet::context::ContextSpec;
 use ranklet::engine::{Tensor, Tensors};
-use ranklet::features::{Encoder, Scene, Table};
-use ranklet::ranker::Session;
+use ranklet::features::{Encoder, Scene};
 use ranklet::{Error, ErrorKind, Result};
 use std::process::ExitCode;
 
@@ -36,37 +36,40 @@ fn source(args: &cli::Featurize) -> Result<Source> {
 
 pub fn run(args: &cli::Featurize) -> Result<ExitCode> {
     let Source { encoder, context, input } = source(args)?;
-    let requests = files::requests(&args.requests)?;
-    let events = files::events(args.events.as_deref())?;
+    let log = Log::read(&args.requests, args.events.as_ref())?;
     let style = ProgressStyle::with_template("featurize {wide_bar} {pos}/{len} requests").expect("a constant");
-    let progress = ProgressBar::new(requests.len() as u64).with_style(style);
+    let progress = ProgressBar::new(log.requests.len() as u64).with_style(style);
     let width = encoder.width();
-    let (mut matrix, mut request_of, mut candidate_of) = (Vec::new(), Vec::new(), Vec::new());
-    for (i, request) in requests.iter().enumerate() {
-        let table = Table::from_json(encoder.layout(), request)
-            .map_err(|e| e.at(format!("{} request {}", args.requests.display(), i + 1)))?;
-        let mut session = Session::new(&context)?;
-        for event in files::reaching(&events, request) {
-            session.observe(event, &[&table])?;
-        }
-        let start = matrix.len();
-        matrix.resize(start + table.len() * width, 0.0);
-        let mut changed = vec![false; table.len()];
+    // Rows stand in the log's order, whatever order the sessions are taken in.
+    let mut starts = vec![0];
+    for (_, request) in &log.requests {
+        starts.push(starts[starts.len() - 1] + request.candidates.len());
+    }
+    let rows = starts[log.requests.len()];
+    let (mut matrix, mut request_of, mut candidate_of) = (vec![0.0; rows * width], vec![0; rows], vec![0; rows]);
+    log.replay(encoder.layout(), &context, |i, replayed| {
+        let (table, session) = replayed?;
+        let request = &log.requests[i].1;
+        let range = starts[i]..starts[i + 1];
         let surface = request.surface.as_deref();
         let scene = Scene { table: &table, surface, context: session.context(), now: request.now };
-        encoder.encode(&scene, false, &mut matrix[start..], &mut changed);
-        request_of.extend(std::iter::repeat_n(i as i32, table.len()));
-        candidate_of.extend(0..table.len() as i32);
+        let mut changed = vec![false; table.len()];
+        encoder.encode(&scene, false, &mut matrix[range.start * width..range.end * width], &mut changed);
+        for (candidate, row) in range.enumerate() {
+            request_of[row] = i as i32;
+            candidate_of[row] = candidate as i32;
+        }
         progress.inc(1);
-    }
+        Ok(())
+    })?;
     progress.finish_and_clear();
-    let rows = request_of.len();
-    println!("{input} [{rows}, {width}]");
+    let report = format!("{input} [{rows}, {width}]");
     let tensors = Tensors::from([
         (input, Tensor::f32(&[rows, width], matrix)),
         ("request".to_owned(), Tensor::i32(&[rows], request_of)),
         ("candidate".to_owned(), Tensor::i32(&[rows], candidate_of)),
     ]);
     files::write(&args.output, &write(&tensors, None))?;
+    files::print(&report);
     Ok(ExitCode::SUCCESS)
 }

@@ -4,7 +4,7 @@ use ranklet::context::Event;
 use ranklet::features::Request;
 use ranklet::ranker::Ranker;
 use ranklet::{Error, ErrorKind, Result};
-use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::Path;
 
 pub fn read(path: &Path) -> Result<Vec<u8>> {
@@ -36,42 +36,28 @@ fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     text.lines().enumerate().map(|(i, line)| (i + 1, line)).filter(|(_, line)| !line.trim().is_empty())
 }
 
-/// A request a file, or one a line of a .jsonl file.
-pub fn requests(path: &Path) -> Result<Vec<Request>> {
+/// A request a file, or one a line of a .jsonl file, each with where it stands.
+pub fn requests(path: &Path) -> Result<Vec<(String, Request)>> {
     let text = read_text(path)?;
+    let parse = |place: String, text: &str| match Request::from_json(text) {
+        Ok(request) => Ok((place, request)),
+        Err(error) => Err(error.at(place)),
+    };
     if path.extension().is_some_and(|e| e == "jsonl") {
-        return lines(&text)
-            .map(|(n, line)| Request::from_json(line).map_err(|e| e.at(format!("{} line {n}", path.display()))))
-            .collect();
+        return lines(&text).map(|(n, line)| parse(format!("{} line {n}", path.display()), line)).collect();
     }
-    Ok(vec![Request::from_json(&text).map_err(|e| e.at(path.display()))?])
+    Ok(vec![parse(path.display().to_string(), &text)?])
 }
 
-/// Events by session, each list in order of time.
-pub type Events = BTreeMap<Option<String>, Vec<Event>>;
-
-pub fn events(path: Option<&Path>) -> Result<Events> {
-    let mut events = Events::new();
-    let Some(path) = path else { return Ok(events) };
-    for (n, line) in lines(&read_text(path)?) {
-        let event = Event::from_json(line).map_err(|e| e.at(format!("{} line {n}", path.display())))?;
-        events.entry(event.session.clone()).or_default().push(event);
-    }
-    for list in events.values_mut() {
-        // Stable: events of one moment keep the file's order.
-        list.sort_by(|a, b| a.time.total_cmp(&b.time));
-    }
-    Ok(events)
+/// One event a line.
+pub fn events(path: &Path) -> Result<Vec<Event>> {
+    let text = read_text(path)?;
+    lines(&text)
+        .map(|(n, line)| Event::from_json(line).map_err(|e| e.at(format!("{} line {n}", path.display()))))
+        .collect()
 }
 
-/// The events of a request's session, and those that name none, up to its `now`, in order of time.
-pub fn reaching<'a>(events: &'a Events, request: &Request) -> Vec<&'a Event> {
-    let of = |session: Option<String>| events.get(&session).map_or(&[][..], Vec::as_slice);
-    let mut all: Vec<&Event> = of(None).iter().collect();
-    if request.session.is_some() {
-        all.extend(of(request.session.clone()));
-    }
-    all.retain(|e| e.time <= request.now);
-    all.sort_by(|a, b| a.time.total_cmp(&b.time));
-    all
+/// Prints a result. A reader that went away (a closed pipe) wants no more, which is no failure.
+pub fn print(text: &str) {
+    let _ = writeln!(anstream::AutoStream::auto(std::io::stdout().lock()), "{text}");
 }

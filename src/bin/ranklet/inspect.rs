@@ -20,7 +20,7 @@ pub fn run(args: &cli::Inspect) -> Result<ExitCode> {
         document["size_bytes"] = json!(ranker.size());
         document["columns"] = json!(manifest.schema.column_names());
         document["signals"] = json!(catalogue(&manifest.context));
-        println!("{document:#}");
+        files::print(&format!("{document:#}"));
     } else {
         print(&ranker);
     }
@@ -28,30 +28,32 @@ pub fn run(args: &cli::Inspect) -> Result<ExitCode> {
 }
 
 fn print(ranker: &Ranker) {
+    let mut lines = Vec::new();
+    let mut line = |text: String| lines.push(text);
     let manifest = ranker.manifest();
     let bold = Style::new().bold();
-    anstream::println!("{bold}{}{bold:#} version {}", manifest.name, manifest.version);
-    println!("  size          {}", HumanBytes(ranker.size() as u64));
-    println!("  bundle        {}", ranker.digests().bundle);
-    println!("  format        {}.{}, numerics {}", manifest.format, manifest.minor, manifest.numerics);
-    println!("  compiled by   ranklet {}", manifest.provenance.ranklet);
-    println!("  checked on    {} rows ({})", manifest.provenance.checked_rows, manifest.provenance.oracle);
-    println!("  self-test     {} rows, passed here", manifest.golden.rows);
+    line(format!("{bold}{}{bold:#} version {}", manifest.name, manifest.version));
+    line(format!("  size          {}", HumanBytes(ranker.size() as u64)));
+    line(format!("  bundle        {}", ranker.digests().bundle));
+    line(format!("  format        {}.{}, numerics {}", manifest.format, manifest.minor, manifest.numerics));
+    line(format!("  compiled by   ranklet {}", manifest.provenance.ranklet));
+    line(format!("  checked on    {} rows ({})", manifest.provenance.checked_rows, manifest.provenance.oracle));
+    line(format!("  self-test     {} rows, passed here", manifest.golden.rows));
     let ports = |ports: &[ranklet::engine::Port]| {
         let dims = |d: &[i64]| {
             d.iter().map(|&d| if d < 0 { "N".to_owned() } else { d.to_string() }).collect::<Vec<_>>().join(", ")
         };
         ports.iter().map(|p| format!("{} [{}]", p.name, dims(&p.dims))).collect::<Vec<_>>().join(", ")
     };
-    println!("  inputs        {}", ports(&manifest.plan.inputs));
-    println!("  outputs       {}", ports(&manifest.plan.outputs));
+    line(format!("  inputs        {}", ports(&manifest.plan.inputs)));
+    line(format!("  outputs       {}", ports(&manifest.plan.outputs)));
     if !ranker.ranks() {
-        println!("  it scores and does not rank: it was compiled from an ONNX file alone");
-        return;
+        line("  it scores and does not rank: it was compiled from an ONNX file alone".to_owned());
+        return files::print(&lines.join("\n"));
     }
-    println!("  surfaces      {}", manifest.surfaces.join(", "));
+    line(format!("  surfaces      {}", manifest.surfaces.join(", ")));
     let signals = catalogue(&manifest.context);
-    println!("  local signals {} (list them with --json)", signals.len());
+    line(format!("  local signals {} (list them with --json)", signals.len()));
     let mut heads = Table::new();
     heads.load_style(presets::NOTHING).set_header(["head", "output", "weight", "calibrators"]);
     for (head, weight) in manifest.heads.iter().zip(&manifest.policy.weights) {
@@ -73,7 +75,7 @@ fn print(ranker: &Ranker) {
             calibrators.collect::<Vec<_>>().join(", "),
         ]);
     }
-    println!("{heads}");
+    line(format!("{heads}"));
     let mut features = Table::new();
     features.load_style(presets::NOTHING).set_header(["column", "feature", "from", "transforms"]);
     let mut column = 0;
@@ -90,5 +92,6 @@ fn print(ranker: &Ranker) {
         ]);
         column += f.width();
     }
-    println!("{features}");
+    line(format!("{features}"));
+    files::print(&lines.join("\n"));
 }

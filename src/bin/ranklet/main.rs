@@ -6,6 +6,7 @@ mod compile;
 mod featurize;
 mod files;
 mod inspect;
+mod log;
 mod rerank;
 mod score;
 

@@ -1,81 +1,81 @@
 //! `ranklet rerank`.
 
+use crate::log::Log;
 use crate::{cli, files};
 use anstyle::{AnsiColor, Style};
-use comfy_table::{CellAlignment, Table, presets};
-use ranklet::features::Request;
-use ranklet::ranker::{Frozen, List, Options, Ranker, Record};
-use ranklet::{Error, Result};
+use comfy_table::{CellAlignment, presets};
+use ranklet::Result;
+use ranklet::features::{Asked, Request, Table};
+use ranklet::ranker::{Frozen, Identity, Options, Ranker, Record, Session};
 use std::io::Write;
 use std::process::ExitCode;
 
 pub fn run(args: &cli::Rerank) -> Result<ExitCode> {
-    let requests = files::requests(&args.request)?;
-    let events = files::events(args.events.as_deref())?;
-    let bundle = files::open(&args.bundle);
-    let mut failure = None;
-    let mut ranker = match bundle {
-        Ok(ranker) => Ok(ranker),
-        Err(error) => {
-            failure = Some(error.clone());
-            Err(error)
-        }
-    };
-    let mut out = anstream::AutoStream::auto(std::io::stdout().lock());
-    for request in &requests {
-        let record = match &mut ranker {
-            Ok(ranker) => match rank(ranker, request, &events) {
-                Ok(record) => record,
-                Err(error) => {
-                    let record = Record::server(request, error.kind().code());
-                    failure = Some(error);
-                    record
+    let log = Log::read(&args.request, args.events.as_ref())?;
+    let mut records: Vec<Option<Record>> = vec![None; log.requests.len()];
+    let mut failures = Vec::new();
+    match files::open(&args.bundle) {
+        Ok(mut ranker) => {
+            let (layout, context) = (ranker.encoder().layout().clone(), ranker.manifest().context.clone());
+            log.replay(&layout, &context, |i, replayed| {
+                let request = &log.requests[i].1;
+                match replayed.and_then(|(table, session)| rank(&mut ranker, request, table, &session)) {
+                    Ok(record) => records[i] = Some(record),
+                    Err(error) => {
+                        let marks = log.marks(i)?;
+                        records[i] = Some(Record::server(request, marks.context(), error.kind().code()));
+                        failures.push(error);
+                    }
                 }
-            },
-            Err(error) => Record::server(request, error.kind().code()),
-        };
+                Ok(())
+            })?;
+        }
+        Err(error) => {
+            for (i, (_, request)) in log.requests.iter().enumerate() {
+                records[i] = Some(Record::server(request, log.marks(i)?.context(), error.kind().code()));
+            }
+            failures.push(error);
+        }
+    }
+    let mut out = anstream::AutoStream::auto(std::io::stdout().lock());
+    for (record, (_, request)) in records.iter().zip(&log.requests) {
+        let Some(record) = record else { continue };
         let written = if args.json {
-            let json = serde_json::to_string(&record).expect("a record holds only strings and finite numbers or nulls");
+            let json = serde_json::to_string(record).expect("a record holds only strings and finite numbers or nulls");
             writeln!(out, "{json}")
         } else {
-            print(&mut out, request, &record)
+            print(&mut out, request, record)
         };
         if written.is_err() {
             // The reader went away (a closed pipe): nothing more to say.
             return Ok(ExitCode::SUCCESS);
         }
     }
-    match failure {
-        Some(error) => Err(error),
-        None => Ok(ExitCode::SUCCESS),
+    // All but the last are told here; the last is the error that main prints.
+    let last = failures.pop();
+    for failure in &failures {
+        anstream::eprintln!("{failure}");
     }
+    last.map_or(Ok(ExitCode::SUCCESS), Err)
 }
 
-fn rank(ranker: &mut Ranker, request: &Request, events: &files::Events) -> Result<Record, Error> {
-    let mut session = ranker.session()?;
-    let mut list = ranker.prepare_json(request)?;
-    for event in files::reaching(events, request) {
-        session.observe(event, &[list.table()])?;
-    }
-    let options = Options { now: request.now, frozen: frozen(request, &list) };
-    let ranking = ranker.rerank(&session, &mut list, &options);
+fn rank(ranker: &mut Ranker, request: &Request, table: Table, session: &Session) -> Result<Record> {
+    let identity = Identity {
+        decision_id: request.decision_id.clone(),
+        list_id: request.list_id.clone(),
+        surface: request.surface.clone(),
+    };
+    let mut list = ranker.prepare(table, identity)?;
+    let frozen = match &request.frozen {
+        Asked::Count(count) => Frozen::Count(*count),
+        Asked::Ids(ids) => Frozen::Rows(list.rows_of(ids)),
+    };
+    let ranking = ranker.rerank(session, &mut list, &Options { now: request.now, frozen });
     Ok(Record::new(ranker, &list, &ranking, request.now))
 }
 
-/// `frozen` of a request: a count, or ids of the server's order.
-fn frozen(request: &Request, list: &List) -> Frozen {
-    match (&request.frozen, request.frozen.as_u64()) {
-        (_, Some(count)) => Frozen::Count(usize::try_from(count).unwrap_or(usize::MAX)),
-        (serde_json::Value::Array(ids), _) => {
-            let text = |v: &serde_json::Value| v.as_str().map_or_else(|| v.to_string(), str::to_owned);
-            Frozen::Rows(list.rows_of(&ids.iter().map(text).collect::<Vec<_>>()))
-        }
-        _ => Frozen::default(),
-    }
-}
-
 fn print(out: &mut impl Write, request: &Request, record: &Record) -> std::io::Result<()> {
-    let mut table = Table::new();
+    let mut table = comfy_table::Table::new();
     table.load_style(presets::NOTHING);
     table.set_header(["rank", "server", "candidate", "score", "utility", ""]);
     for column in [0, 1, 3, 4] {
@@ -103,5 +103,5 @@ fn print(out: &mut impl Write, request: &Request, record: &Record) -> std::io::R
     if let Some(reason) = &record.reason {
         writeln!(out, "reason: {bold}{reason}{bold:#}")?;
     }
-    writeln!(out, "bundle: {}", record.digests.bundle)
+    writeln!(out, "bundle: {}", record.digests.as_ref().map_or("not opened", |d| &d.bundle))
 }

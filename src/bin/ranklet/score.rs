@@ -9,9 +9,8 @@ pub fn run(args: &cli::Score) -> Result<ExitCode> {
     let mut ranker = files::open(&args.bundle)?;
     let inputs = read_tensors(&files::read(&args.inputs)?).map_err(|e| e.at(args.inputs.display()))?;
     let outputs = ranker.scorer().score(|name| inputs.get(name)).map_err(|e| e.at(args.inputs.display()))?;
-    for (name, tensor) in &outputs {
-        println!("{name} {:?}", tensor.dims);
-    }
+    let shapes: Vec<String> = outputs.iter().map(|(name, tensor)| format!("{name} {:?}", tensor.dims)).collect();
     files::write(&args.output, &write(&outputs.into_iter().collect(), None))?;
+    files::print(&shapes.join("\n"));
     Ok(ExitCode::SUCCESS)
 }
