@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { RANKLET, ROWS, WEB, agree, openRanklet, openWeb, takeTurns } from "./measure.mjs";
+import { chromiumPath, measurePage } from "./page.mjs";
 
 const [folder, out] = process.argv.slice(2);
 const quick = process.argv.includes("--quick");
@@ -45,8 +46,16 @@ const document = {
   models: [],
 };
 for (const model of models) document.models.push(await measure(model));
-document.machine.loadAfter = loadavg()[0];
 native.close();
+const chromium = chromiumPath();
+if (chromium) {
+  // A page's clock is coarser: longer batches, fewer of them.
+  const effort = { ...EFFORT, batchMs: 5, rounds: quick ? 9 : 41 };
+  document.page = await measurePage(chromium, folder, models, { effort, rows: ROWS, coldStarts: quick ? 1 : 5, say });
+} else {
+  say("no Chromium on this machine: Node alone");
+}
+document.machine.loadAfter = loadavg()[0];
 writeFileSync(out, `${JSON.stringify(document)}\n`);
 // onnxruntime-web keeps the process open.
 process.exit(0);

@@ -49,6 +49,17 @@ struct Document {
     /// Brotli bytes that a browser loads, by engine.
     #[serde(default)]
     brotli: BTreeMap<String, usize>,
+    /// In one Node process.
+    models: Vec<Model>,
+    /// The same in a page, where this machine has a Chromium.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    page: Option<Page>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Page {
+    /// Of Chromium.
+    version: String,
     models: Vec<Model>,
 }
 
@@ -81,8 +92,9 @@ struct Model {
 #[derive(Debug, Serialize, Deserialize)]
 struct Cold {
     ms: f64,
-    /// Linear memory after lists of 1000 rows.
-    memory: f64,
+    /// Linear memory after lists of 1000 rows; Node alone can watch it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    memory: Option<f64>,
 }
 
 /// One length of list.
@@ -265,13 +277,17 @@ impl Paint {
 fn table(document: &Document, paint: Paint) -> String {
     let mut text = String::new();
     for model in &document.models {
-        text.push_str(&model_table(model, &paint));
+        text.push_str(&model_table(model, "Node", &paint));
+    }
+    for model in document.page.iter().flat_map(|page| &page.models) {
+        text.push_str(&model_table(model, "Chromium", &paint));
     }
     text.push_str(&costs_table(document, &paint));
     let machine = &document.machine;
     let version = |name: &str| document.versions.get(name).map_or("?", String::as_str);
+    let page = document.page.as_ref().map_or_else(String::new, |page| format!(", Chromium {}", page.version));
     text.push_str(&format!(
-        "{} x{}, Node {}, {WEB} {}, {NATIVE} {}, one thread each, commit {}\n",
+        "{} x{}, Node {}{page}, {WEB} {}, {NATIVE} {}, one thread each, commit {}\n",
         machine.cpu,
         machine.cores,
         version("node"),
@@ -291,30 +307,34 @@ fn table(document: &Document, paint: Paint) -> String {
     text
 }
 
-fn model_table(model: &Model, paint: &Paint) -> String {
+/// The native peer has no column where it took no turns.
+fn model_table(model: &Model, place: &str, paint: &Paint) -> String {
+    let native = model.lists.iter().any(|list| list.engines.contains_key(NATIVE));
+    let beside = |text: String| if native { text } else { String::new() };
     let head = format!(
-        "{:>6}  {RANKLET:>9}  {WEB:>15} {:>8}  {NATIVE:>11} {:>8}  {:>8}",
+        "{:>6}  {RANKLET:>9}  {:>8}  {WEB:>15} {:>8}{}",
         "rows",
-        "",
-        "",
         if model.multiply_adds.is_some() { "GFLOP/s" } else { "Mrow/s" },
+        "",
+        beside(format!("  {NATIVE:>11} {:>8}", "")),
     );
-    let mut text = format!("{}\n{}\n", paint.bold(&model.title), paint.dim(&head));
+    let title = format!("{}, {place}", model.title);
+    let mut text = format!("{}\n{}\n", paint.bold(&title), paint.dim(head.trim_end()));
     for list in &model.lists {
         let ms = |name: &str| list.engines.get(name).map_or_else(|| "–".into(), |times| milliseconds(times.ms));
-        let ratio = |name: &str| list.ratios.get(name).map(|ratio| ratio.median);
+        let ratio = |name: &str| paint.ratio(list.ratios.get(name).map(|ratio| ratio.median), 8);
         let speed = list.engines.get(RANKLET).map_or(0.0, |own| {
             let per_row = model.multiply_adds.map_or(1e-3, |count| 2.0 * count * 1e-6);
             list.rows as f64 * per_row / own.ms
         });
         text.push_str(&format!(
-            "{:>6}  {:>9}  {:>15} {}  {:>11} {}  {speed:>8.2}\n",
+            "{:>6}  {:>9}  {:>8}  {:>15} {}{}\n",
             list.rows,
             ms(RANKLET),
+            paint.dim(&format!("{speed:>8.2}")),
             ms(WEB),
-            paint.ratio(ratio(WEB), 8),
-            ms(NATIVE),
-            paint.ratio(ratio(NATIVE), 8),
+            ratio(WEB),
+            beside(format!("  {:>11} {}", ms(NATIVE), ratio(NATIVE))),
         ));
     }
     let worst = model.lists.iter().map(|list| list.difference).fold(0.0, f64::max_of);
@@ -324,19 +344,22 @@ fn model_table(model: &Model, paint: &Paint) -> String {
 
 /// Cold start, memory and bytes.
 fn costs_table(document: &Document, paint: &Paint) -> String {
-    let head = format!("{:<28}  {RANKLET:>10}  {WEB:>15} {:>8}", "", "");
+    let head = format!("{:<40}  {RANKLET:>10}  {WEB:>15} {:>8}", "", "");
     let mut text = format!("{}\n{}\n", paint.bold("cold start, memory, size"), paint.dim(&head));
     let mut row = |name: String, own: Option<f64>, peer: Option<f64>, show: &dyn Fn(f64) -> String| {
         let cell = |value: Option<f64>| value.map_or_else(|| "–".into(), show);
         let ratio = own.zip(peer).map(|(own, peer)| peer / own);
-        text.push_str(&format!("{name:<28}  {:>10}  {:>15} {}\n", cell(own), cell(peer), paint.ratio(ratio, 8)));
+        text.push_str(&format!("{name:<40}  {:>10}  {:>15} {}\n", cell(own), cell(peer), paint.ratio(ratio, 8)));
     };
-    for model in &document.models {
+    let node = document.models.iter().map(|model| (model, "Node"));
+    for (model, place) in
+        node.chain(document.page.iter().flat_map(|page| &page.models).map(|model| (model, "Chromium")))
+    {
         let ms = |name: &str| model.cold.get(name).map(|cold| cold.ms);
-        row(model.title.clone(), ms(RANKLET), ms(WEB), &|ms| format!("{} ms", milliseconds(ms)));
+        row(format!("{}, {place}", model.title), ms(RANKLET), ms(WEB), &|ms| format!("{} ms", milliseconds(ms)));
     }
     let memory = |name: &str| {
-        let sizes = document.models.iter().filter_map(|model| model.cold.get(name)).map(|cold| cold.memory);
+        let sizes = document.models.iter().filter_map(|model| model.cold.get(name)?.memory);
         sizes.reduce(f64::max_of)
     };
     row("linear memory, 1000 rows".into(), memory(RANKLET), memory(WEB), &|bytes| format!("{:.1} MB", bytes / 1e6));
@@ -404,7 +427,7 @@ mod tests {
         let text = table(&document, Paint(false));
         assert!(text.contains("2.50x"), "{text}");
         // 10 rows of 2000 operations in 20 us.
-        assert!(text.contains("1.00\n"), "{text}");
+        assert!(text.contains("1.00  "), "{text}");
         assert!(text.contains("the machine was loaded"), "{text}");
         assert!(table(&document, Paint(true)).contains("\x1b[32m"));
     }

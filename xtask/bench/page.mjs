@@ -1,0 +1,93 @@
+// The same measurement in a page of Chromium: ranklet's browser build beside onnxruntime-web, both on the page's thread.
+import { spawnSync } from "node:child_process";
+import { createReadStream } from "node:fs";
+import { createServer } from "node:http";
+import { createRequire } from "node:module";
+import { extname, join, normalize } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const here = fileURLToPath(new URL(".", import.meta.url));
+const root = join(here, "../..");
+
+/** What the page may load, by the first part of the address. */
+const places = (folder) => ({
+  bench: here,
+  dist: join(root, "pkg/dist"),
+  web: join(here, "node_modules/onnxruntime-web/dist"),
+  models: folder,
+});
+
+const TYPES = { ".mjs": "text/javascript", ".js": "text/javascript", ".wasm": "application/wasm", ".json": "application/json" };
+
+const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"];
+
+/** Chromium's path, or nothing where there is none. */
+export function chromiumPath() {
+  const named = process.env.CHROMIUM_PATH;
+  if (named) return named;
+  const found = spawnSync("sh", ["-c", "command -v chromium || command -v chromium-browser || command -v google-chrome"]);
+  return String(found.stdout).trim() || undefined;
+}
+
+/** Measures every model: `{ version, models: [{ name, cold, lists }] }`. A cold start has a browser of its own. */
+export async function measurePage(executablePath, folder, models, { effort, rows, coldStarts, say }) {
+  // The package's tests have it already.
+  const { chromium } = createRequire(join(root, "pkg/package.json"))("playwright-core");
+  const server = await serve(places(folder));
+  const launch = () => chromium.launch({ executablePath, args: FLAGS });
+  const inPage = async (browser, what, model, options) => {
+    const page = await browser.newPage();
+    await page.goto(server.url);
+    try {
+      return await page.evaluate(
+        async ([what, model, options]) => (await import("/bench/in-page.mjs"))[what](model, options),
+        [what, model, options],
+      );
+    } finally {
+      await page.close();
+    }
+  };
+  try {
+    const measured = [];
+    let version;
+    for (const model of models) {
+      const taken = { ranklet: [], "onnxruntime-web": [] };
+      for (let i = 0; i < coldStarts; i++) {
+        for (const engine of Object.keys(taken)) {
+          const browser = await launch();
+          taken[engine].push(await inPage(browser, "cold", model, engine));
+          await browser.close();
+        }
+      }
+      const middle = (values) => values.sort((a, b) => a - b)[values.length >> 1];
+      const cold = Object.fromEntries(Object.entries(taken).map(([engine, ms]) => [engine, { ms: middle(ms) }]));
+      const browser = await launch();
+      version = browser.version();
+      const lists = await inPage(browser, "lists", model, { effort, rows });
+      await browser.close();
+      say(`${model.title}, Chromium, cold start: ${Object.entries(cold).map(([name, { ms }]) => `${name} ${ms.toFixed(1)}`).join(", ")} ms`);
+      measured.push({ ...model, cold, lists });
+    }
+    return { version, models: measured };
+  } finally {
+    server.close();
+  }
+}
+
+/** Isolated from other origins, which gives the page's clock 5 us steps instead of 100. */
+async function serve(folders) {
+  const server = createServer((request, response) => {
+    response.setHeader("cross-origin-opener-policy", "same-origin");
+    response.setHeader("cross-origin-embedder-policy", "require-corp");
+    const path = normalize(new URL(request.url, "http://127.0.0.1").pathname);
+    const [, place, ...rest] = path.split("/");
+    if (path === "/") return void response.setHeader("content-type", "text/html").end("<!doctype html><link rel=icon href=data:,>");
+    if (!(place in folders)) return void response.writeHead(404).end();
+    response.setHeader("content-type", TYPES[extname(path)] ?? "application/octet-stream");
+    const stream = createReadStream(join(folders[place], ...rest));
+    stream.on("error", () => response.writeHead(404).end());
+    stream.pipe(response);
+  });
+  await new Promise((ready) => server.listen(0, "127.0.0.1", ready));
+  return { url: `http://127.0.0.1:${server.address().port}/`, close: () => server.close() };
+}
