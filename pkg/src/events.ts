@@ -2,6 +2,13 @@ import { invalid } from "./candidates.js";
 import type { LocalEvent } from "./types.js";
 import { toText } from "./values.js";
 
+/** What there is to observe; the first seven are about a candidate. */
+const KINDS = "impression open accept dismiss snooze dwell undo edit navigate search".split(" ");
+const ABOUT_CANDIDATES = 7;
+
+/** The longest id, key, type, surface or field, in UTF-8. */
+const MOST_BYTES = 512;
+
 /** An event as the engine takes it: plain, complete and the face's own. */
 export interface PlainEvent {
   id?: string;
@@ -16,13 +23,19 @@ export interface PlainEvent {
   field?: string;
 }
 
-/** Reads an event's properties once. Throws `request_invalid` where the format is broken, and what a getter throws. */
+/**
+ * Reads an event's properties once. Throws `request_invalid` where the engine would, so that what is queued is taken
+ * later too, and what a getter throws. Nothing happened later than now: a time ahead of the clock would outlast what follows.
+ */
 export function readEvent(event: LocalEvent, clock: () => number): PlainEvent {
   if (typeof event !== "object" || event === null) throw invalid("the event is not an object");
   const { id, type, candidate, key, candidate_type, surface, time, value, reason, field } = event;
-  if (typeof type !== "string" || type === "") throw invalid("the event has no type");
-  const plain: PlainEvent = { type, time: time ?? clock() };
-  if (!Number.isFinite(plain.time)) throw invalid("the event's time is not a number of ms");
+  const kind = KINDS.indexOf(type);
+  if (kind < 0) throw invalid("the event has no known type");
+  const now = clock();
+  const given = time ?? now;
+  if (!Number.isFinite(given)) throw invalid("the event's time is not a number of ms");
+  const plain: PlainEvent = { type, time: Math.min(given, now) };
   set(plain, "id", optionalId(id, "id"));
   set(plain, "candidate", optionalId(candidate, "candidate"));
   set(plain, "key", optionalId(key, "key"));
@@ -31,7 +44,17 @@ export function readEvent(event: LocalEvent, clock: () => number): PlainEvent {
   set(plain, "reason", optionalText(reason));
   set(plain, "field", optionalText(field));
   if (typeof value === "string" || typeof value === "boolean" || Number.isFinite(value)) plain.value = value!;
+  const named = plain.candidate ?? plain.key ?? (type === "undo" ? plain.field : undefined);
+  if (kind < ABOUT_CANDIDATES && named === undefined) throw invalid("the event names no candidate and no key");
+  if (type === "edit" && plain.field === undefined) throw invalid("the event names no field");
   return plain;
+}
+
+/** Throws where a name is longer than the engine keeps. Asked when the event is complete. */
+export function checkNames({ id, candidate, key, candidate_type, surface, field }: PlainEvent): void {
+  for (const text of [id, candidate, key, candidate_type, surface, field]) {
+    if (new TextEncoder().encode(text).length > MOST_BYTES) throw invalid("a name in the event is too long");
+  }
 }
 
 function set<K extends keyof PlainEvent>(plain: PlainEvent, name: K, value: PlainEvent[K] | undefined): void {

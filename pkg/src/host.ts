@@ -17,6 +17,12 @@ export interface HostOptions {
   clock: () => number;
 }
 
+/** Somebody in whose name the engine is called. */
+export interface Caller {
+  /** Told of a trap; true if it is this caller's own doing, which others do not pay for. */
+  trapped(): boolean;
+}
+
 /** One engine over one bundle, made anew as a whole; `undefined` while there is none. */
 export interface Running {
   engine: Engine;
@@ -74,13 +80,13 @@ export class Host {
   }
 
   /** Calls the engine. A coded error of the engine is passed on; anything else it throws is a trap and ends it. */
-  call<T>(use: (engine: Engine) => T): T {
+  call<T>(use: (engine: Engine) => T, caller?: Caller): T {
     const running = this.running;
     if (!running) throw new RankletError(this.#reason, this.#detail);
     try {
       return use(running.engine);
     } catch (thrown) {
-      throw this.#coded(thrown) ?? this.#trapped(thrown);
+      throw this.#coded(thrown) ?? this.#trapped(thrown, caller);
     }
   }
 
@@ -174,12 +180,14 @@ export class Host {
     return typeof code === "string" ? new RankletError(code, String(message ?? "")) : undefined;
   }
 
-  #trapped(thrown: unknown): RankletError {
+  #trapped(thrown: unknown, caller: Caller | undefined): RankletError {
     const trap = new RankletError("trapped", describe(thrown));
-    if (this.#disposed) return trap;
+    // First of all: the clock is the caller's code, and may come back here.
+    this.running = undefined;
     const now = this.#clock();
+    if (this.#disposed) return trap;
     this.#traps = this.#traps.filter((time) => now - time < BREAKER_MS);
-    this.#traps.push(now);
+    if (!caller?.trapped()) this.#traps.push(now);
     const open = this.#traps.length >= BREAKER_TRAPS;
     this.#fail(open ? new RankletError("trapped", `${trap.message}; trapped too often, not tried again`) : trap, !open);
     if (!open) queueMicrotask(() => this.#rebuild());

@@ -1,11 +1,11 @@
 import { NONE_FROZEN, keepFacts, readFrozen, type FrozenRows } from "./candidates.js";
 import { encode, encodeFacts, type Encoded } from "./columns.js";
-import { HEADER, ITEM } from "./engine.js";
+import { HEADER, ITEM, type Engine } from "./engine.js";
 import type { Running } from "./host.js";
 import { Ranking, type Ranked } from "./ranking.js";
 import { RankletError, failure } from "./reasons.js";
 import { copyItems, readPart, type Names, type Part, type Prepared, type Shared } from "./request.js";
-import { keepsFrozen, serverOrder } from "./server-order.js";
+import { frozenFlags, keepsFrozen, serverOrder } from "./server-order.js";
 import type { Held, Session } from "./session.js";
 import type { Facts, RerankOptions } from "./types.js";
 
@@ -183,7 +183,7 @@ export class List<C = unknown> {
   }
 
   #send(session: Held): number {
-    const { host, deadlineMs } = this.#shared;
+    const { deadlineMs } = this.#shared;
     const { running } = session;
     const { listId, decisionId, seed, now } = this.#request;
     const [first, ...more] = this.#parts;
@@ -191,7 +191,7 @@ export class List<C = unknown> {
     const options = {
       surface: this.#names.surface, now, decision_id: decisionId, list_id: listId, seed, deadline_ms: deadlineMs ?? null,
     };
-    const handle = host.call((engine) => engine.prepare(session.handle, options, n, columns, pool, lengths));
+    const handle = this.#call((engine) => engine.prepare(session.handle, options, n, columns, pool, lengths));
     for (const part of more) this.#sendPart(running, handle, part);
     if (this.#updated) this.#sendFacts(running, handle);
     return handle;
@@ -199,13 +199,17 @@ export class List<C = unknown> {
 
   #sendPart(running: Running, handle: number, part: Part): void {
     const { n, columns, pool, lengths } = (part.encoded ??= encode(running.plan, part.rows, null));
-    this.#shared.host.call((engine) => engine.append(handle, n, columns, pool, lengths));
+    this.#call((engine) => engine.append(handle, n, columns, pool, lengths));
   }
 
   #sendFacts(running: Running, handle: number): void {
     if (this.#updated === "later") this.#updated = encodeFacts(running.plan, this.#facts);
     const { columns, pool, lengths } = this.#updated!;
-    this.#shared.host.call((engine) => engine.update_facts(handle, columns, pool, lengths));
+    this.#call((engine) => engine.update_facts(handle, columns, pool, lengths));
+  }
+
+  #call<T>(use: (engine: Engine) => T): T {
+    return this.#shared.host.call(use, this.#session);
   }
 
   #isHeld(): boolean {
@@ -213,10 +217,9 @@ export class List<C = unknown> {
   }
 
   #model(frozen: FrozenRows, now: number): Ranked {
-    const { host } = this.#shared;
     const handle = this.#synchronised(frozen);
-    const values = host.call((engine) => engine.rerank(handle, now, frozen.count, frozen.rows));
-    const { info } = host.running!;
+    const values = this.#call((engine) => engine.rerank(handle, now, frozen.count, frozen.rows));
+    const { info } = this.#shared.host.running!;
     const n = values[2]!;
     const width = ITEM + 2 * values[3]!;
     const order = new Uint32Array(n);
@@ -229,8 +232,8 @@ export class List<C = unknown> {
     this.#suppressed = suppressed;
     const reason = values[0] === 1 ? null : (info.reasons[values[1]!] ?? "score_not_finite");
     if (reason === null) this.#held!.order = order;
-    const record = () => (this.#isHeld() ? host.call((engine) => engine.record(handle)) : null);
-    return { order, suppressed, reason, detail: "", now, values, info, record };
+    const record = () => (this.#isHeld() ? this.#call((engine) => engine.record(handle)) : null);
+    return { order, suppressed, frozen: null, reason, detail: "", now, values, info, record };
   }
 
   /**
@@ -243,17 +246,18 @@ export class List<C = unknown> {
     // An engine that was made anew does not know what stands on screen, and what is frozen stands there.
     if (!keepsFrozen(this.#order, held.order, count, rows)) {
       const shown = this.#order;
-      this.#shared.host.call((engine) => engine.shown(handle, shown));
+      this.#call((engine) => engine.shown(handle, shown));
       held.order = shown;
     }
     return handle;
   }
 
-  #server(error: RankletError, frozen: FrozenRows, now: number): Ranked {
-    const order = serverOrder(this.#order, frozen.count, frozen.rows);
+  #server(error: RankletError, { count, rows }: FrozenRows, now: number): Ranked {
+    const frozen = frozenFlags(this.#order, count, rows);
+    const order = serverOrder(this.#order, frozen);
     const suppressed = Uint8Array.from(order, (_, row) => this.#mark(row, now));
     const info = this.#shared.host.running?.info ?? null;
-    return { order, suppressed, reason: error.code, detail: error.message, now, values: null, info, record: null };
+    return { order, suppressed, frozen, reason: error.code, detail: error.message, now, values: null, info, record: null };
   }
 
   #mark(row: number, now: number): number {

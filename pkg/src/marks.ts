@@ -1,6 +1,10 @@
+import type { PlainEvent } from "./events.js";
+
 /** What a person did with a candidate last, as far as it hides it. */
 export type Mark = 0 | 1 | 2;
 export const MARK_NAMES = [null, "dismissed", "snoozed"] as const;
+/** The event that makes each mark. */
+const MAKERS = ["undo", "dismiss", "snooze"];
 
 const DAY = 86_400_000;
 /** The core's defaults, until a bundle says otherwise. */
@@ -8,6 +12,11 @@ const LENGTHS: readonly [number, number] = [30 * DAY, DAY];
 
 /** Past this many, what ends first is forgotten first. */
 const MOST = 4096;
+
+/** Whether an event of this type can change a mark. */
+export function isMarking(type: string): boolean {
+  return MAKERS.includes(type);
+}
 
 interface Entry {
   mark: Mark;
@@ -24,8 +33,8 @@ export class Marks {
 
   /** Takes an event in; true if an item's mark changed. */
   apply(type: string, key: string, time: number, value: unknown, [dismissed, snoozed] = LENGTHS): boolean {
-    const mark: Mark | undefined = type === "dismiss" ? 1 : type === "snooze" ? 2 : type === "undo" ? 0 : undefined;
-    if (mark === undefined) return false;
+    if (!isMarking(type)) return false;
+    const mark = MAKERS.indexOf(type) as Mark;
     const before = this.#entries.get(key);
     if (before && before.time > time) return false;
     const length = mark === 1 ? dismissed : typeof value === "number" && value > 0 ? value : snoozed;
@@ -34,20 +43,19 @@ export class Marks {
     return (before?.mark ?? 0) !== mark;
   }
 
-  /** Takes up the actions of a snapshot of the engine's; a snapshot that cannot be read holds none. */
-  restore(snapshot: string): void {
-    let actions: unknown;
-    try {
-      actions = (JSON.parse(snapshot) as { actions?: unknown } | null)?.actions;
-    } catch {
-      return;
-    }
+  /** Takes up the actions of a snapshot of the engine's. */
+  restore(actions: unknown): void {
     for (const [key, action] of Object.entries(actions ?? {})) {
       const { suppression, time, until } = (action ?? {}) as { suppression?: unknown; time?: unknown; until?: unknown };
       const mark = (MARK_NAMES as readonly unknown[]).indexOf(suppression ?? null);
       if (mark < 0 || typeof time !== "number" || typeof until !== "number") continue;
       this.#set(key, { mark: mark as Mark, time, until });
     }
+  }
+
+  /** Events that make all these marks anew. */
+  events(): PlainEvent[] {
+    return Array.from(this.#entries, ([key, { mark, time, until }]) => ({ type: MAKERS[mark]!, key, time, value: until - time }));
   }
 
   /** The mark of a key at a time; undefined if nothing was seen of it. */

@@ -10,6 +10,8 @@ export interface Ranked {
   order: Uint32Array;
   /** A mark for each row. */
   suppressed: Uint8Array;
+  /** A flag for each row that was frozen; null where the engine says it. */
+  frozen: Uint8Array | null;
   /** Null: the model's order. */
   reason: Reason | null;
   detail: string;
@@ -61,7 +63,7 @@ export class Ranking<C = unknown> {
   }
 
   #entry(item: C, place: number): Entry<C> {
-    const { order, suppressed, values, info } = this.#ranked;
+    const { order, suppressed, frozen, values, info } = this.#ranked;
     const row = order[place]!;
     const id = this.#names.ids[row] ?? "";
     const entry: Entry<C> = {
@@ -77,12 +79,17 @@ export class Ranking<C = unknown> {
       suppressed: MARK_NAMES[suppressed[row] ?? 0]!,
       constraints: [],
     };
-    if (!values || !info || this.source === "server") return entry;
+    if (!values || !info) {
+      if (frozen?.[row]) entry.constraints.push("frozen");
+      if (entry.suppressed) entry.constraints.push("suppressed");
+      return entry;
+    }
     const at = HEADER + place * (ITEM + 2 * values[3]!);
+    entry.constraints = info.constraints.filter((_, bit) => Math.floor(values[at + 7]! / 2 ** bit) % 2 === 1);
+    if (this.source === "server") return entry;
     entry.score = number(values[at + 2]);
     entry.utility = number(values[at + 3]);
     entry.propensity = values[at + 4]!;
-    entry.constraints = info.constraints.filter((_, bit) => Math.floor(values[at + 7]! / 2 ** bit) % 2 === 1);
     info.heads.forEach((name, head) => {
       entry.heads[name] = headScore(values, at + ITEM + 2 * head);
     });
@@ -121,7 +128,7 @@ export class Ranking<C = unknown> {
         propensity: 1,
         log_propensity: 0,
         suppressed: entry.suppressed,
-        constraints: [],
+        constraints: [...entry.constraints],
       })),
     };
   }

@@ -52,7 +52,7 @@ function open<C>(options: RerankerOptions<C>, platform: Platform): { host: Host;
   try {
     const { bundle, wasm, deadlineMs, loadTimeoutMs, maxEvents, onStatus, enabled, clock: given } = options;
     const reader = makeReader(options);
-    const clock = typeof given === "function" ? given : () => Date.now();
+    const clock = safely(given ?? (() => Date.now()));
     const load = { bundle, wasm, loadTimeoutMs: loadTimeoutMs ?? LOAD_TIMEOUT_MS, clock };
     const off = enabled === false ? new RankletError("disabled", "disabled by option") : undefined;
     if (off) [bundle, wasm].forEach(quiet);
@@ -66,6 +66,19 @@ function open<C>(options: RerankerOptions<C>, platform: Platform): { host: Host;
       shared: { host, reader: makeReader<C>({}), clock: () => Date.now(), maxEvents: MAX_EVENTS, deadlineMs: undefined },
     };
   }
+}
+
+/** A clock that always tells a time: where the caller's fails, the system's. */
+function safely(given: unknown): () => number {
+  return () => {
+    try {
+      const now: unknown = (given as () => unknown)();
+      if (Number.isFinite(now)) return now as number;
+    } catch {
+      // As if there were none.
+    }
+    return Date.now();
+  };
 }
 
 function tell(onStatus: (status: Status) => void, host: Host): void {

@@ -1,9 +1,10 @@
-import { readEvent, type PlainEvent } from "./events.js";
+import { checkNames, readEvent, type PlainEvent } from "./events.js";
 import type { Running } from "./host.js";
 import { List } from "./list.js";
-import { Marks, type Mark } from "./marks.js";
+import { Marks, isMarking, type Mark } from "./marks.js";
 import { RankletError, failure } from "./reasons.js";
 import { readRequest, type Names, type Shared } from "./request.js";
+import { joined, parted } from "./snapshot.js";
 import type { LocalEvent, Observed, RerankRequest, SessionOptions } from "./types.js";
 
 /** How many of the last responses an event's `candidate` may name a row of. */
@@ -27,7 +28,12 @@ export class Session<C = unknown> {
   #snapshot: string | undefined;
   #events: PlainEvent[] = [];
   #held: Held | undefined;
+  // Whether a snapshot was given, and whether it was taken up.
+  #given = false;
   #restored: boolean | null = null;
+  #replaying = false;
+  /** Traps that are this session's own: at two its journal is dropped, at three it has no engine. */
+  #traps = 0;
   #disposed = false;
 
   /** @internal */
@@ -37,12 +43,11 @@ export class Session<C = unknown> {
     try {
       const { key: given, snapshot } = options ?? {};
       if (typeof given === "string") key = given;
-      if (typeof snapshot === "string") this.#snapshot = snapshot;
+      if (typeof snapshot === "string") this.#restore(snapshot);
     } catch {
       // Options that cannot be read are none.
     }
     this.key = key;
-    if (this.#snapshot !== undefined) this.#marks.restore(this.#snapshot);
     this.#quietly(() => this.attach());
   }
 
@@ -75,13 +80,13 @@ export class Session<C = unknown> {
     return list;
   }
 
-  /** The context as JSON, to be given to a later session. What the engine has not seen yet is not in it. */
+  /** The context as JSON, to be given to a later session; with or without an engine, all of it. Null: nothing is known. */
   snapshot(): string | null {
     try {
       const { handle } = this.attach();
-      return this.#shared.host.call((engine) => engine.snapshot(handle));
+      return this.#shared.host.call((engine) => engine.snapshot(handle), this);
     } catch {
-      return this.#snapshot ?? null;
+      return joined({ engine: this.#snapshot, events: this.#events });
     }
   }
 
@@ -92,7 +97,7 @@ export class Session<C = unknown> {
       const { handle } = this.attach();
       // The glue takes what it is given for what it was promised, and only a string for a string.
       if (typeof time !== "number" || (surface !== undefined && typeof surface !== "string")) return {};
-      return this.#shared.host.call((engine) => engine.signals(handle, surface, time));
+      return this.#shared.host.call((engine) => engine.signals(handle, surface, time), this);
     } catch {
       return {};
     }
@@ -104,6 +109,8 @@ export class Session<C = unknown> {
     this.#snapshot = undefined;
     this.#events = [];
     this.#restored = null;
+    this.#given = false;
+    this.#traps = 0;
     this.#release();
     for (const list of this.#lists) list.due();
   }
@@ -127,13 +134,35 @@ export class Session<C = unknown> {
   attach(): Held {
     const { host } = this.#shared;
     if (this.#disposed) throw new RankletError("disposed", "the session was disposed");
+    if (this.#isolated) throw new RankletError("trapped", "this session's context stopped the engine");
     if (this.#held && this.#held.running === host.running) return this.#held;
     const handle = host.call((engine) => engine.session());
     const held = { running: host.running!, handle };
-    this.#replay(handle);
+    this.#replaying = true;
+    try {
+      this.#replay(handle);
+    } finally {
+      this.#replaying = false;
+    }
     host.disown(this);
     host.adopt(this, held.running, (engine) => engine.session_free(handle));
     return (this.#held = held);
+  }
+
+  /**
+   * @internal A call for this session stopped the engine. What is replayed, and a context that came from outside, is the
+   * likely cause; then the session pays for it alone. What it knows is dropped but for the marks, at once if it was the
+   * replay and else at the second trap, and if that does not help no engine is asked again.
+   */
+  trapped(): boolean {
+    if (!this.#given && !this.#replaying) return false;
+    this.#traps = Math.max(this.#traps + 1, this.#replaying ? 2 : 0);
+    if (this.#traps >= 2) {
+      this.#snapshot = undefined;
+      this.#events = this.#marks.events();
+      if (this.#given) this.#restored = false;
+    }
+    return true;
   }
 
   /** @internal */
@@ -157,20 +186,53 @@ export class Session<C = unknown> {
     const { host, maxEvents } = this.#shared;
     if (this.#disposed) throw new RankletError("disposed", "the session was disposed");
     this.#resolve(event);
+    checkNames(event);
     let due = false;
-    if (host.running) {
-      const { handle } = this.attach();
-      due = host.call((engine) => engine.observe(handle, event));
-      if (this.#events.length >= maxEvents) this.#compact(handle);
-    } else if (host.mayCome && this.#events.length >= maxEvents) {
-      throw new RankletError("limit_exceeded", `${maxEvents} events wait for the engine`);
+    const handle = this.#reach();
+    const full = this.#events.length >= maxEvents;
+    if (handle !== undefined) {
+      due = host.call((engine) => engine.observe(handle, event), this);
+      // The event counts whether or not the journal can be shortened now.
+      if (this.#events.push(event) >= maxEvents) this.#quietly(() => this.#compact(handle));
+    } else if (host.mayCome && !this.#isolated) {
+      if (full) throw new RankletError("limit_exceeded", `${maxEvents} events wait for the engine`);
+      this.#events.push(event);
+    } else if (isMarking(event.type)) {
+      // Where no engine will ever come, the marks are all that an event can change, here and in a later session.
+      if (full) this.#events.shift();
+      this.#events.push(event);
     }
-    // Where no engine will ever come, the marks are all that an event can change.
-    if (host.running || host.mayCome) this.#events.push(event);
-    const key = event.key;
-    if (key !== undefined && this.#marks.apply(event.type, key, event.time, event.value, host.running?.info.suppressed_ms)) due = true;
+    if (this.#mark(event)) due = true;
     if (due) for (const list of this.#lists) list.due();
     return { accepted: true, due, reason: null };
+  }
+
+  get #isolated(): boolean {
+    return this.#traps > 2;
+  }
+
+  /** The session's handle; undefined if there is no engine for it, or none any more. */
+  #reach(): number | undefined {
+    const { host } = this.#shared;
+    try {
+      return host.running && this.attach().handle;
+    } catch (thrown) {
+      if (host.running && !this.#isolated) throw thrown;
+      return undefined;
+    }
+  }
+
+  #mark({ type, key, time, value }: PlainEvent): boolean {
+    return key !== undefined && this.#marks.apply(type, key, time, value, this.#shared.host.running?.info.suppressed_ms);
+  }
+
+  #restore(snapshot: string): void {
+    const { engine, events, actions } = parted(snapshot, this.#shared.clock);
+    this.#given = true;
+    this.#snapshot = engine;
+    this.#events = events.slice(-this.#shared.maxEvents);
+    this.#marks.restore(actions);
+    for (const event of events) this.#mark(event);
   }
 
   /**
@@ -197,11 +259,10 @@ export class Session<C = unknown> {
   #replay(handle: number): void {
     const { host } = this.#shared;
     const snapshot = this.#snapshot;
-    if (snapshot !== undefined) {
-      this.#restored = this.#taken(() => host.call((engine) => engine.restore(handle, snapshot)));
-    }
+    const taken = snapshot === undefined || this.#taken(() => host.call((engine) => engine.restore(handle, snapshot), this));
+    if (this.#given) this.#restored ??= taken;
     // An event that the engine refuses was queued before there was one to ask.
-    this.#events = this.#events.filter((event) => this.#taken(() => host.call((engine) => engine.observe(handle, event))));
+    this.#events = this.#events.filter((event) => this.#taken(() => host.call((engine) => engine.observe(handle, event), this)));
   }
 
   /** Whether the engine took something; a refusal is an answer, a trap is not. */
@@ -216,7 +277,7 @@ export class Session<C = unknown> {
   }
 
   #compact(handle: number): void {
-    this.#snapshot = this.#shared.host.call((engine) => engine.snapshot(handle));
+    this.#snapshot = this.#shared.host.call((engine) => engine.snapshot(handle), this);
     this.#events = [];
   }
 

@@ -41,7 +41,7 @@ export interface RerankerOptions<C = unknown> extends Accessors<C> {
   onStatus?: (status: Status) => void;
   /** `false`: nothing is loaded, every ranking is in server order, reason `disabled`. */
   enabled?: boolean;
-  /** Ms since the epoch; read only inside a call that was given no time. Default `Date.now`. */
+  /** Ms since the epoch; read only inside calls. Default `Date.now`, which also stands in for a clock that fails. */
   clock?: () => number;
 }
 
@@ -97,7 +97,7 @@ export interface LocalEvent {
   key?: Id;
   candidate_type?: string;
   surface?: string;
-  /** Ms since the epoch; by default the reranker's clock. */
+  /** Ms since the epoch; by default and at most the reranker's clock. */
   time?: number;
   /** Dwell and snooze: ms. Search: the text. Edit: the new value. */
   value?: number | string | boolean;

@@ -164,9 +164,10 @@ test("callbacks of the caller's may do what they like", async () => {
   const reranker = createReranker<never>({ bundle: bundle(), onStatus: bomb, clock: bomb });
   const session = reranker.session();
   const list = session.prepare({ ...asked, now: undefined } as never);
-  expect(list.rerank()).toMatchObject({ source: "server", reason: "request_invalid" });
+  expect(list.rerank()).toMatchObject({ source: "server", reason: "loading" });
   list.subscribe(bomb);
   expect((await reranker.ready).reason).toBeNull();
+  expect(list.rerank().source).toBe("model");
   await Promise.resolve();
   const good = session.prepare(asked as never);
   good.subscribe(() => good.dispose());

@@ -11,7 +11,8 @@ export async function rankAll(
   requests: Request[],
   events: Event[],
 ): Promise<DecisionRecord[]> {
-  const reranker = create({ bundle });
+  let now = 0;
+  const reranker = create({ bundle, clock: () => now });
   await reranker.ready;
   const bySession = new Map<string | undefined, Event[]>();
   for (const event of [...events].sort((a, b) => a.time - b.time)) {
@@ -20,6 +21,7 @@ export async function rankAll(
     list.push(event);
   }
   const records = requests.map((request) => {
+    now = request.now;
     const session = reranker.session({ key: request.session });
     const list = session.prepare(request as never);
     for (const event of bySession.get(request.session) ?? []) {

@@ -13,7 +13,7 @@ const order = ({ entries }: Ranking<Candidate>) => entries.map(({ id, score, uti
 const rebuilt = () => new Promise((done) => setTimeout(done, 0));
 
 test("after a trap: server order, then a new engine that knows all the old one knew", async () => {
-  const clock = { now: 0 };
+  const clock = { now };
   const reranker = createReranker<Candidate>({ bundle: bundle(), wasm: trapping(wasm(), "engine_signals"), clock: () => clock.now, maxEvents: 4 });
   await reranker.ready;
   const session = reranker.session();
@@ -113,6 +113,110 @@ test("traps that repeat open a breaker: three in a minute", async () => {
   }
   expect(seen.slice(9)).toEqual(["trapped", null, "trapped", null, "trapped"]);
   expect(reranker.status.detail).toContain("too often");
+  reranker.dispose();
+});
+
+test("a journal that was shortened counts every event once", async () => {
+  const reranker = createReranker<Candidate>({ bundle: bundle(), wasm: trapping(wasm(), "engine_signals"), maxEvents: 2 });
+  await reranker.ready;
+  const session = reranker.session();
+  for (let at = 0; at < 7; at++) session.observe({ type: "search", value: "budget", time: now });
+  const snapshot = session.snapshot();
+  session.signals();
+  await rebuilt();
+  expect(session.snapshot()).toBe(snapshot);
+  reranker.dispose();
+});
+
+test("a clock that throws changes nothing of it", async () => {
+  let broken = false;
+  const clock = () => {
+    if (broken) throw new Error("no time");
+    return now;
+  };
+  const reranker = createReranker<Candidate>({ bundle: bundle(), wasm: trapping(wasm(), "engine_rerank"), clock });
+  await reranker.ready;
+  const list = reranker.session().prepare(asked);
+  broken = true;
+  expect(list.rerank()).toMatchObject({ source: "server", reason: "trapped" });
+  expect(reranker.status).toMatchObject({ source: "server", reason: "trapped" });
+  for (let at = 0; at < 3; at++) {
+    await rebuilt();
+    expect(list.rerank().reason).toBe("trapped");
+  }
+  expect(reranker.status.detail).toContain("too often");
+  reranker.dispose();
+});
+
+const DISMISSED = { type: "dismiss", key: asked.candidates[0]!.key, time: now };
+
+/** A snapshot of an engine, with a dismissal in it. */
+async function snapshotOf(): Promise<string> {
+  const reranker = createReranker<Candidate>({ bundle: bundle() });
+  await reranker.ready;
+  const session = reranker.session();
+  session.observe(DISMISSED);
+  const snapshot = session.snapshot()!;
+  reranker.dispose();
+  return snapshot;
+}
+
+const first = ({ entries }: Ranking<Candidate>) => entries.find(({ serverRank }) => serverRank === 1)!;
+
+test("a snapshot that stops the engine is dropped, its dismissals are kept, and nobody else notices", async () => {
+  const snapshot = await snapshotOf();
+  const reranker = createReranker<Candidate>({ bundle: bundle(), wasm: trapping(wasm(), "engine_restore") });
+  await reranker.ready;
+  const victim = reranker.session().prepare(asked);
+  for (let at = 0; at < 5; at++) {
+    const session = reranker.session({ snapshot });
+    const list = session.prepare(asked);
+    expect(first(list.rerank({ now }))).toMatchObject({ suppressed: "dismissed" });
+    await rebuilt();
+    expect(session.observe({ type: "open", key: "k", time: now }).accepted).toBe(true);
+    const ranking = list.rerank({ now });
+    expect([ranking.source, session.restored, first(ranking).suppressed]).toEqual(["model", false, "dismissed"]);
+    expect(victim.rerank({ now }).source).toBe("model");
+  }
+  reranker.dispose();
+});
+
+test("events that stop every engine: their session alone stays on server order", async () => {
+  const reranker = createReranker<Candidate>({ bundle: bundle(), wasm: trapping(wasm(), "engine_observe") });
+  const session = reranker.session();
+  expect(session.observe(DISMISSED).accepted).toBe(true);
+  await reranker.ready;
+  const [list, victim] = [session.prepare(asked), reranker.session().prepare(asked)];
+  for (let at = 0; at < 5; at++) {
+    list.rerank({ now });
+    await rebuilt();
+  }
+  const ranking = list.rerank({ now });
+  expect([ranking.source, ranking.reason, first(ranking).suppressed]).toEqual(["server", "trapped", "dismissed"]);
+  expect(session.observe({ ...DISMISSED, type: "undo" })).toEqual({ accepted: true, due: true, reason: null });
+  expect(first(list.rerank({ now })).suppressed).toBeNull();
+  expect(victim.rerank({ now })).toMatchObject({ source: "model", reason: null });
+  expect(reranker.status.source).toBe("model");
+  session.forget();
+  expect(list.rerank({ now }).source).toBe("model");
+  reranker.dispose();
+});
+
+test("a context from outside that stops the engine in use: the session without it, and then without an engine", async () => {
+  const snapshot = await snapshotOf();
+  const reranker = createReranker<Candidate>({ bundle: bundle(), wasm: trapping(wasm(), "engine_signals") });
+  await reranker.ready;
+  const session = reranker.session({ snapshot });
+  const [list, victim] = [session.prepare(asked), reranker.session().prepare(asked)];
+  const seen = [];
+  for (let at = 0; at < 5; at++) {
+    session.signals();
+    await rebuilt();
+    seen.push([list.rerank({ now }).source, session.restored, victim.rerank({ now }).source]);
+  }
+  const alone = ["server", false, "model"];
+  expect(seen).toEqual([["model", true, "model"], ["model", false, "model"], alone, alone, alone]);
+  expect(first(list.rerank({ now })).suppressed).toBe("dismissed");
   reranker.dispose();
 });
 
