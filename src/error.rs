@@ -110,3 +110,9 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// What is wrong with a bundle, in words for those who compile one. In a page, which gets bundles that compile
+/// accepted, the place and the code must do: the words are several kilobytes there.
+pub(crate) const fn detail(what: &'static str) -> &'static str {
+    if cfg!(feature = "compile") { what } else { "malformed" }
+}

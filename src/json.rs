@@ -304,7 +304,7 @@ macro_rules! read_names {
                     Some($first) => Self::$default,
                     $(Some($name) => Self::$variant,)*
                     _ => {
-                        notes.wrong(concat!("one of these was expected: ", $first, $(" ", $name),*));
+                        notes.wrong(crate::error::detail(concat!("one of these was expected: ", $first, $(" ", $name),*)));
                         Self::$default
                     }
                 }

@@ -3,7 +3,7 @@
 //! One calibrator a head and surface. All in f64, from the f32 that the model gave.
 
 use crate::engine::{Interpreter, Plan, Slice, Tensors};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, detail};
 use crate::json::{Notes, Read, field, variant};
 use ranklet_kernels::math::f64 as math;
 use serde::Serialize;
@@ -118,11 +118,11 @@ impl Calibrator {
         Ok(match spec {
             CalibratorSpec::Isotonic { x, y } => {
                 let knots = |name: &String| tensors.get(name).and_then(|t| t.as_f64()).map(<[f64]>::to_vec);
-                let (Some(x), Some(y)) = (knots(x), knots(y)) else { return bad("its knots are missing") };
+                let (Some(x), Some(y)) = (knots(x), knots(y)) else { return bad(detail("its knots are missing")) };
                 let ascending = x.windows(2).all(|w| w[0] < w[1]);
                 let finite = x.iter().chain(&y).all(|v| v.is_finite());
                 if x.is_empty() || x.len() != y.len() || x.len() > Self::MAX_KNOTS || !ascending || !finite {
-                    return bad("its knots are not ascending and finite");
+                    return bad(detail("its knots are not ascending and finite"));
                 }
                 Calibrator::Isotonic { x, y }
             }
@@ -135,15 +135,15 @@ impl Calibrator {
                 let interpreter = Interpreter::new((**plan).clone(), tensors)?;
                 let plan = interpreter.plan();
                 if plan.inputs.len() != 1 || plan.outputs.len() != 1 {
-                    return bad("a calibrator has one input and one output");
+                    return bad(detail("a calibrator has one input and one output"));
                 }
                 let one = |v: crate::engine::Value| v.width == 1 && v.dtype == crate::engine::DType::F32;
                 if !one(interpreter.input(0)) || !one(interpreter.output(0)) {
-                    return bad("a calibrator is [N, 1] -> [N, 1]");
+                    return bad(detail("a calibrator is [N, 1] -> [N, 1]"));
                 }
                 Calibrator::Plan(Box::new(interpreter))
             }
-            _ => return bad("a parameter is out of range"),
+            _ => return bad(detail("a parameter is out of range")),
         })
     }
 

@@ -1,6 +1,6 @@
 //! How long things are remembered: the `context` section of a bundle.
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, detail};
 use crate::json::read_struct;
 use serde::Serialize;
 
@@ -71,13 +71,13 @@ impl ContextSpec {
     pub(super) fn durations(&self) -> Result<Durations> {
         let invalid = |what: &str| Err(Error::new(ErrorKind::SchemaMismatch, format!("context: {what}")));
         if self.half_lives.is_empty() || self.half_lives.len() > Self::MAX_HALF_LIVES {
-            return invalid("give 1 to 8 `half_lives`");
+            return invalid(detail("give 1 to 8 `half_lives`"));
         }
         if self.sequence > Self::MAX_SEQUENCE {
-            return invalid("`sequence` is at most 256");
+            return invalid(detail("`sequence` is at most 256"));
         }
         if !(self.rate_prior >= 0.0 && self.rate_strength > 0.0) {
-            return invalid("`rate_prior` must not be negative and `rate_strength` must be positive");
+            return invalid(detail("`rate_prior` must not be negative and `rate_strength` must be positive"));
         }
         Ok(Durations {
             half_lives: self.half_lives.iter().map(|h| parse_duration(h)).collect::<Result<_>>()?,

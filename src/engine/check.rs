@@ -5,7 +5,7 @@
 use super::BLOCK;
 use super::plan::{Aggregate, Binary, BinaryScores, DType, Op, Plan, PostTransform, Reduce, Rows, Trees, Unary, Value};
 use crate::bundle::tensor::{Tensor, Tensors};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, detail};
 use ranklet_kernels::{
     dense,
     trees::{Forest, Node},
@@ -124,7 +124,10 @@ impl<'a> Scope<'a> {
             Some(name) => self.f32s(name)?.to_vec(),
             None => Vec::new(),
         };
-        self.need(base.is_empty() || base.len() == trees.targets as usize, "base values do not fit the targets")?;
+        self.need(
+            base.is_empty() || base.len() == trees.targets as usize,
+            detail("base values do not fit the targets"),
+        )?;
         let forest = OwnedForest {
             roots: self.i32s(&trees.roots)?.to_vec(),
             nodes,
@@ -142,7 +145,10 @@ impl<'a> Scope<'a> {
         let mut parents = vec![false; forest.nodes.len()];
         let children = forest.nodes.iter().flat_map(|node| [node.yes, node.no]);
         for child in forest.roots.iter().copied().chain(children).filter(|&c| c >= 0) {
-            self.need(!std::mem::replace(&mut parents[child as usize], true), "a node of a forest has two parents")?;
+            self.need(
+                !std::mem::replace(&mut parents[child as usize], true),
+                detail("a node of a forest has two parents"),
+            )?;
         }
         Ok(forest)
     }
@@ -155,11 +161,11 @@ impl<'a> Scope<'a> {
             Op::Concat => 1..=inputs.len().max(1),
             _ => 1..=1,
         };
-        self.need(arity.contains(&inputs.len()), "wrong number of inputs")?;
+        self.need(arity.contains(&inputs.len()), detail("wrong number of inputs"))?;
         let float = |v: &Value| v.dtype == DType::F32;
         // Only these touch other types than f32.
         if !matches!(op, Op::Constant { .. } | Op::Concat | Op::Select { .. } | Op::Cast | Op::Label { .. }) {
-            self.need(inputs.iter().all(float) && float(&out), "inputs and output must be f32")?;
+            self.need(inputs.iter().all(float) && float(&out), detail("inputs and output must be f32"))?;
         }
         let x = inputs.first().copied();
         let same_width = x.is_none_or(|x| x.width == out.width);
@@ -170,12 +176,12 @@ impl<'a> Scope<'a> {
                 let w = self.f32s(weights)?;
                 // In 64 bits: 65,536 x 65,536 is 0 in a page's 32.
                 let elements = u64::from(x.width) * u64::from(out.width);
-                self.need(w.len() as u64 == elements, "weights do not fit the widths")?;
+                self.need(w.len() as u64 == elements, detail("weights do not fit the widths"))?;
                 let bias = match bias {
                     Some(name) => self.f32s(name)?.to_vec(),
                     None => Vec::new(),
                 };
-                self.need(bias.is_empty() || bias.len() == outputs, "bias does not fit the width")?;
+                self.need(bias.is_empty() || bias.len() == outputs, detail("bias does not fit the width"))?;
                 let mut packed = vec![0.0; dense::packed_len(inputs, outputs)];
                 dense::pack(w, inputs, outputs, &mut packed);
                 Ready::Dense { packed, bias, inputs, activation: *activation }
@@ -185,40 +191,43 @@ impl<'a> Scope<'a> {
                 let elements: usize = tensor.dims.iter().product();
                 self.need(
                     tensor.dtype() == Some(out.dtype) && elements == out.width as usize && out.rows == Rows::Shared,
-                    "a constant does not fit its value",
+                    detail("a constant does not fit its value"),
                 )?;
                 Ready::Constant(tensor)
             }
             Op::Unary(f) => {
-                self.need(same_width, "widths differ")?;
+                self.need(same_width, detail("widths differ"))?;
                 Ready::Unary(*f)
             }
             Op::Binary { f } => {
                 self.need(
                     inputs.iter().all(|v| v.width == out.width || v.width == 1),
-                    "widths neither agree nor are 1",
+                    detail("widths neither agree nor are 1"),
                 )?;
                 Ready::Binary(*f)
             }
             Op::Concat => {
                 let total: u64 = inputs.iter().map(|v| u64::from(v.width)).sum();
-                self.need(total == u64::from(out.width), "widths do not add up")?;
-                self.need(inputs.iter().all(|v| v.dtype == out.dtype), "dtypes differ")?;
+                self.need(total == u64::from(out.width), detail("widths do not add up"))?;
+                self.need(inputs.iter().all(|v| v.dtype == out.dtype), detail("dtypes differ"))?;
                 Ready::Concat
             }
             Op::Select { columns } => {
                 let fits = x.is_some_and(|x| x.dtype == out.dtype && columns.iter().all(|&c| c < x.width));
-                self.need(fits && columns.len() == out.width as usize, "columns do not fit")?;
+                self.need(fits && columns.len() == out.width as usize, detail("columns do not fit"))?;
                 Ready::Select(columns.clone())
             }
             Op::Softmax { group, log } => {
-                self.need(same_width && *group > 0 && out.width.is_multiple_of(*group), "the group does not fit")?;
+                self.need(
+                    same_width && *group > 0 && out.width.is_multiple_of(*group),
+                    detail("the group does not fit"),
+                )?;
                 Ready::Softmax { group: *group as usize, log: *log }
             }
             Op::Reduce { f, group } => {
                 let fits =
                     x.is_some_and(|x| *group > 0 && x.width.is_multiple_of(*group) && x.width / group == out.width);
-                self.need(fits, "the group does not fit")?;
+                self.need(fits, detail("the group does not fit"))?;
                 Ready::Reduce { f: *f, group: *group as usize }
             }
             Op::LayerNorm { scale, bias, group, epsilon } => {
@@ -229,30 +238,30 @@ impl<'a> Scope<'a> {
                 };
                 let fits =
                     same_width && *group > 0 && out.width.is_multiple_of(*group) && scale.len() == *group as usize;
-                self.need(fits && (bias.is_empty() || bias.len() == scale.len()), "the group does not fit")?;
+                self.need(fits && (bias.is_empty() || bias.len() == scale.len()), detail("the group does not fit"))?;
                 Ready::LayerNorm { scale, bias, epsilon: *epsilon }
             }
             Op::Cast => {
-                self.need(same_width, "widths differ")?;
+                self.need(same_width, detail("widths differ"))?;
                 Ready::Cast
             }
             Op::Trees(trees) => {
-                self.need(trees.targets == out.width && out.width > 0, "targets do not fit the width")?;
+                self.need(trees.targets == out.width && out.width > 0, detail("targets do not fit the width"))?;
                 Ready::Trees(self.forest(trees, x.map_or(0, |x| x.width))?)
             }
             Op::PostTransform { f } => {
-                self.need(same_width && out.width > 0, "widths differ")?;
+                self.need(same_width && out.width > 0, detail("widths differ"))?;
                 Ready::PostTransform(*f)
             }
             Op::BinaryScores { mode, post } => {
-                self.need(x.is_some_and(|x| x.width == 1) && out.width == 2, "one score in, two out")?;
+                self.need(x.is_some_and(|x| x.width == 1) && out.width == 2, detail("one score in, two out"))?;
                 Ready::BinaryScores { mode: *mode, post: *post }
             }
             Op::Label { labels, threshold } => {
                 let width = x.map_or(0, |x| x.width as usize);
                 let fits = labels.len() == width || (width == 1 && labels.len() == 2);
                 let types = x.is_some_and(|x| float(&x)) && out.dtype == DType::I64 && out.width == 1;
-                self.need(fits && types && width > 0, "labels do not fit the scores")?;
+                self.need(fits && types && width > 0, detail("labels do not fit the scores"))?;
                 Ready::Label { labels: labels.clone(), threshold: *threshold }
             }
         })
@@ -289,11 +298,14 @@ pub(super) fn check(plan: &Plan, tensors: &Tensors) -> Result<Vec<Ready>> {
         let mut inputs = Vec::with_capacity(step.inputs.len());
         for &index in &step.inputs {
             let value = scope.value(index)?;
-            scope.need(written[index as usize], "a value is read before it is written")?;
-            scope.need(out.rows == Rows::Candidate || value.rows == Rows::Shared, "a shared value reads candidates")?;
+            scope.need(written[index as usize], detail("a value is read before it is written"))?;
+            scope.need(
+                out.rows == Rows::Candidate || value.rows == Rows::Shared,
+                detail("a shared value reads candidates"),
+            )?;
             inputs.push(value);
         }
-        scope.need(!written[step.output as usize], "a value is written twice")?;
+        scope.need(!written[step.output as usize], detail("a value is written twice"))?;
         steps.push(scope.ready(&step.op, &inputs, out)?);
         written[step.output as usize] = true;
     }

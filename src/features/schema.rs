@@ -1,6 +1,6 @@
 //! The declared schema: the `features` section of a specification and of a bundle.
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, detail};
 use crate::json::{Notes, Read, read_names, read_struct};
 use serde::Serialize;
 
@@ -130,19 +130,19 @@ impl Read for Transform {
             "age" => (0b0000, 0b00, 0b01),
             "ratio" | "product" => (0b0000, 0b00, 0b10),
             _ => {
-                notes.wrong(
+                notes.wrong(detail(
                     "`op` is none of log1p, clip {low, high}, standardise {mean, std}, bucketise {edges}, \
                      quantile {knots}, age {unit}, ratio {by}, product {by}, is_missing",
-                );
+                ));
                 return Transform::IsMissing;
             }
         };
         let bits = |given: &[bool]| given.iter().rev().fold(0, |bits, &g| bits << 1 | u32::from(g));
         if (bits(&given), bits(&lists), bits(&texts)) != takes {
-            notes.wrong(
+            notes.wrong(detail(
                 "parameters do not fit the `op`: clip {low, high}, standardise {mean, std}, bucketise {edges}, \
                  quantile {knots}, age {unit}, ratio {by}, product {by}",
-            );
+            ));
         }
         let number = |x: Option<f64>| x.unwrap_or(0.0);
         match w.op.as_str() {
@@ -256,41 +256,41 @@ impl Schema {
         for f in &self.features {
             let bad = |what: &str| Err(Error::new(ErrorKind::SchemaMismatch, format!("feature `{}`: {what}", f.name)));
             if !names.insert(&f.name) {
-                return bad("the name stands twice");
+                return bad(detail("the name stands twice"));
             }
             let numeric = matches!(f.kind, Kind::Numeric | Kind::Boolean | Kind::Related);
             if !numeric && !f.transforms.is_empty() {
-                return bad("a categorical feature takes no transforms");
+                return bad(detail("a categorical feature takes no transforms"));
             }
             if numeric && (!f.vocabulary.is_empty() || f.hash_buckets.is_some()) {
-                return bad("`vocabulary` and `hash_buckets` need `kind = \"categorical\"`");
+                return bad(detail("`vocabulary` and `hash_buckets` need `kind = \"categorical\"`"));
             }
             if !numeric && f.vocabulary.is_empty() == f.hash_buckets.is_none_or(|b| b == 0) {
-                return bad("give either a `vocabulary` or `hash_buckets` above 0");
+                return bad(detail("give either a `vocabulary` or `hash_buckets` above 0"));
             }
             if f.vocabulary.len() > 65_536 {
-                return bad("a vocabulary has at most 65,536 entries");
+                return bad(detail("a vocabulary has at most 65,536 entries"));
             }
             if (f.kind == Kind::Related) != f.signal.is_some() {
-                return bad("`signal` goes with `kind = \"related\"`, and it needs one");
+                return bad(detail("`signal` goes with `kind = \"related\"`, and it needs one"));
             }
             for t in &f.transforms {
                 let ascending = |v: &[f64]| v.windows(2).all(|w| w[0] <= w[1]) && v.iter().all(|x| x.is_finite());
                 match t {
                     Transform::Clip { low, high } if low.is_nan() || high.is_nan() || low > high => {
-                        return bad("clip: `low` must not be above `high`");
+                        return bad(detail("clip: `low` must not be above `high`"));
                     }
                     Transform::Standardise { mean, std } if !(mean.is_finite() && *std > 0.0) => {
-                        return bad("standardise: `std` must be above 0");
+                        return bad(detail("standardise: `std` must be above 0"));
                     }
                     Transform::Bucketise { edges } if edges.is_empty() || !ascending(edges) => {
-                        return bad("bucketise: `edges` must be ascending");
+                        return bad(detail("bucketise: `edges` must be ascending"));
                     }
                     Transform::Quantile { knots } if knots.len() < 2 || !ascending(knots) => {
-                        return bad("quantile: give at least two ascending `knots`");
+                        return bad(detail("quantile: give at least two ascending `knots`"));
                     }
                     Transform::IsMissing if f.transforms.len() > 1 => {
-                        return bad("is_missing must be the only transform");
+                        return bad(detail("is_missing must be the only transform"));
                     }
                     _ => {}
                 }

@@ -2,7 +2,7 @@
 
 use super::schema::{Feature, Kind, Schema, Transform};
 use crate::context::{ContextSpec, Signal};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, detail};
 use serde::Serialize;
 
 /// What a cell of a column holds.
@@ -101,7 +101,11 @@ impl Source {
     fn resolve(path: &str, kind: CellKind, spec: &ContextSpec, layout: &mut Layout) -> Result<Source> {
         let wrong = |what: &str| Error::new(ErrorKind::SchemaMismatch, format!("source `{path}`: {what}"));
         let number = |source| {
-            if kind == CellKind::Number { Ok(source) } else { Err(wrong("it is a number, not a category or list")) }
+            if kind == CellKind::Number {
+                Ok(source)
+            } else {
+                Err(wrong(detail("it is a number, not a category or list")))
+            }
         };
         if let Some(name) = path.strip_prefix("local.") {
             let signal = Signal::parse(name, spec)?;
@@ -118,7 +122,7 @@ impl Source {
                 return number(Source::Candidate(Layout::place(&mut layout.candidate, path, CellKind::Number)));
             }
             "candidate.type" if kind == CellKind::String => return Ok(Source::Candidate(Layout::TYPE)),
-            "surface" | "candidate.type" => return Err(wrong("read it with `kind = \"categorical\"`")),
+            "surface" | "candidate.type" => return Err(wrong(detail("read it with `kind = \"categorical\"`"))),
             _ => {}
         }
         if path.strip_prefix("candidate.features.").is_some_and(|name| !name.is_empty()) {
@@ -131,10 +135,10 @@ impl Source {
         {
             return Ok(Source::Request(Layout::place(&mut layout.request, path, kind)));
         }
-        Err(wrong(
+        Err(wrong(detail(
             "not one of candidate.features.NAME, candidate.{server_score,server_rank,value,type}, surface, \
              facts.{account,campaign,performance,market,workflow}.NAME, request.hour, local.SIGNAL",
-        ))
+        )))
     }
 }
 
@@ -182,7 +186,10 @@ fn resolve_one(f: &Feature, spec: &ContextSpec, layout: &mut Layout) -> Result<S
     if let Some(signal) = signal
         && !matches!(signal, Signal::Counter(crate::context::Scope::Key, ..))
     {
-        return Err(Error::new(ErrorKind::SchemaMismatch, "`signal` must be a key-scope counter, e.g. key.accept.10m"));
+        return Err(Error::new(
+            ErrorKind::SchemaMismatch,
+            detail("`signal` must be a key-scope counter, e.g. key.accept.10m"),
+        ));
     }
     Ok(Sources { own, by, signal })
 }

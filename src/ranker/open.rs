@@ -5,7 +5,7 @@ use super::record::Digests;
 use crate::bundle::Bundle;
 use crate::calibration::{Calibrator, logit};
 use crate::engine::{Buffer, DType, Data, Interpreter, NUMERICS, Tensor, Tensors, slice};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, detail};
 use crate::features::Encoder;
 use ranklet_kernels::math::f64 as math;
 
@@ -121,15 +121,16 @@ impl Ranker {
         let Golden { rows, inputs, outputs, tolerance } = &self.manifest.golden;
         // Without goldens, or with a tolerance that forgives all, a device that computes wrongly would not be seen.
         if *rows == 0 || !(0.0..=1e-3).contains(tolerance) {
-            return Err(corrupt("it has no self-test"));
+            return Err(corrupt(detail("it has no self-test")));
         }
-        let find = |name: &String| tensors.get(name).ok_or_else(|| corrupt("a golden tensor is missing"));
+        let find = |name: &String| tensors.get(name).ok_or_else(|| corrupt(detail("a golden tensor is missing")));
         let given = inputs.iter().map(find).collect::<Result<Vec<_>>>()?;
         let slices = given.iter().map(|t| slice(t)).collect::<Option<Vec<_>>>();
-        let slices = slices.ok_or_else(|| corrupt("a golden input has a dtype that no plan takes"))?;
-        let got = self.engine.run_all(&slices, *rows).map_err(|_| corrupt("the goldens do not fit the plan"))?;
+        let slices = slices.ok_or_else(|| corrupt(detail("a golden input has a dtype that no plan takes")))?;
+        let got =
+            self.engine.run_all(&slices, *rows).map_err(|_| corrupt(detail("the goldens do not fit the plan")))?;
         if outputs.len() != got.len() {
-            return Err(corrupt("the goldens do not name every output"));
+            return Err(corrupt(detail("the goldens do not name every output")));
         }
         for (i, (name, got)) in outputs.iter().zip(&got).enumerate() {
             if !same(find(name)?, got, exact, *tolerance) {
@@ -138,10 +139,12 @@ impl Ranker {
         }
         for (head, ready) in self.manifest.heads.iter().zip(&mut self.heads) {
             for (stored, (_, calibrator)) in head.calibrators.iter().zip(&mut ready.calibrators) {
-                let x =
-                    find(&stored.golden_input)?.as_f32().ok_or_else(|| corrupt("a calibrator's golden is not f32"))?;
-                let y =
-                    find(&stored.golden_output)?.as_f64().ok_or_else(|| corrupt("a calibrator's golden is not f64"))?;
+                let x = find(&stored.golden_input)?
+                    .as_f32()
+                    .ok_or_else(|| corrupt(detail("a calibrator's golden is not f32")))?;
+                let y = find(&stored.golden_output)?
+                    .as_f64()
+                    .ok_or_else(|| corrupt(detail("a calibrator's golden is not f64")))?;
                 let agrees = !x.is_empty()
                     && x.len() == y.len()
                     && x.iter().zip(y).all(|(&x, &y)| near(y, calibrator.apply(x), exact, 1e-9));
@@ -159,25 +162,25 @@ impl Ranker {
 fn check(manifest: &Manifest, engine: &Interpreter, encoder: &Encoder) -> Result<()> {
     for head in &manifest.heads {
         if head.output >= manifest.plan.outputs.len() {
-            return Err(corrupt("a head names no output"));
+            return Err(corrupt(detail("a head names no output")));
         }
         let value = engine.output(head.output);
         if value.dtype != DType::F32 || head.column >= value.width as usize {
-            return Err(corrupt("a head's column is not an f32 of its output"));
+            return Err(corrupt(detail("a head's column is not an f32 of its output")));
         }
         if value.rows != crate::engine::Rows::Candidate {
-            return Err(corrupt("a head's output has one row for the whole request"));
+            return Err(corrupt(detail("a head's output has one row for the whole request")));
         }
     }
     let Some(input) = manifest.input else {
         return if manifest.heads.is_empty() {
             Ok(())
         } else {
-            Err(corrupt("heads without an input for the features"))
+            Err(corrupt(detail("heads without an input for the features")))
         };
     };
     if manifest.plan.inputs.len() != 1 || input != 0 {
-        return Err(corrupt("the schema fills the plan's one input"));
+        return Err(corrupt(detail("the schema fills the plan's one input")));
     }
     let value = engine.input(0);
     if value.dtype != DType::F32 || value.width as usize != encoder.width() {
@@ -187,7 +190,7 @@ fn check(manifest: &Manifest, engine: &Interpreter, encoder: &Encoder) -> Result
         ));
     }
     if manifest.policy.weights.len() != manifest.heads.len() {
-        return Err(corrupt("heads and policy weights differ in number"));
+        return Err(corrupt(detail("heads and policy weights differ in number")));
     }
     if manifest
         .policy
@@ -195,7 +198,7 @@ fn check(manifest: &Manifest, engine: &Interpreter, encoder: &Encoder) -> Result
         .iter()
         .any(|w| !w.default.is_finite() || w.surfaces.iter().any(|s| !s.weight.is_finite()))
     {
-        return Err(corrupt("a policy weight is not finite"));
+        return Err(corrupt(detail("a policy weight is not finite")));
     }
     Ok(())
 }
