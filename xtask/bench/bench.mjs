@@ -15,7 +15,7 @@ const [folder, out] = process.argv.slice(2);
 const quick = process.argv.includes("--quick");
 const EFFORT = quick
   ? { warmMs: 60, batchMs: 1, rounds: 11, budgetMs: 500 }
-  : { warmMs: 400, batchMs: 1, rounds: 101, budgetMs: 4000 };
+  : { warmMs: 300, batchMs: 1, rounds: 101, budgetMs: 2500 };
 const COLD_STARTS = quick ? 3 : 9;
 
 const say = (line) => process.stderr.write(`${line}\n`);
