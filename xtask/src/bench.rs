@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -214,16 +214,15 @@ fn web_size(work: &Workspace, scripts: &Path) -> Result<usize> {
             return Ok(size);
         }
     }
-    eprintln!("compressing onnxruntime-web once, half a minute");
-    let mut total = 0;
-    for name in WEB_FILES {
-        let path = scripts.join("node_modules/onnxruntime-web/dist").join(name);
-        let bytes = fs::read(&path).at(&path)?;
-        // As `cargo xtask size` does it.
-        let mut writer = brotli::CompressorWriter::new(Vec::new(), 1 << 16, 11, 22);
-        writer.write_all(&bytes).at(&path)?;
-        total += writer.into_inner().len();
-    }
+    let dist = scripts.join("node_modules/onnxruntime-web/dist");
+    // Node's brotli, not the crate's: xtask is built without optimisation, and this is 14 MB.
+    let mut node = toolchain::node()?;
+    node.arg(scripts.join("brotli.mjs")).args(WEB_FILES.map(|name| dist.join(name)));
+    let printed = must(&mut node, "onnxruntime-web in brotli, once", "see its message above")?;
+    let total: usize = printed
+        .trim()
+        .parse()
+        .map_err(|_| Failure::new(format!("no size: {printed}"), "xtask/bench/brotli.mjs", "report this"))?;
     fs::write(&kept, total.to_string()).at(&kept)?;
     keep(&record, &stamp)?;
     Ok(total)
