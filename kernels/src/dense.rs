@@ -8,6 +8,8 @@
 //! in order; product and sum are rounded separately. It does not depend on the tile, so a row's bits
 //! depend on neither the number of rows nor its place.
 
+use crate::lanes::F4;
+
 /// Output columns of a panel: two 128-bit vectors.
 pub const LANES: usize = 8;
 /// Rows of a tile. 4 x 8 is the largest tile whose sums stay in the 16 vector registers of x86-64
@@ -82,21 +84,36 @@ fn tile<const R: usize>(x: &[f32], packed: &[f32], bias: &[f32], inputs: usize, 
         if !bias.is_empty() {
             start[..width].copy_from_slice(&bias[first..first + width]);
         }
-        let mut sums = [start; R];
+        let (low, high) = halves(&start);
+        let mut sums = [[F4::load(low), F4::load(high)]; R];
         let block = &packed[panel * inputs * LANES..(panel + 1) * inputs * LANES];
-        for (k, w) in block.chunks_exact(LANES).enumerate() {
-            let w: &[f32; LANES] = w.try_into().expect("chunks_exact gives LANES");
-            for (r, sum) in sums.iter_mut().enumerate() {
-                let value = x[r * inputs + k];
-                for (s, w) in sum.iter_mut().zip(w) {
-                    *s += value * w;
-                }
+        // Each row by an iterator of its own: an index would be checked for every product.
+        let mut rows: [std::slice::Iter<'_, f32>; R] = std::array::from_fn(|r| x[r * inputs..(r + 1) * inputs].iter());
+        for w in block.as_chunks::<LANES>().0 {
+            let (low, high) = halves(w);
+            let (low, high) = (F4::load(low), F4::load(high));
+            for (sum, row) in sums.iter_mut().zip(&mut rows) {
+                let Some(&value) = row.next() else { break };
+                let value = F4::splat(value);
+                sum[0] = sum[0].plus(value.times(low));
+                sum[1] = sum[1].plus(value.times(high));
             }
         }
         for (r, sum) in sums.iter().enumerate() {
-            y[r * outputs + first..r * outputs + first + width].copy_from_slice(&sum[..width]);
+            let mut lanes = [0.0f32; LANES];
+            let (low, high) = lanes.split_at_mut(LANES / 2);
+            sum[0].store(low);
+            sum[1].store(high);
+            y[r * outputs + first..r * outputs + first + width].copy_from_slice(&lanes[..width]);
         }
     }
+}
+
+/// The two vectors of a panel's row.
+#[inline]
+fn halves(lanes: &[f32; LANES]) -> (&[f32; 4], &[f32; 4]) {
+    let [a, b] = lanes.as_chunks::<4>().0 else { unreachable!("8 lanes are two vectors") };
+    (a, b)
 }
 
 /// The naive twin of [`dense`], on unpacked weights: the definition, in its summation order.

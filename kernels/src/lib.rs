@@ -6,6 +6,7 @@
 
 pub mod dense;
 pub mod hash;
+pub mod lanes;
 pub mod math;
 pub mod trees;
 pub mod trees_packed;

@@ -1,10 +1,10 @@
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createScorer, RankletError, type Scorer, type Tensors } from "ranklet";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { binary, bundle, bundlePath, wasm } from "./fixtures.js";
+import { binary, bundle, bundlePath, root, wasm } from "./fixtures.js";
 import { trapping } from "./sabotage.js";
 
 let scorer: Scorer;
@@ -63,12 +63,42 @@ test("the same bits as the native command line", () => {
   const inputs = matrix(2000, 7);
   writeFileSync(join(folder, "in.safetensors"), safetensors(inputs));
   execFileSync(binary, ["score", bundlePath, "--inputs", join(folder, "in.safetensors"), "-o", join(folder, "out.safetensors")]);
-  const native = bytesOf(readFileSync(join(folder, "out.safetensors")));
+  const native = tensorsOf(readFileSync(join(folder, "out.safetensors")));
   const outputs = scorer.score(inputs);
   expect([...native.keys()].sort()).toEqual(Object.keys(outputs).sort());
   for (const [output, { data }] of Object.entries(outputs)) {
-    expect(Buffer.from(data.buffer, data.byteOffset, data.byteLength).equals(native.get(output)!)).toBe(true);
+    expect(Buffer.from(data.buffer, data.byteOffset, data.byteLength).equals(native.get(output)!.bytes)).toBe(true);
   }
+  rmSync(folder, { recursive: true });
+});
+
+test("every exporter's file scores as it does natively, bit for bit", async () => {
+  const fixtures = join(root, "tests/fixtures");
+  const folder = mkdtempSync(join(tmpdir(), "ranklet-"));
+  const [compiled, given, found] = ["model.ranklet", "in.safetensors", "out.safetensors"].map((file) => join(folder, file)) as [string, string, string];
+  let compared = 0;
+  for (const file of readdirSync(fixtures).filter((file) => file.endsWith(".safetensors"))) {
+    const onnx = join(fixtures, file.replace(/safetensors$/, "onnx"));
+    const stored = tensorsOf(readFileSync(join(fixtures, file)));
+    const inputs = [...stored].filter(([tensor]) => tensor.startsWith("in.")).map(([tensor, value]) => [tensor.slice(3), value] as const);
+    // One float matrix is what most exporters ask for; the command line takes the others as well.
+    if (inputs.length !== 1 || inputs[0]![1].dtype !== "F32") continue;
+    const [[input, { bytes, shape }]] = inputs as [readonly [string, { bytes: Buffer; shape: number[] }]];
+    const tensors: Tensors = { [input]: { data: new Float32Array(new Uint8Array(bytes).buffer), dims: shape } };
+    execFileSync(binary, ["compile", onnx, "-o", compiled]);
+    writeFileSync(given, safetensors(tensors));
+    execFileSync(binary, ["score", compiled, "--inputs", given, "-o", found]);
+    const native = tensorsOf(readFileSync(found));
+    const own = await createScorer({ bundle: new Uint8Array(readFileSync(compiled)) });
+    for (const [output, { data, dims }] of Object.entries(own.score(tensors))) {
+      const { bytes, shape } = native.get(output)!;
+      expect([file, output, dims]).toEqual([file, output, shape]);
+      expect([file, output, Buffer.from(data.buffer, data.byteOffset, data.byteLength).equals(bytes)]).toEqual([file, output, true]);
+      compared += data.length;
+    }
+    own.dispose();
+  }
+  expect(compared).toBeGreaterThan(1000);
   rmSync(folder, { recursive: true });
 });
 
@@ -80,14 +110,14 @@ function safetensors(tensors: Tensors): Uint8Array {
   return Buffer.concat([length, header, Buffer.from(data.buffer, data.byteOffset, data.byteLength)]);
 }
 
-function bytesOf(file: Buffer): Map<string, Buffer> {
+function tensorsOf(file: Buffer): Map<string, { dtype: string; shape: number[]; bytes: Buffer }> {
   const length = Number(file.readBigUInt64LE(0));
-  const header = JSON.parse(file.subarray(8, 8 + length).toString()) as Record<string, { data_offsets: [number, number] }>;
+  const header = JSON.parse(file.subarray(8, 8 + length).toString()) as Record<string, { dtype: string; shape: number[]; data_offsets: [number, number] }>;
   const data = file.subarray(8 + length);
   return new Map(
     Object.entries(header)
       .filter(([tensor]) => tensor !== "__metadata__")
-      .map(([tensor, { data_offsets }]) => [tensor, data.subarray(...data_offsets)]),
+      .map(([tensor, { dtype, shape, data_offsets }]) => [tensor, { dtype, shape, bytes: data.subarray(...data_offsets) }]),
   );
 }
 
