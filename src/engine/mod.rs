@@ -7,6 +7,7 @@ mod check;
 mod elementwise;
 mod interpreter;
 pub mod plan;
+mod read;
 mod request;
 
 pub use crate::bundle::tensor::{self, Data, Tensor, Tensors};

@@ -296,7 +296,7 @@ fn quantile(knots: &[f64], x: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::table::Request;
+    use super::super::request::Request;
     use super::*;
     use serde_json::{Value, json};
 

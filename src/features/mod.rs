@@ -4,11 +4,13 @@
 //! definition of a feature. All arithmetic is f64, rounded to f32 once at the end.
 
 mod encode;
+mod request;
 mod schema;
 mod source;
 mod table;
 
 pub use encode::{Encoder, Scene};
+pub use request::{Asked, Request};
 pub use schema::{Aggregate, Encode, Feature, Kind, Schema, Transform};
 pub use source::{CellKind, Column, Layout};
-pub use table::{Asked, Cell, Request, Table};
+pub use table::{Cell, Table};
