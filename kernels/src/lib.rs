@@ -8,5 +8,9 @@ pub mod dense;
 pub mod hash;
 pub mod lanes;
 pub mod math;
+pub mod matmul;
 pub mod trees;
 pub mod trees_packed;
+
+#[cfg(test)]
+mod testing;

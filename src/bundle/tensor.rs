@@ -1,5 +1,6 @@
 //! Named constant tensors, as they lie in a bundle.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// Elements of a constant tensor.
@@ -50,6 +51,13 @@ impl Tensor {
     /// The elements as f32, if that is what they are.
     pub fn as_f32(&self) -> Option<&[f32]> {
         if let Data::F32(v) = &self.data { Some(v) } else { None }
+    }
+    /// The elements as f32 where they are stored as floats of any width up to that; none for other types.
+    pub fn decoded(&self) -> Option<Cow<'_, [f32]>> {
+        match &self.data {
+            Data::F32(v) => Some(Cow::Borrowed(v)),
+            _ => None,
+        }
     }
     /// The elements as i32, if that is what they are.
     pub fn as_i32(&self) -> Option<&[i32]> {

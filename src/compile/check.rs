@@ -12,6 +12,8 @@ use crate::engine::tensor::{Data, Tensor, Tensors};
 const TREE_ROWS: usize = 20_000;
 /// Rows drawn for any plan.
 const DRAWN_ROWS: usize = 1_024;
+/// Rows of a plan that compares candidates with each other, whose work may grow with their square.
+const LIST_ROWS: usize = 67;
 
 /// What the schema knows of the columns of the model's input.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -27,6 +29,10 @@ pub fn check_inputs(lowered: &Lowered, hints: &InputHints, seed: u64) -> Tensors
     let table = Table::new(lowered, hints);
     let mut rows = table.tree_rows(lowered, &mut draw);
     rows.extend(table.drawn_rows(&mut draw));
+    if plan.steps.iter().any(|step| (0..step.inputs.len()).any(|i| step.op.reads_whole(i))) {
+        let n = rows.len();
+        rows = (0..LIST_ROWS).map(|i| std::mem::take(&mut rows[i * n / LIST_ROWS])).collect();
+    }
     let mut start = 0;
     let mut inputs = Tensors::new();
     for port in &plan.inputs {
@@ -106,7 +112,11 @@ impl Table {
                 // What a conversion of a float cuts off, no later step can tell apart.
                 Op::Cast if plan.values[step.inputs[0] as usize].dtype == DType::F32 => continue,
                 Op::Cast => of(0),
-                Op::Select { columns } => columns.iter().map(|&c| of(0)[c as usize]).collect(),
+                Op::Select { columns, .. } => {
+                    let columns = lowered.tensors.get(columns).and_then(Tensor::as_i32).unwrap_or(&[]);
+                    let source = of(0);
+                    columns.iter().map(|&c| usize::try_from(c).ok().and_then(|c| source[c])).collect()
+                }
                 Op::Concat => (0..step.inputs.len()).flat_map(of).collect(),
                 _ => continue,
             };
@@ -122,6 +132,16 @@ impl Table {
                             columns[column].pool.push(split);
                         }
                     }
+                }
+                // Every row of a table that a whole number can name, and the ends above all.
+                Op::Take { size, .. } => {
+                    for column in origins[step.inputs[1] as usize].iter().flatten() {
+                        let size = *size as f32;
+                        columns[*column].pool.extend([0.0, 1.0, 2.0, 3.0, size / 2.0, size - 1.0].map(|i| {
+                            if i < size { i.trunc() } else { 0.0 }
+                        }));
+                    }
+                    origins[step.inputs[0] as usize].iter().flatten().for_each(|&column| columns[column].wild = false);
                 }
                 Op::Select { .. } | Op::Concat => {}
                 _ => read.for_each(|column| columns[column].wild = false),

@@ -6,23 +6,30 @@ mod assemble;
 mod calibrator;
 mod check;
 mod compare;
-mod dense;
+mod constant;
 mod elementwise;
-mod fold;
 mod forest;
+mod functions;
 mod fuse;
 mod graph;
+mod initial;
 mod lower;
+mod matrix;
 mod moves;
 mod naive;
+mod node;
 mod norms;
 mod ops;
 mod oracle;
 mod paths;
 mod problems;
-mod register;
 mod scores;
+mod shape;
 mod spec;
+mod split;
+mod table;
+mod tree_ensemble;
+mod trusted;
 
 pub use assemble::{Report, Tamper, compile_onnx, compile_spec};
 pub use calibrator::{CalibratorForm, recognise_calibrator};
@@ -36,6 +43,7 @@ use crate::engine::tensor::Tensors;
 use crate::error::{Error, ErrorKind, Result};
 use problems::Problems;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A lowered graph.
 #[derive(Debug)]
@@ -71,15 +79,15 @@ pub fn lower(onnx: &[u8], prefix: &str, dims: &BTreeMap<String, i64>) -> Result<
 
 fn lower_graph(onnx: &[u8], prefix: &str, dims: &BTreeMap<String, i64>) -> Result<Lowered> {
     let mut problems = Problems::default();
-    let prepared = graph::prepare(onnx, dims, &mut problems)?;
-    let graph = graph::Graph::build(&prepared)?;
-    let mut lowering = lower::lower(&graph, &prepared, prefix, problems);
+    let graph = Arc::new(graph::read(onnx, dims, &mut problems)?);
+    let mut lowering = lower::lower(&graph, prefix, problems, true);
     lowering.problems.check()?;
-    fuse::fuse(&mut lowering);
+    fuse::fuse(&mut lowering)
+        .map_err(|what| Error::new(ErrorKind::ModelUnsupported, format!("its constants cannot be computed: {what}")))?;
     Ok(Lowered {
         plan: lowering.plan,
         tensors: lowering.tensors,
         warnings: lowering.problems.warnings,
-        oracle: Oracle::new(prepared),
+        oracle: Oracle::new(graph),
     })
 }

@@ -1,40 +1,78 @@
 //! Tree ensembles, linear classifiers and labels.
 
-use super::dense;
+use super::constant::Elem;
 use super::forest::{Forest, Labels, Mode, Node};
-use super::graph::Dim;
-use super::lower::{Call, Lowered, Lowering, Val, integers};
-use crate::engine::plan::{Aggregate, BinaryScores, DType, Op, PostTransform, Trees, Value};
+use super::lower::{Call, Lowered, Lowering, Val};
+use super::matrix;
+use super::shape::Dim;
+use crate::engine::plan::{Aggregate, BinaryScores, DType, Op, PostTransform, Trees};
 use crate::engine::tensor::Tensor;
 
+/// Lowers what gives scores; none if it is not such.
+pub(super) fn lower(lowering: &mut Lowering, call: &Call) -> Option<Lowered> {
+    Some(match call.spec.op.as_str() {
+        "TreeEnsembleRegressor" | "TreeEnsembleClassifier" | "TreeEnsemble" => trees(lowering, call),
+        "LinearClassifier" => linear_classifier(lowering, call),
+        _ => return None,
+    })
+}
+
+/// The matrix that is scored: rows of columns. A vector is one row.
+fn rows_of(val: &Val) -> Result<(Dim, usize), String> {
+    match val.shape()[..] {
+        [rows, Dim::Fixed(columns)] => Ok((rows, columns)),
+        [Dim::Fixed(columns)] => Ok((Dim::Fixed(1), columns)),
+        _ => Err("its input is no matrix of rows".into()),
+    }
+}
+
+/// Labels `[rows]` and scores `[rows, classes]`.
+fn outcome(lowering: &Lowering, [labels, scores]: [u32; 2], rows: Dim, classes: usize) -> Vec<Val> {
+    vec![
+        lowering.run(labels, Elem::I64, vec![rows]),
+        lowering.run(scores, Elem::F32, vec![rows, Dim::Fixed(classes)]),
+    ]
+}
+
 /// A tree ensemble: sums of leaves, post transform, and a classifier's labels.
-pub(super) fn trees(lowering: &mut Lowering, call: &Call) -> Lowered {
+fn trees(lowering: &mut Lowering, call: &Call) -> Lowered {
     let forest = Forest::parse(call.spec)?;
-    let (x, _) = lowering.float_operand(call.need(0)?)?;
-    let shapes: Vec<Vec<Dim>> =
-        (0..call.outputs.len()).map(|i| call.output(i).map(|fact| fact.shape.clone())).collect::<Result<_, _>>()?;
-    let values = match &forest.labels {
-        None => vec![regressor(lowering, &forest, x)?],
+    let (rows, columns) = rows_of(call.need(0)?)?;
+    let (value, _) = lowering.float_operand(call.need(0)?)?;
+    let x = Rowed { value, columns };
+    let targets = forest.targets;
+    Ok(match &forest.labels {
+        None => {
+            let value = regressor(lowering, &forest, x)?;
+            vec![lowering.run(value, Elem::F32, vec![rows, Dim::Fixed(targets)])]
+        }
         Some(labels) => {
             let labels = match labels {
                 Labels::Ints(ints) => ints.clone(),
                 Labels::Strings(n) => (0..*n as i64).collect(),
             };
-            classifier(lowering, &forest, labels, x)?.to_vec()
+            let both = classifier(lowering, &forest, labels, x)?;
+            outcome(lowering, both, rows, targets)
         }
-    };
-    Ok(values.into_iter().zip(shapes).map(|(value, shape)| Val::Run { value, shape }).collect())
+    })
 }
 
-fn regressor(lowering: &mut Lowering, forest: &Forest, x: u32) -> Result<u32, String> {
+/// A matrix and its number of columns.
+#[derive(Clone, Copy)]
+struct Rowed {
+    value: u32,
+    columns: usize,
+}
+
+fn regressor(lowering: &mut Lowering, forest: &Forest, x: Rowed) -> Result<u32, String> {
     let sums = sums(lowering, forest, x, forest.targets, None, forest.base.clone())?;
     // ONNX Runtime applies no other transform to a single target.
     let applies = forest.targets > 1 || forest.post == PostTransform::Probit;
-    Ok(if applies { post(lowering, forest.post, sums) } else { sums })
+    Ok(if applies { post(lowering, forest.post, sums, forest.targets) } else { sums })
 }
 
 /// Label and scores, as ONNX Runtime forms them.
-fn classifier(lowering: &mut Lowering, forest: &Forest, labels: Vec<i64>, x: u32) -> Result<[u32; 2], String> {
+fn classifier(lowering: &mut Lowering, forest: &Forest, labels: Vec<i64>, x: Rowed) -> Result<[u32; 2], String> {
     let classes = forest.targets;
     if classes == 1 {
         return Err("a classifier of one class: export a regressor".into());
@@ -48,7 +86,7 @@ fn classifier(lowering: &mut Lowering, forest: &Forest, labels: Vec<i64>, x: u32
             return Err("some rows get no score for some class, for which ONNX Runtime's label is not that of the largest score: give every class a base value".into());
         }
         let sums = sums(lowering, forest, x, classes, None, forest.base.clone())?;
-        return Ok([label(lowering, sums, labels, 0.0), post(lowering, forest.post, sums)]);
+        return Ok([label(lowering, sums, labels, classes, 0.0), post(lowering, forest.post, sums, classes)]);
     }
     let named = |class| forest.entries().any(|entry| entry.0 == class);
     let positive = forest.entries().all(|entry| entry.1 >= 0.0);
@@ -62,8 +100,9 @@ fn classifier(lowering: &mut Lowering, forest: &Forest, labels: Vec<i64>, x: u32
         let logistic = forest.post == PostTransform::Logistic;
         let mode = if positive && !logistic { BinaryScores::Probability } else { BinaryScores::Margin };
         let transform = if logistic { PostTransform::Logistic } else { PostTransform::None };
-        let scores = lowering.float_step(Op::BinaryScores { mode, post: transform }, &[sum], 2);
-        return Ok([label(lowering, sum, labels, threshold), scores]);
+        let width = lowering.width(sum) * 2;
+        let scores = lowering.float_step(Op::BinaryScores { mode, post: transform }, &[sum], width);
+        return Ok([label(lowering, sum, labels, 1, threshold), scores]);
     }
     if !forest.base.is_empty() && (!named(0) || forest.base.len() == 2) {
         return Err("base_values in a classifier of two classes whose leaves name the second, where ONNX Runtime drops a score: export without base values".into());
@@ -73,21 +112,23 @@ fn classifier(lowering: &mut Lowering, forest: &Forest, labels: Vec<i64>, x: u32
     }
     let base = if forest.base.is_empty() { vec![] } else { vec![forest.base[0], 0.0] };
     let sums = sums(lowering, forest, x, 2, None, base)?;
-    let second = lowering.select(sums, vec![1]);
+    let seconds = (0..lowering.width(sums) as i32).filter(|c| c % 2 == 1).collect();
+    let second = lowering.select(sums, seconds, 0.0);
     // With leaves for both classes ONNX Runtime gives the labels 1 and 0, whatever the classes are called.
     let label =
-        if named(0) { label(lowering, second, vec![0, 1], 0.0) } else { label(lowering, second, labels, threshold) };
-    Ok([label, post(lowering, forest.post, sums)])
+        if named(0) { label(lowering, second, vec![0, 1], 1, 0.0) } else { label(lowering, second, labels, 1, threshold) };
+    Ok([label, post(lowering, forest.post, sums, 2)])
 }
 
-fn label(lowering: &mut Lowering, scores: u32, labels: Vec<i64>, threshold: f32) -> u32 {
-    let rows = lowering.plan.values[scores as usize].rows;
-    lowering.push(Op::Label { labels, threshold }, vec![scores], Value { dtype: DType::I64, rows, width: 1 })
+fn label(lowering: &mut Lowering, scores: u32, labels: Vec<i64>, group: usize, threshold: f32) -> u32 {
+    let width = lowering.width(scores) / group;
+    lowering.step(Op::Label { labels, group: group as u32, threshold }, &[scores], DType::I64, width)
 }
 
-fn post(lowering: &mut Lowering, f: PostTransform, sums: u32) -> u32 {
-    let width = lowering.plan.values[sums as usize].width as usize;
-    if f == PostTransform::None { sums } else { lowering.float_step(Op::PostTransform { f }, &[sums], width) }
+fn post(lowering: &mut Lowering, f: PostTransform, sums: u32, group: usize) -> u32 {
+    let width = lowering.width(sums);
+    let op = Op::PostTransform { f, group: group as u32 };
+    if f == PostTransform::None { sums } else { lowering.float_step(op, &[sums], width) }
 }
 
 /// Struct-of-arrays of a forest: nodes in preorder, true side first, so that children follow
@@ -163,15 +204,14 @@ fn mode_bits(mode: Mode) -> u8 {
 fn sums(
     lowering: &mut Lowering,
     forest: &Forest,
-    x: u32,
+    x: Rowed,
     targets: usize,
     only: Option<usize>,
     base: Vec<f32>,
 ) -> Result<u32, String> {
-    let width = lowering.plan.values[x as usize].width;
     let arrays = Arrays::new(forest, only);
-    if let Some(feature) = arrays.feature.iter().find(|&&f| f as u32 >= width) {
-        return Err(format!("a split reads column {feature} of {width}"));
+    if let Some(feature) = arrays.feature.iter().find(|&&f| f as usize >= x.columns) {
+        return Err(format!("a split reads column {feature} of {}", x.columns));
     }
     let mut ints = |role: &str, list: Vec<i32>| lowering.tensor(role, Tensor::i32(&[list.len()], list));
     let roots = ints("roots", arrays.roots);
@@ -194,14 +234,17 @@ fn sums(
         target,
         weight,
         base,
+        shared: None,
+        columns: x.columns as u32,
         targets: targets as u32,
         aggregate,
     };
-    Ok(lowering.float_step(Op::Trees(trees), &[x], targets))
+    let width = lowering.width(x.value) / x.columns * targets;
+    Ok(lowering.float_step(Op::Trees(trees), &[x.value], width))
 }
 
-/// ai.onnx.ml's linear classifier with one row of coefficients a class.
-pub(super) fn linear_classifier(lowering: &mut Lowering, call: &Call) -> Lowered {
+/// ai.onnx.ml's linear classifier: a row of coefficients a class, or one for two classes.
+fn linear_classifier(lowering: &mut Lowering, call: &Call) -> Lowered {
     let spec = call.spec;
     let labels: Vec<i64> = match spec.ints("classlabels_ints") {
         Some(ints) if !ints.is_empty() => ints.to_vec(),
@@ -211,59 +254,18 @@ pub(super) fn linear_classifier(lowering: &mut Lowering, call: &Call) -> Lowered
         None | Some("NONE") => PostTransform::None,
         Some("LOGISTIC") => PostTransform::Logistic,
         Some("SOFTMAX") => PostTransform::Softmax,
+        Some("SOFTMAX_ZERO") => PostTransform::SoftmaxZero,
         Some(other) => return Err(format!("post_transform `{other}`: use NONE, LOGISTIC or SOFTMAX")),
     };
     let (coefficients, intercepts) = (spec.floats("coefficients"), spec.floats("intercepts"));
-    if labels.len() < 2 || intercepts.len() != labels.len() {
-        return Err("it has one row of coefficients for two classes: export with a row for each class".into());
+    let (rows, columns) = rows_of(call.need(0)?)?;
+    let classes = labels.len();
+    let given = coefficients.len() / columns.max(1);
+    if classes < 2 || given != classes || !(intercepts.is_empty() || intercepts.len() == classes) {
+        return Err("it has no row of coefficients for each class: export with a row for each".into());
     }
-    let shapes = [call.output(0)?.shape.clone(), call.output(1)?.shape.clone()];
-    let scores = dense::linear(lowering, call, coefficients, intercepts, labels.len())?;
-    let values = [label(lowering, scores, labels, 0.0), post(lowering, f, scores)];
-    Ok(values.into_iter().zip(shapes).map(|(value, shape)| Val::Run { value, shape }).collect())
-}
-
-/// Position of the largest element of a row.
-pub(super) fn arg_max(lowering: &mut Lowering, call: &Call) -> Lowered {
-    let (x, x_shape) = lowering.float_operand(call.need(0)?)?;
-    let width = lowering.plan.values[x as usize].width;
-    let axis = call.spec.int("axis", 0);
-    if !(axis == -1 || axis == x_shape.len() as i64 - 1) || x_shape.len() != 2 || width < 2 {
-        return Err("it is not over the last axis of [N, width > 1]".into());
-    }
-    if call.spec.int("select_last_index", 0) != 0 {
-        return Err("select_last_index: the first of equals is chosen".into());
-    }
-    let shape = call.output(0)?.shape.clone();
-    let value = label(lowering, x, (0..i64::from(width)).collect(), 0.0);
-    Ok(vec![Val::Run { value, shape }])
-}
-
-/// A constant list looked up by a label: the label then names the list's entries itself.
-/// None if the node is no such look-up.
-pub(super) fn looked_up(lowering: &mut Lowering, call: &Call) -> Option<Lowered> {
-    let (Val::Constant(list), Val::Run { value, .. }) = (call.need(0).ok()?, call.need(1).ok()?) else { return None };
-    let step = lowering.plan.steps.iter().find(|step| step.output == *value)?;
-    let Op::Label { labels, threshold } = step.op.clone() else {
-        return Some(Err("it looks a constant up by a computed index: use one-hot columns and a dense layer".into()));
-    };
-    let scores = step.inputs[0];
-    let entries = match integers(list) {
-        Ok(entries) if list.datum_type().is_integer() => entries,
-        _ => return Some(Err("labels that are not integers: train with integer labels".into())),
-    };
-    let labels: Option<Vec<i64>> =
-        labels.iter().map(|&i| usize::try_from(i).ok().and_then(|i| entries.get(i).copied())).collect();
-    Some(match (labels, call.output(0)) {
-        (Some(labels), Ok(fact)) => {
-            let shape = fact.shape.clone();
-            let dtype = match lowering.dtype(fact.dtype) {
-                Ok(dtype) => dtype,
-                Err(problem) => return Some(Err(problem)),
-            };
-            let value = label(lowering, scores, labels, threshold);
-            Ok(vec![Val::Run { value: lowering.cast(value, dtype), shape }])
-        }
-        _ => Err("an index is outside the list".into()),
-    })
+    let scores = matrix::linear(lowering, call.need(0)?, coefficients, intercepts, classes)?;
+    let (scores, _) = lowering.operand(&scores)?;
+    let both = [label(lowering, scores, labels, classes, 0.0), post(lowering, f, scores, classes)];
+    Ok(outcome(lowering, both, rows, classes))
 }
