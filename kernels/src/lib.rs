@@ -10,3 +10,6 @@ pub mod lanes;
 pub mod math;
 pub mod trees;
 pub mod trees_packed;
+
+#[cfg(test)]
+mod testing;

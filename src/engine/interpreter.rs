@@ -6,7 +6,10 @@ use super::elementwise::{self, Operand};
 use super::plan::{Aggregate, BinaryScores, DType, Plan, PostTransform, Rows, Value};
 use crate::bundle::tensor::{Data, Tensors};
 use crate::error::{Error, ErrorKind, Result};
-use ranklet_kernels::{dense, math};
+use ranklet_kernels::{
+    dense::{self, Start},
+    math,
+};
 
 /// Borrowed elements, row-major.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -356,7 +359,9 @@ impl Interpreter {
 fn step_f32(step: &Ready, x: &[f32], x_width: usize, y: &mut [f32], width: usize) {
     match step {
         Ready::Dense { packed, bias, inputs, activation } => {
-            dense::dense(x, packed, bias, *inputs, width, y);
+            let start = if bias.is_empty() { Start::Zero } else { Start::Bias(bias) };
+            let rows = if width == 0 { 0 } else { y.len() / width };
+            dense::dense(x, *inputs, packed, start, *inputs, width, dense::Activation::None, y, width, rows);
             elementwise::unary(*activation, y);
         }
         Ready::Unary(f) => {
