@@ -169,6 +169,12 @@ impl I4 {
         I4(self.0.map(|x| x >> N))
     }
 
+    /// The lanes' values as f32, rounded to nearest even.
+    #[inline(always)]
+    pub fn to_f4(self) -> F4 {
+        F4(self.0.map(|x| x as f32))
+    }
+
     /// The lanes' bits as f32.
     #[inline(always)]
     pub fn as_f4(self) -> F4 {

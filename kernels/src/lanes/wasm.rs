@@ -3,9 +3,9 @@
 #![allow(unsafe_code, reason = "wasm's vector loads and stores take pointers")]
 
 use std::arch::wasm32::{
-    f32x4_add, f32x4_div, f32x4_eq, f32x4_extract_lane, f32x4_le, f32x4_lt, f32x4_mul, f32x4_splat, f32x4_sqrt,
-    f32x4_sub, i32x4_add, i32x4_shl, i32x4_shr, i32x4_shuffle, i32x4_splat, i32x4_sub, v128, v128_and, v128_bitselect,
-    v128_load, v128_load32_splat, v128_or, v128_store,
+    f32x4_add, f32x4_convert_i32x4, f32x4_div, f32x4_eq, f32x4_extract_lane, f32x4_le, f32x4_lt, f32x4_mul,
+    f32x4_splat, f32x4_sqrt, f32x4_sub, i32x4_add, i32x4_shl, i32x4_shr, i32x4_shuffle, i32x4_splat, i32x4_sub, v128,
+    v128_and, v128_bitselect, v128_load, v128_load32_splat, v128_or, v128_store,
 };
 
 /// Four lanes of f32.
@@ -186,6 +186,12 @@ impl I4 {
     #[inline(always)]
     pub fn right<const N: u32>(self) -> Self {
         I4(i32x4_shr(self.0, N))
+    }
+
+    /// The lanes' values as f32, rounded to nearest even.
+    #[inline(always)]
+    pub fn to_f4(self) -> F4 {
+        F4(f32x4_convert_i32x4(self.0))
     }
 
     /// The lanes' bits as f32.
