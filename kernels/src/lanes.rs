@@ -30,8 +30,11 @@ impl F4 {
     /// # Panics
     /// If there are fewer.
     #[inline(always)]
+    #[allow(unsafe_code, reason = "wasm's vector store takes a pointer")]
     pub fn store(self, to: &mut [f32]) {
-        to[..WIDTH].copy_from_slice(&self.lanes());
+        let to = &mut to[..WIDTH];
+        // SAFETY: the slice holds four writable elements.
+        unsafe { self.store_at(to.as_mut_ptr()) }
     }
 
     /// Up to four elements; the lanes beyond them are 0.

@@ -5,9 +5,11 @@
 //! naive twin and the property tests that compare them.
 
 pub mod dense;
+pub mod half;
 pub mod hash;
 pub mod lanes;
 pub mod math;
+pub mod matmul;
 pub mod trees;
 pub mod trees_packed;
 

@@ -169,6 +169,12 @@ impl I4 {
         I4(self.0.map(|x| x >> N))
     }
 
+    /// Writes the bits of the lanes.
+    #[inline(always)]
+    pub fn store(self, to: &mut [u32; 4]) {
+        *to = self.0.map(|x| x as u32);
+    }
+
     /// The lanes' values as f32, rounded to nearest even.
     #[inline(always)]
     pub fn to_f4(self) -> F4 {
@@ -187,5 +193,11 @@ impl M4 {
     #[inline(always)]
     pub fn pick(self, yes: F4, no: F4) -> F4 {
         F4(from_fn(|i| if self.0[i] { yes.0[i] } else { no.0[i] }))
+    }
+
+    /// All bits where true, else none.
+    #[inline(always)]
+    pub fn bits(self) -> I4 {
+        I4(self.0.map(|b| -i32::from(b)))
     }
 }

@@ -188,6 +188,13 @@ impl I4 {
         I4(i32x4_shr(self.0, N))
     }
 
+    /// Writes the bits of the lanes.
+    #[inline(always)]
+    pub fn store(self, to: &mut [u32; 4]) {
+        // SAFETY: the reference is to 16 writable bytes, and a wasm store needs no alignment.
+        unsafe { v128_store(to.as_mut_ptr().cast(), self.0) }
+    }
+
     /// The lanes' values as f32, rounded to nearest even.
     #[inline(always)]
     pub fn to_f4(self) -> F4 {
@@ -206,5 +213,11 @@ impl M4 {
     #[inline(always)]
     pub fn pick(self, yes: F4, no: F4) -> F4 {
         F4(v128_bitselect(yes.0, no.0, self.0))
+    }
+
+    /// All bits where true, else none.
+    #[inline(always)]
+    pub fn bits(self) -> I4 {
+        I4(self.0)
     }
 }

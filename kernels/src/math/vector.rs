@@ -102,7 +102,7 @@ fn ln_of(f: F4, e: F4) -> F4 {
         -1.666_805_8e-1,
         2.000_071_5e-1,
         -2.499_999_4e-1,
-        3.333_333_1e-1,
+        3.333_333e-1,
     ];
     let z = f.times(f);
     let tail = polynomial(f, p).times(f).times(z).plus(e.times(c(LN2_LOW))).minus(z.times(c(0.5)));
