@@ -42,12 +42,22 @@ pub enum Activation {
     Relu,
 }
 
-impl Start<'_> {
+impl<'a> Start<'a> {
     pub(crate) fn check(self, rows: usize, outputs: usize) {
         match self {
             Start::Zero => {}
             Start::Bias(bias) => assert_eq!(bias.len(), outputs),
             Start::Rows(starts) => assert_eq!(starts.len(), rows * outputs),
+        }
+    }
+
+    /// Of one row, from column `first` on; empty for zeros.
+    #[inline(always)]
+    pub(crate) fn from(self, row: usize, outputs: usize, first: usize) -> &'a [f32] {
+        match self {
+            Start::Zero => &[],
+            Start::Bias(bias) => &bias[first..],
+            Start::Rows(starts) => &starts[row * outputs + first..(row + 1) * outputs],
         }
     }
 }

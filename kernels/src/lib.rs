@@ -7,6 +7,7 @@
 pub mod dense;
 pub mod half;
 pub mod hash;
+pub mod int8;
 pub mod lanes;
 pub mod math;
 pub mod matmul;
