@@ -24,7 +24,7 @@ fn trees(c: &mut Criterion) {
     for (trees, leaves) in [(200, 2), (200, 8), (200, 31), (200, 32), (200, 64), (200, 255)] {
         let mut random = forest::Random::new(7);
         let owned = forest::Owned::new(trees, leaves, WIDTH, &mut random);
-        let packed = PackedForest::new(&owned.view(), WIDTH, 1);
+        let packed = PackedForest::new(&owned.view(), WIDTH, 1, &[]);
         let mut scratch = vec![0.0; PackedForest::scratch_len(WIDTH)];
         let mut group = c.benchmark_group(format!("trees/{trees}x{leaves}"));
         for n in [100, 1000] {

@@ -2,8 +2,7 @@
 //!
 //! Weights are packed once into panels of [`LANES`] output columns, the last of 4 where so few are left: a panel
 //! holds, for every input k in order, the weights of its outputs. A tile of rows by columns keeps its sums in eight
-//! registers: 4 rows by one panel, and for the last rows 2 by two panels or 1 by four. A single output is summed
-//! for 16 rows together, which lie in the lanes.
+//! registers: 4 rows by one panel, and for the last rows 2 by two panels or 1 by four.
 //!
 //! **Summation order**: each output starts at its bias (or 0) and adds `x[k] * w[k]` for k = 0, 1, 2
 //! in order; product and sum are rounded separately. It does not depend on the tile, so a row's bits
@@ -13,6 +12,7 @@
 
 use crate::lanes::F4;
 use std::array::from_fn;
+use std::ops::Range;
 
 /// Output columns of a panel: two 128-bit vectors.
 pub const LANES: usize = 8;
@@ -42,7 +42,7 @@ pub enum Activation {
     Relu,
 }
 
-impl Start<'_> {
+impl<'a> Start<'a> {
     pub(crate) fn check(self, rows: usize, outputs: usize) {
         match self {
             Start::Zero => {}
@@ -51,15 +51,22 @@ impl Start<'_> {
         }
     }
 
-    /// Columns `first..first + width` of `row`; empty for zeros.
+    /// Of one row, from column `first` on; empty for zeros.
     #[inline(always)]
-    pub(crate) fn part(&self, row: usize, outputs: usize, first: usize, width: usize) -> &[f32] {
+    pub(crate) fn from(self, row: usize, outputs: usize, first: usize) -> &'a [f32] {
         match self {
             Start::Zero => &[],
-            Start::Bias(bias) => &bias[first..first + width],
-            Start::Rows(starts) => &starts[row * outputs + first..row * outputs + first + width],
+            Start::Bias(bias) => &bias[first..],
+            Start::Rows(starts) => &starts[row * outputs + first..(row + 1) * outputs],
         }
     }
+}
+
+/// Whether `rows` rows of `width`, `stride` apart, lie within `len` elements; no later product of an index and
+/// `stride` overflows then.
+pub(crate) fn fits(len: usize, rows: usize, stride: usize, width: usize) -> bool {
+    let last = stride.checked_mul(rows - 1).and_then(|last| last.checked_add(width));
+    stride >= width && last.is_some_and(|last| last <= len)
 }
 
 /// Length of the packed form of a `[inputs, outputs]` matrix.
@@ -118,34 +125,35 @@ pub fn dense(
     if rows == 0 || outputs == 0 {
         return;
     }
-    assert!(x_stride >= inputs && x.len() >= (rows - 1) * x_stride + inputs);
-    assert!(y_stride >= outputs && y.len() >= (rows - 1) * y_stride + outputs);
-    assert_eq!(packed.len(), packed_len(inputs, outputs));
+    assert!(fits(x.len(), rows, x_stride, inputs));
+    assert!(fits(y.len(), rows, y_stride, outputs));
+    assert_eq!(Some(packed.len()), inputs.checked_mul(packed_columns(outputs)));
     start.check(rows, outputs);
     let relu = activation == Activation::Relu;
+    // Without inputs there may be no x to point into.
+    let x_stride = if inputs == 0 { 0 } else { x_stride };
     let mut layer = Layer { x, x_stride, packed, start, inputs, outputs, relu, y, y_stride };
     if outputs == 1 {
         layer.single(rows);
         return;
     }
     let fours = rows - rows % TILE_ROWS;
+    let columns = packed_columns(outputs);
+    let panels = columns / LANES * LANES;
     // A panel for all rows, then the next: it stays in the first cache.
-    layer.strip::<TILE_ROWS, 2>(0..fours, 0);
+    layer.strip::<TILE_ROWS, 2>(0..fours, 0..panels, LANES);
     let mut row = fours;
     if rows - row >= 2 {
-        let done = layer.strip::<2, 4>(row..row + 2, 0);
-        layer.strip::<1, 2>(row..row + 2, done);
+        let done = layer.strip::<2, 4>(row..row + 2, 0..panels, LANES);
+        layer.strip::<1, 1>(row..row + 2, done..panels, LANES);
         row += 2;
     }
     if row < rows {
-        let done = layer.strip::<1, 8>(row..rows, 0);
-        layer.strip::<1, 2>(row..rows, done);
+        let done = layer.strip::<1, 8>(row..rows, 0..panels, LANES);
+        layer.strip::<1, 1>(row..rows, done..panels, LANES);
     }
-    if packed_columns(outputs) % LANES != 0 {
-        let last = outputs / LANES * LANES;
-        layer.strip::<TILE_ROWS, 1>(0..fours, last);
-        layer.strip::<1, 1>(fours..rows, last);
-    }
+    layer.strip::<TILE_ROWS, 1>(0..fours, panels..columns, HALF);
+    layer.strip::<1, 1>(fours..rows, panels..columns, HALF);
 }
 
 struct Layer<'a> {
@@ -160,116 +168,151 @@ struct Layer<'a> {
     y_stride: usize,
 }
 
+/// Elements of the largest tile: eight vectors.
+const TILE: usize = 8 * HALF;
+static ZEROS: [f32; TILE] = [0.0; TILE];
+
 impl Layer<'_> {
-    /// Tiles of R rows by V vectors from column `first` on, as long as whole panels are left (a V of 1 is the last,
-    /// narrow panel): the column where it ends. `rows` is a multiple of R.
+    /// Tiles of R rows by V vectors as long as they fit into `columns`, whose panels have `panel` columns: where they
+    /// end. `rows` is a multiple of R.
     #[inline(never)]
-    fn strip<const R: usize, const V: usize>(&mut self, rows: std::ops::Range<usize>, mut first: usize) -> usize {
-        let columns = packed_columns(self.outputs);
-        let panel = if V == 1 { HALF } else { LANES };
-        while first + V * HALF <= columns {
+    fn strip<const R: usize, const V: usize>(
+        &mut self,
+        rows: Range<usize>,
+        columns: Range<usize>,
+        panel: usize,
+    ) -> usize {
+        let Range { start: mut first, end } = columns;
+        let width = V * HALF;
+        let mut aside = [0.0; TILE];
+        while first + width <= end {
+            // A single vector may be the second of its panel.
+            let inside = first % panel;
+            let weights =
+                &self.packed[(first - inside) * self.inputs..(first + width).next_multiple_of(panel) * self.inputs];
+            // The last panel's missing columns are begun and stored aside.
+            let whole = first + width <= self.outputs;
             for row in rows.clone().step_by(R) {
-                let mut sums = from_fn(|r| from_fn(|v| self.begin(row + r, first + v * HALF)));
-                let x: [&[f32]; R] = from_fn(|r| &self.x[(row + r) * self.x_stride..][..self.inputs]);
-                let weights = &self.packed[first * self.inputs..(first + V * HALF) * self.inputs];
-                tile::<R, V>(x, weights, panel, self.inputs, &mut sums);
-                for (r, sums) in sums.iter().enumerate() {
-                    for (v, sum) in sums.iter().enumerate() {
-                        self.end(row + r, first + v * HALF, *sum);
+                let (start, start_stride) = match self.start {
+                    _ if !whole => {
+                        self.begin(row..row + R, first, width, &mut aside);
+                        (&aside[..], width)
                     }
+                    Start::Zero => (&ZEROS[..], 0),
+                    Start::Bias(bias) => (&bias[first..], 0),
+                    Start::Rows(starts) => (&starts[row * self.outputs + first..], self.outputs),
+                };
+                let x = &self.x[row * self.x_stride..];
+                // Without inputs there are no weights.
+                let weights = weights.get(inside..).unwrap_or_default();
+                let sums = tile::<R, V>(x, self.x_stride, weights, panel, self.inputs, start, start_stride);
+                let (y, y_stride) = if whole {
+                    (&mut self.y[row * self.y_stride + first..], self.y_stride)
+                } else {
+                    (&mut aside[..], width)
+                };
+                keep(&sums, self.relu, y, y_stride);
+                if !whole {
+                    self.end(row..row + R, first, width, &aside);
                 }
             }
-            first += V * HALF;
+            first += width;
         }
         first
     }
 
-    #[inline(always)]
-    fn begin(&self, row: usize, first: usize) -> F4 {
-        let width = self.outputs.saturating_sub(first).min(HALF);
-        let first = first.min(self.outputs);
-        let part = self.start.part(row, self.outputs, first, width);
-        match part.first_chunk() {
-            Some(whole) => F4::load(whole),
-            None if part.is_empty() => F4::splat(0.0),
-            None => F4::load_some(part),
-        }
-    }
-
-    #[inline(always)]
-    fn end(&mut self, row: usize, first: usize, sum: F4) {
-        let sum = if self.relu { sum.relu() } else { sum };
-        let width = self.outputs.saturating_sub(first).min(HALF);
-        let at = row * self.y_stride + first.min(self.outputs);
-        let y = &mut self.y[at..at + width];
-        match y.first_chunk_mut::<HALF>() {
-            Some(whole) => sum.store(whole),
-            None => y.copy_from_slice(&sum.lanes()[..width]),
-        }
-    }
-
-    /// One output: rows in the lanes, several vectors of them at a time, since each sum waits for the last.
-    fn single(&mut self, rows: usize) {
-        let mut first = 0;
-        while first < rows {
-            first +=
-                if rows - first > 2 * HALF { self.column::<4>(first, rows) } else { self.column::<2>(first, rows) };
-        }
-    }
-
-    /// The next rows; how many.
+    /// What the outputs from `first` on start at, `width` a row.
     #[inline(never)]
-    fn column<const GROUPS: usize>(&mut self, first: usize, rows: usize) -> usize {
-        // Rows past the end repeat the last one, and are not stored.
-        let row = |g: usize, i: usize| (first + g * HALF + i).min(rows - 1);
-        let x: [[&[f32]; HALF]; GROUPS] = from_fn(|g| from_fn(|i| &self.x[row(g, i) * self.x_stride..][..self.inputs]));
-        let mut sums: [F4; GROUPS] =
-            from_fn(|g| F4::load(&from_fn(|i| self.start.part(row(g, i), 1, 0, 1).first().copied().unwrap_or(0.0))));
+    fn begin(&self, rows: Range<usize>, first: usize, width: usize, aside: &mut [f32]) {
+        let from = first.min(self.outputs)..(first + width).min(self.outputs);
+        for (row, aside) in rows.zip(aside.chunks_exact_mut(width)) {
+            aside.fill(0.0);
+            let start = match self.start {
+                Start::Zero => continue,
+                Start::Bias(bias) => bias,
+                Start::Rows(starts) => &starts[row * self.outputs..],
+            };
+            aside[..from.len()].copy_from_slice(&start[from.clone()]);
+        }
+    }
+
+    /// Stores the outputs from `first` on.
+    #[inline(never)]
+    fn end(&mut self, rows: Range<usize>, first: usize, width: usize, aside: &[f32]) {
+        let to = first.min(self.outputs)..(first + width).min(self.outputs);
+        for (row, aside) in rows.zip(aside.chunks_exact(width)) {
+            self.y[row * self.y_stride..][to.clone()].copy_from_slice(&aside[..to.len()]);
+        }
+    }
+
+    /// One output: rows in the lanes, two vectors of them, since each sum waits for its last product.
+    #[inline(never)]
+    fn single(&mut self, rows: usize) {
         let (fours, rest) = self.packed.as_chunks::<HALF>();
-        for (at, w) in fours.iter().enumerate() {
-            for (sum, x) in sums.iter_mut().zip(&x) {
-                // SAFETY: each row has as many elements as `packed`, of which `at` counts whole fours.
-                let rows = x.map(|x| unsafe { F4::load_at(x.as_ptr().add(at * HALF)) });
-                for (column, w) in F4::transpose(rows).into_iter().zip(w) {
-                    *sum = sum.plus(column.times(F4::splat(*w)));
+        for first in (0..rows).step_by(LANES) {
+            // Rows past the end repeat the last one, and are not stored.
+            let row = |i: usize| (first + i).min(rows - 1);
+            let mut sums = [0.0; LANES];
+            for (i, sum) in sums.iter_mut().enumerate() {
+                *sum = match self.start {
+                    Start::Zero => 0.0,
+                    Start::Bias(bias) => bias[0],
+                    Start::Rows(starts) => starts[row(i)],
+                };
+            }
+            let (low, high) = sums.split_at_mut(HALF);
+            let mut lanes = [F4::load_some(low), F4::load_some(high)];
+            let x: [*const f32; LANES] = from_fn(|i| self.x.as_ptr().wrapping_add(row(i) * self.x_stride));
+            for (at, w) in fours.iter().enumerate() {
+                for (g, sum) in lanes.iter_mut().enumerate() {
+                    // SAFETY: each row has as many elements as `packed`, of which `at` counts whole fours.
+                    let rows = from_fn(|i| unsafe { F4::load_at(x[g * HALF + i].add(at * HALF)) });
+                    let columns = F4::transpose(rows);
+                    for (column, w) in columns.iter().zip(w) {
+                        *sum = sum.plus(column.times(F4::splat(*w)));
+                    }
                 }
             }
-        }
-        for (k, w) in (fours.len() * HALF..).zip(rest) {
-            for (sum, x) in sums.iter_mut().zip(&x) {
-                *sum = sum.plus(F4::load(&from_fn(|i| x[i][k])).times(F4::splat(*w)));
+            lanes[0].store(low);
+            lanes[1].store(high);
+            for (i, sum) in sums.iter_mut().enumerate().take(rows - first) {
+                let at = row(i) * self.x_stride + fours.len() * HALF;
+                for (x, w) in self.x[at..].iter().zip(rest) {
+                    *sum += x * w;
+                }
+                self.y[(first + i) * self.y_stride] = if self.relu && *sum < 0.0 { 0.0 } else { *sum };
             }
         }
-        for (g, sum) in sums.into_iter().enumerate() {
-            let lanes = if self.relu { sum.relu() } else { sum }.lanes();
-            for (i, value) in lanes.into_iter().enumerate().take_while(|(i, _)| first + g * HALF + i < rows) {
-                self.y[(first + g * HALF + i) * self.y_stride] = value;
-            }
-        }
-        GROUPS * HALF
     }
 }
 
-/// Adds the products of R rows and V vectors of columns, `panel` columns a panel.
+/// The sums of R rows and V vectors of columns.
 #[inline(always)]
 fn tile<const R: usize, const V: usize>(
-    x: [&[f32]; R],
+    x: &[f32],
+    x_stride: usize,
     weights: &[f32],
     panel: usize,
     inputs: usize,
-    sums: &mut [[F4; V]; R],
-) {
-    const UNROLL: usize = 4;
-    assert!(weights.len() == V * HALF * inputs && x.iter().all(|x| x.len() == inputs));
-    let mut rows = x.map(<[f32]>::as_ptr);
-    let mut w = weights.as_ptr();
-    // SAFETY: vector v of input k lies at `panel * inputs` for each panel before its own, then `panel * k`, then 4 if
-    // it is the second of its panel: within `weights`, whose length is checked above, as is that of the rows.
-    // Both loops go over k = 0 .. inputs once.
+    start: &[f32],
+    start_stride: usize,
+) -> [[F4; V]; R] {
+    // The loop's own work counts where it is short; elsewhere size does.
+    let unroll = if R * V == 8 { 4 } else { 1 };
+    // Where vector v of an input lies: after the panels before it, and in its own.
+    let place = |v: usize| v * HALF / panel * panel * inputs + v * HALF % panel;
+    assert!(x.len() >= (R - 1) * x_stride + inputs);
+    assert!(start.len() >= (R - 1) * start_stride + V * HALF);
+    assert!(inputs == 0 || weights.len() >= place(V - 1) + (inputs - 1) * panel + HALF);
+    // SAFETY: rows of `x` and of `start` lie within them as checked above, and so do the vectors of the last input,
+    // each before the greatest `place`, within `weights`. Both loops go over k = 0 .. inputs once.
     unsafe {
+        let mut sums: [[F4; V]; R] =
+            from_fn(|r| from_fn(|v| F4::load_at(start.as_ptr().add(r * start_stride + v * HALF))));
+        let mut rows: [*const f32; R] = from_fn(|r| x.as_ptr().add(r * x_stride));
+        let mut w = weights.as_ptr();
         let step = |k: usize, rows: &[*const f32; R], w: *const f32, sums: &mut [[F4; V]; R]| {
-            let columns: [F4; V] =
-                from_fn(|v| F4::load_at(w.add(v * HALF / panel * panel * inputs + panel * k + v * HALF % panel)));
+            let columns: [F4; V] = from_fn(|v| F4::load_at(w.add(place(v) + panel * k)));
             for (sums, row) in sums.iter_mut().zip(rows) {
                 let value = F4::splat_at(row.add(k));
                 for (sum, column) in sums.iter_mut().zip(columns) {
@@ -277,15 +320,28 @@ fn tile<const R: usize, const V: usize>(
                 }
             }
         };
-        for _ in 0..inputs / UNROLL {
-            for k in 0..UNROLL {
-                step(k, &rows, w, sums);
+        for _ in 0..inputs / unroll {
+            for k in 0..unroll {
+                step(k, &rows, w, &mut sums);
             }
-            rows = rows.map(|row| row.add(UNROLL));
-            w = w.add(UNROLL * panel);
+            rows = rows.map(|row| row.add(unroll));
+            w = w.add(unroll * panel);
         }
-        for k in 0..inputs % UNROLL {
-            step(k, &rows, w, sums);
+        for k in 0..inputs % unroll {
+            step(k, &rows, w, &mut sums);
+        }
+        sums
+    }
+}
+
+#[inline(always)]
+fn keep<const R: usize, const V: usize>(sums: &[[F4; V]; R], relu: bool, y: &mut [f32], y_stride: usize) {
+    assert!(y.len() >= (R - 1) * y_stride + V * HALF);
+    for (r, sums) in sums.iter().enumerate() {
+        for (v, sum) in sums.iter().enumerate() {
+            let sum = if relu { sum.relu() } else { *sum };
+            // SAFETY: the last vector of the last row lies within `y`, as checked above.
+            unsafe { sum.store_at(y.as_mut_ptr().add(r * y_stride + v * HALF)) };
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Four 32-bit lanes of a 128-bit vector: [`F4`] of f32, [`I4`] of i32, [`M4`] of truth values.
+//! Four 32-bit lanes of a 128-bit vector: [`F4`] of f32, [`I4`] of i32, [`M4`] of truth values; [`H8`] of eight i16.
 //!
 //! On wasm32 by its intrinsics: with link-time optimisation at a size level LLVM vectorises no loop there (seen on
 //! 2026-11-23: no `f32x4.mul` in the page's module). Elsewhere plain arrays, which LLVM turns into vectors. Every
@@ -8,12 +8,12 @@
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod wasm;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-pub use wasm::{F4, I4, M4};
+pub use wasm::{F4, H8, I4, M4};
 
 #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
 mod plain;
 #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
-pub use plain::{F4, I4, M4};
+pub use plain::{F4, H8, I4, M4};
 
 /// Lanes of a vector.
 pub const WIDTH: usize = 4;
@@ -30,8 +30,11 @@ impl F4 {
     /// # Panics
     /// If there are fewer.
     #[inline(always)]
+    #[allow(unsafe_code, reason = "wasm's vector store takes a pointer")]
     pub fn store(self, to: &mut [f32]) {
-        to[..WIDTH].copy_from_slice(&self.lanes());
+        let to = &mut to[..WIDTH];
+        // SAFETY: the slice holds four writable elements.
+        unsafe { self.store_at(to.as_mut_ptr()) }
     }
 
     /// Up to four elements; the lanes beyond them are 0.

@@ -5,7 +5,9 @@
 //! naive twin and the property tests that compare them.
 
 pub mod dense;
+pub mod half;
 pub mod hash;
+pub mod int8;
 pub mod lanes;
 pub mod math;
 pub mod matmul;

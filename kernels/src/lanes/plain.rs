@@ -169,6 +169,18 @@ impl I4 {
         I4(self.0.map(|x| x >> N))
     }
 
+    /// Writes the bits of the lanes.
+    #[inline(always)]
+    pub fn store(self, to: &mut [u32; 4]) {
+        *to = self.0.map(|x| x as u32);
+    }
+
+    /// The lanes' values as f32, rounded to nearest even.
+    #[inline(always)]
+    pub fn to_f4(self) -> F4 {
+        F4(self.0.map(|x| x as f32))
+    }
+
     /// The lanes' bits as f32.
     #[inline(always)]
     pub fn as_f4(self) -> F4 {
@@ -181,5 +193,60 @@ impl M4 {
     #[inline(always)]
     pub fn pick(self, yes: F4, no: F4) -> F4 {
         F4(from_fn(|i| if self.0[i] { yes.0[i] } else { no.0[i] }))
+    }
+
+    /// All bits where true, else none.
+    #[inline(always)]
+    pub fn bits(self) -> I4 {
+        I4(self.0.map(|b| -i32::from(b)))
+    }
+}
+
+/// Eight lanes of i16.
+#[derive(Debug, Clone, Copy)]
+pub struct H8([i16; 8]);
+
+impl H8 {
+    /// The eight elements from `x` on, with their signs.
+    ///
+    /// # Safety
+    /// They are readable.
+    #[inline(always)]
+    pub unsafe fn load_i8_at(x: *const i8) -> Self {
+        // SAFETY: the caller's promise; bytes need no alignment.
+        H8(unsafe { x.cast::<[i8; 8]>().read() }.map(i16::from))
+    }
+
+    /// The two elements from `x` on, four times.
+    ///
+    /// # Safety
+    /// They are readable.
+    #[inline(always)]
+    pub unsafe fn splat_pair_at(x: *const i16) -> Self {
+        // SAFETY: the caller's promise; an array of i16 is aligned as i16 is.
+        let [a, b] = unsafe { x.cast::<[i16; 2]>().read() };
+        H8([a, b, a, b, a, b, a, b])
+    }
+
+    /// The lanes of both, each brought into the range of i16.
+    #[inline(always)]
+    pub fn narrow(low: I4, high: I4) -> Self {
+        H8(from_fn(|i| {
+            let lane = if i < 4 { low.0[i] } else { high.0[i - 4] };
+            lane.clamp(i16::MIN.into(), i16::MAX.into()) as i16
+        }))
+    }
+
+    /// Writes the lanes.
+    #[inline(always)]
+    pub fn store(self, to: &mut [i16; 8]) {
+        *to = self.0;
+    }
+
+    /// The products of the lanes, each two neighbours summed.
+    #[inline(always)]
+    pub fn dot(self, other: Self) -> I4 {
+        let product = |i: usize| i32::from(self.0[i]) * i32::from(other.0[i]);
+        I4(from_fn(|i| product(2 * i).wrapping_add(product(2 * i + 1))))
     }
 }

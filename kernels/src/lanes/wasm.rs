@@ -3,9 +3,10 @@
 #![allow(unsafe_code, reason = "wasm's vector loads and stores take pointers")]
 
 use std::arch::wasm32::{
-    f32x4_add, f32x4_div, f32x4_eq, f32x4_extract_lane, f32x4_le, f32x4_lt, f32x4_mul, f32x4_splat, f32x4_sqrt,
-    f32x4_sub, i32x4_add, i32x4_shl, i32x4_shr, i32x4_shuffle, i32x4_splat, i32x4_sub, v128, v128_and, v128_bitselect,
-    v128_load, v128_load32_splat, v128_or, v128_store,
+    f32x4_add, f32x4_convert_i32x4, f32x4_div, f32x4_eq, f32x4_extract_lane, f32x4_le, f32x4_lt, f32x4_mul,
+    f32x4_splat, f32x4_sqrt, f32x4_sub, i16x8_load_extend_i8x8, i16x8_narrow_i32x4, i32x4_add, i32x4_dot_i16x8,
+    i32x4_shl, i32x4_shr, i32x4_shuffle, i32x4_splat, i32x4_sub, v128, v128_and, v128_bitselect, v128_load,
+    v128_load32_splat, v128_or, v128_store,
 };
 
 /// Four lanes of f32.
@@ -188,6 +189,19 @@ impl I4 {
         I4(i32x4_shr(self.0, N))
     }
 
+    /// Writes the bits of the lanes.
+    #[inline(always)]
+    pub fn store(self, to: &mut [u32; 4]) {
+        // SAFETY: the reference is to 16 writable bytes, and a wasm store needs no alignment.
+        unsafe { v128_store(to.as_mut_ptr().cast(), self.0) }
+    }
+
+    /// The lanes' values as f32, rounded to nearest even.
+    #[inline(always)]
+    pub fn to_f4(self) -> F4 {
+        F4(f32x4_convert_i32x4(self.0))
+    }
+
     /// The lanes' bits as f32.
     #[inline(always)]
     pub fn as_f4(self) -> F4 {
@@ -200,5 +214,56 @@ impl M4 {
     #[inline(always)]
     pub fn pick(self, yes: F4, no: F4) -> F4 {
         F4(v128_bitselect(yes.0, no.0, self.0))
+    }
+
+    /// All bits where true, else none.
+    #[inline(always)]
+    pub fn bits(self) -> I4 {
+        I4(self.0)
+    }
+}
+
+/// Eight lanes of i16.
+#[derive(Debug, Clone, Copy)]
+pub struct H8(v128);
+
+impl H8 {
+    /// The eight elements from `x` on, with their signs.
+    ///
+    /// # Safety
+    /// They are readable.
+    #[inline(always)]
+    pub unsafe fn load_i8_at(x: *const i8) -> Self {
+        // SAFETY: the caller's promise; a wasm load needs no alignment.
+        H8(unsafe { i16x8_load_extend_i8x8(x) })
+    }
+
+    /// The two elements from `x` on, four times.
+    ///
+    /// # Safety
+    /// They are readable.
+    #[inline(always)]
+    pub unsafe fn splat_pair_at(x: *const i16) -> Self {
+        // SAFETY: the caller's promise; a wasm load needs no alignment.
+        H8(unsafe { v128_load32_splat(x.cast()) })
+    }
+
+    /// The lanes of both, each brought into the range of i16.
+    #[inline(always)]
+    pub fn narrow(low: I4, high: I4) -> Self {
+        H8(i16x8_narrow_i32x4(low.0, high.0))
+    }
+
+    /// Writes the lanes.
+    #[inline(always)]
+    pub fn store(self, to: &mut [i16; 8]) {
+        // SAFETY: the reference is to 16 writable bytes, and a wasm store needs no alignment.
+        unsafe { v128_store(to.as_mut_ptr().cast(), self.0) }
+    }
+
+    /// The products of the lanes, each two neighbours summed.
+    #[inline(always)]
+    pub fn dot(self, other: Self) -> I4 {
+        I4(i32x4_dot_i16x8(self.0, other.0))
     }
 }

@@ -1,0 +1,289 @@
+//! Dense layers on integers: weights of 8 bits with a scale for each output, activations of 16 bits with a scale for
+//! each row, `y = f(x W + start)` with x `[rows, inputs]`, W `[inputs, outputs]`.
+//!
+//! A row is quantised symmetrically, its scale max |x| / 32,767, to the nearest integer, of two the even one. Products
+//! and their sums are exact, so the order of adding gives no other bits: `i32x4.dot_i16x8_s` takes two inputs at once.
+//!
+//! **Order of rounding**: the sum over a block of [`DEPTH`] inputs is an i32, rounded to f32; blocks are added in order,
+//! in f32; times (row scale * output scale); plus the start. A row's bits depend on neither the number of rows nor its
+//! place.
+
+#![allow(unsafe_code, reason = "the hot loop checks its bounds once")]
+
+use crate::dense::{Activation, LANES, Start, TILE_ROWS, fits};
+use crate::lanes::{F4, H8, I4, WIDTH};
+
+/// Inputs whose products an i32 holds: 512 * 128 * 32,767 < 2^31.
+pub const DEPTH: usize = 512;
+/// Rows that are quantised before the weights are gone through.
+const BLOCK: usize = 64;
+/// The greatest quantised activation.
+const LIMIT: f32 = 32_767.0;
+/// Adding and subtracting it rounds to the nearest integer, of two the even one; the sum's last bits are that integer.
+const ROUND: f32 = 12_582_912.0;
+/// A row of nothing greater counts as zeros: its reciprocal would overflow.
+const TINY: f32 = f32::from_bits((127 - 100) << 23);
+
+/// Length of the packed form of a `[inputs, outputs]` matrix.
+pub const fn packed8_len(inputs: usize, outputs: usize) -> usize {
+    padded(inputs) * outputs.next_multiple_of(LANES)
+}
+
+/// Elements of the scratch that [`dense8`] needs.
+pub const fn scratch8_len(inputs: usize, rows: usize) -> usize {
+    padded(inputs) * if rows < BLOCK { rows } else { BLOCK }
+}
+
+/// Inputs filled up to whole vectors of i16.
+const fn padded(inputs: usize) -> usize {
+    inputs.next_multiple_of(2 * WIDTH)
+}
+
+/// Weights `[inputs, outputs]`, row-major, as integers within -127..=127 times a scale for each output: max |w| / 127, of
+/// two nearest the even one.
+///
+/// # Panics
+/// If a length does not fit.
+pub fn quantise8(weights: &[f32], inputs: usize, outputs: usize, quantised: &mut [i8], scales: &mut [f32]) {
+    assert!(weights.len() == inputs * outputs && quantised.len() == weights.len() && scales.len() == outputs);
+    for (column, scale) in scales.iter_mut().enumerate() {
+        let of = |k: usize| weights[k * outputs + column];
+        let greatest = (0..inputs).map(|k| of(k).abs()).fold(0.0, |max, w| if max < w { w } else { max });
+        let inverse = if greatest < TINY { 0.0 } else { 127.0 / greatest };
+        *scale = if greatest < TINY { 0.0 } else { greatest / 127.0 };
+        for k in 0..inputs {
+            quantised[k * outputs + column] = (of(k) * inverse + ROUND - ROUND) as i8;
+        }
+    }
+}
+
+/// Packs integers `[inputs, outputs]`, row-major, into panels of 8 outputs: for every two inputs in order, the pairs of
+/// the panel's outputs; what is missing is 0.
+///
+/// # Panics
+/// If a length does not fit.
+pub fn pack8(weights: &[i8], inputs: usize, outputs: usize, packed: &mut [i8]) {
+    assert_eq!(weights.len(), inputs * outputs);
+    assert_eq!(packed.len(), packed8_len(inputs, outputs));
+    for (i, slot) in packed.iter_mut().enumerate() {
+        let (panel, rest) = (i / (padded(inputs) * LANES), i % (padded(inputs) * LANES));
+        let (pair, rest) = (rest / (2 * LANES), rest % (2 * LANES));
+        let (k, column) = (2 * pair + rest % 2, panel * LANES + rest / 2);
+        *slot = if k < inputs && column < outputs { weights[k * outputs + column] } else { 0 };
+    }
+}
+
+/// As [`dense`](crate::dense::dense), on integers.
+///
+/// `packed` as by [`pack8`], `scales` `[outputs]`, `scratch` of [`scratch8_len`] elements. A row with NaN or an infinity
+/// gives NaN throughout.
+///
+/// # Panics
+/// If a length does not fit, or a stride is less than a row.
+#[allow(clippy::too_many_arguments, reason = "as `dense`, with scales and scratch")]
+pub fn dense8(
+    x: &[f32],
+    x_stride: usize,
+    packed: &[i8],
+    scales: &[f32],
+    start: Start<'_>,
+    inputs: usize,
+    outputs: usize,
+    activation: Activation,
+    y: &mut [f32],
+    y_stride: usize,
+    rows: usize,
+    scratch: &mut [i16],
+) {
+    if rows == 0 || outputs == 0 {
+        return;
+    }
+    assert!(fits(x.len(), rows, x_stride, inputs));
+    assert!(fits(y.len(), rows, y_stride, outputs));
+    assert_eq!(Some(packed.len()), padded(inputs).checked_mul(outputs.next_multiple_of(LANES)));
+    assert!(scales.len() == outputs && scratch.len() >= scratch8_len(inputs, rows));
+    start.check(rows, outputs);
+    let relu = activation == Activation::Relu;
+    let mut layer = Layer { packed, scales, start, depth: padded(inputs), outputs, relu, y, y_stride };
+    for first in (0..rows).step_by(BLOCK) {
+        let n = (rows - first).min(BLOCK);
+        let mut row_scales = [0.0; BLOCK];
+        for (r, scale) in row_scales.iter_mut().enumerate().take(n) {
+            let from = (first + r) * x_stride;
+            let to = &mut scratch[r * layer.depth..(r + 1) * layer.depth];
+            *scale = quantise_row(&x[from..from + inputs], to);
+        }
+        let fours = n - n % TILE_ROWS;
+        layer.strip::<TILE_ROWS>(scratch, &row_scales, first, 0, fours);
+        layer.strip::<1>(scratch, &row_scales, first, fours, n);
+    }
+}
+
+/// The row as integers, filled up with 0, and its scale.
+#[inline(never)]
+fn quantise_row(x: &[f32], to: &mut [i16]) -> f32 {
+    let (zero, mut greatest, mut poison) = (F4::splat(0.0), F4::splat(0.0), F4::splat(0.0));
+    let (whole, rest) = x.as_chunks::<WIDTH>();
+    let mut see = |lanes: F4| {
+        let a = lanes.abs();
+        greatest = greatest.less(a).pick(a, greatest);
+        // Zero, and NaN for what is not finite.
+        poison = poison.plus(lanes.times(zero));
+    };
+    for lanes in whole {
+        see(F4::load(lanes));
+    }
+    see(F4::load_some(rest));
+    let greatest = greatest.lanes().into_iter().fold(0.0, |max: f32, x| if max < x { x } else { max });
+    let poison = poison.lanes().into_iter().fold(0.0, |sum: f32, x| sum + x);
+    if greatest < TINY || poison.is_nan() {
+        to.fill(0);
+        return poison;
+    }
+    let inverse = F4::splat(LIMIT / greatest);
+    let integer = |lanes: F4| {
+        let rounded = lanes.times(inverse).plus(F4::splat(ROUND));
+        rounded.bits().minus(I4::splat(ROUND.to_bits() as i32))
+    };
+    let mut vectors = whole.iter().map(F4::load).chain([F4::load_some(rest)]);
+    for eight in to.as_chunks_mut::<{ 2 * WIDTH }>().0 {
+        let mut next = || integer(vectors.next().unwrap_or(zero));
+        let low = next();
+        H8::narrow(low, next()).store(eight);
+    }
+    greatest / LIMIT
+}
+
+struct Layer<'a> {
+    packed: &'a [i8],
+    scales: &'a [f32],
+    start: Start<'a>,
+    /// Inputs, filled up.
+    depth: usize,
+    outputs: usize,
+    relu: bool,
+    y: &'a mut [f32],
+    y_stride: usize,
+}
+
+impl Layer<'_> {
+    /// Rows `from..to` of the block at row `first`, R at a time, by every panel.
+    #[inline(never)]
+    fn strip<const R: usize>(&mut self, x: &[i16], row_scales: &[f32; BLOCK], first: usize, from: usize, to: usize) {
+        for column in (0..self.outputs).step_by(LANES) {
+            let width = (self.outputs - column).min(LANES);
+            let panel = &self.packed[column * self.depth..(column + LANES) * self.depth];
+            let mut scales = [0.0; LANES];
+            scales[..width].copy_from_slice(&self.scales[column..column + width]);
+            for row in (from..to).step_by(R) {
+                let mut sums = [[F4::splat(0.0); 2]; R];
+                tile::<R>(&x[row * self.depth..(row + R) * self.depth], panel, self.depth, &mut sums);
+                for (r, sums) in sums.iter().enumerate() {
+                    let row = row + r;
+                    let start = self.start.from(first + row, self.outputs, column);
+                    let scale = F4::splat(row_scales[row]);
+                    let at = (first + row) * self.y_stride + column;
+                    let y = &mut self.y[at..at + width];
+                    for (v, sum) in sums.iter().enumerate() {
+                        let part = v * WIDTH..((v + 1) * WIDTH).min(width);
+                        let scales = F4::load_some(&scales[v * WIDTH..(v + 1) * WIDTH]);
+                        let begin = match start.get(v * WIDTH..).and_then(|start| start.first_chunk()) {
+                            Some(whole) => F4::load(whole),
+                            None => F4::load_some(start.get(part.clone()).unwrap_or_default()),
+                        };
+                        let value = begin.plus(sum.times(scale.times(scales)));
+                        let value = if self.relu { value.relu() } else { value };
+                        match y.get_mut(v * WIDTH..).and_then(|y| y.first_chunk_mut::<WIDTH>()) {
+                            Some(whole) => value.store(whole),
+                            None => {
+                                if let Some(y) = y.get_mut(part) {
+                                    y.copy_from_slice(&value.lanes()[..y.len()]);
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The sums of R rows and the 8 outputs of a panel, unscaled.
+#[inline(always)]
+fn tile<const R: usize>(x: &[i16], panel: &[i8], depth: usize, sums: &mut [[F4; 2]; R]) {
+    assert!(x.len() == R * depth && panel.len() == LANES * depth && depth.is_multiple_of(2 * WIDTH));
+    let (mut x, mut w) = (x.as_ptr(), panel.as_ptr());
+    let mut left = depth;
+    while left > 0 {
+        let block = left.min(DEPTH);
+        let mut exact = [[I4::splat(0); 2]; R];
+        // Four pairs of inputs: `depth` and `DEPTH` are multiples of 8.
+        for _ in 0..block / (2 * WIDTH) {
+            for pair in 0..WIDTH {
+                // SAFETY: `left` inputs lie after `x` in each of R rows of `depth`, and 8 weights for each of them after
+                // `w`, as checked above.
+                unsafe {
+                    let low = H8::load_i8_at(w.add(pair * 2 * LANES));
+                    let high = H8::load_i8_at(w.add(pair * 2 * LANES + LANES));
+                    for (r, exact) in exact.iter_mut().enumerate() {
+                        let value = H8::splat_pair_at(x.add(r * depth + 2 * pair));
+                        exact[0] = exact[0].plus(value.dot(low));
+                        exact[1] = exact[1].plus(value.dot(high));
+                    }
+                }
+            }
+            x = x.wrapping_add(2 * WIDTH);
+            w = w.wrapping_add(2 * WIDTH * LANES);
+        }
+        for (sums, exact) in sums.iter_mut().zip(&exact) {
+            for (sum, exact) in sums.iter_mut().zip(exact) {
+                *sum = sum.plus(exact.to_f4());
+            }
+        }
+        left -= block;
+    }
+}
+
+/// The naive twin of [`dense8`], on integers that are not packed and rows without gaps: the definition.
+#[allow(clippy::too_many_arguments, reason = "as its twin")]
+pub fn dense8_naive(
+    x: &[f32],
+    weights: &[i8],
+    scales: &[f32],
+    start: Start<'_>,
+    inputs: usize,
+    outputs: usize,
+    activation: Activation,
+    y: &mut [f32],
+) {
+    for (i, slot) in y.iter_mut().enumerate() {
+        let (row, column) = (i / outputs, i % outputs);
+        let x = &x[row * inputs..(row + 1) * inputs];
+        let greatest = x.iter().fold(0.0, |max: f32, x| if max < x.abs() { x.abs() } else { max });
+        let finite = x.iter().all(|x| x.is_finite());
+        let (inverse, scale) = match greatest {
+            _ if !finite => (0.0, f32::NAN),
+            g if g < TINY => (0.0, 0.0),
+            g => (LIMIT / g, g / LIMIT),
+        };
+        let mut total = 0.0;
+        for block in 0..inputs.div_ceil(DEPTH) {
+            let inside = block * DEPTH..inputs.min((block + 1) * DEPTH);
+            // An i64 cannot overflow here; that an i32 does not is what is to be shown.
+            let sum: i64 = inside
+                .map(|k| libm::rint(f64::from(x[k] * inverse)) as i64 * i64::from(weights[k * outputs + column]))
+                .sum();
+            total += sum as f32;
+        }
+        let begin = match start {
+            Start::Zero => 0.0,
+            Start::Bias(bias) => bias[column],
+            Start::Rows(starts) => starts[i],
+        };
+        let value = begin + total * (scale * scales[column]);
+        *slot = if activation == Activation::Relu && value < 0.0 { 0.0 } else { value };
+    }
+}
+
+#[cfg(test)]
+mod tests;
