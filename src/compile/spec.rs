@@ -131,9 +131,21 @@ impl Spec {
     /// `spec_invalid` with the line or the key, and what was expected.
     pub fn parse(text: &str) -> Result<Spec> {
         let invalid = |what: String| Error::new(ErrorKind::SpecInvalid, what);
-        let table: Json = toml::from_str(text).map_err(|e| invalid(e.to_string().trim_end().to_owned()))?;
-        check_keys(&table).map_err(invalid)?;
-        let spec = json::from_value::<Spec>(&table).map_err(invalid)?;
+        Spec::from_table(&toml::from_str(text).map_err(|e| invalid(e.to_string().trim_end().to_owned()))?)
+    }
+
+    /// Parses the same form written as JSON.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn parse_json(text: &str) -> Result<Spec> {
+        Spec::from_table(&json::value(text).map_err(|e| Error::new(ErrorKind::SpecInvalid, e))?)
+    }
+
+    fn from_table(table: &Json) -> Result<Spec> {
+        let invalid = |what: String| Error::new(ErrorKind::SpecInvalid, what);
+        check_keys(table).map_err(invalid)?;
+        let spec = json::from_value::<Spec>(table).map_err(invalid)?;
         if spec.heads.is_empty() {
             return Err(invalid("give at least one [[heads]]; a MODEL.onnx alone compiles to a scoring bundle".into()));
         }

@@ -6,7 +6,7 @@ use super::event::{Event, EventKind, EventValue, MAX_TEXT};
 use super::spec::{ContextSpec, Durations};
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::{self, read_names, read_struct};
-use crate::sorted::Map;
+use crate::map::Map;
 use ranklet_kernels::hash::hash64;
 use serde::Serialize;
 use std::collections::VecDeque;

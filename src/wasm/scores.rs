@@ -1,33 +1,21 @@
 //! Typed arrays to tensors and back, for `createScorer`.
 
-use crate::engine::{DType, Data, Port, Tensor};
+use super::{object, set};
+use crate::engine::{Data, Interpreter, Port, Tensor};
 use crate::error::{Error, ErrorKind, Result};
-use crate::ranker::Ranker;
 use js_sys::{Array, BigInt64Array, Float32Array, Int32Array, Object, Reflect, Uint8Array};
-use serde::Serialize;
 use wasm_bindgen::{JsCast, JsValue};
 
-#[derive(Serialize)]
-pub(super) struct PortInfo<'a> {
-    name: &'a str,
-    dtype: DType,
-    /// -1 stands for the number of candidates.
-    dims: &'a [i64],
-}
-
-#[derive(Serialize)]
-pub(super) struct ScorerInfo<'a> {
-    inputs: Vec<PortInfo<'a>>,
-    outputs: Vec<PortInfo<'a>>,
-}
-
-pub(super) fn info(ranker: &Ranker) -> ScorerInfo<'_> {
-    let plan = &ranker.manifest().plan;
-    let describe = |p: &Port| plan.values[p.value as usize].dtype;
-    ScorerInfo {
-        inputs: plan.inputs.iter().map(|p| PortInfo { name: &p.name, dtype: describe(p), dims: &p.dims }).collect(),
-        outputs: plan.outputs.iter().map(|p| PortInfo { name: &p.name, dtype: describe(p), dims: &p.dims }).collect(),
-    }
+/// `{inputs, outputs}`, each a list of `{name, dtype, dims}`; -1 stands for the number of candidates.
+pub(super) fn info(engine: &Interpreter) -> Object {
+    let plan = engine.plan();
+    let describe = |port: &Port| -> JsValue {
+        let dims: Array = port.dims.iter().map(|&d| JsValue::from_f64(d as f64)).collect();
+        let dtype = plan.values[port.value as usize].dtype.name();
+        object([("name", port.name.as_str().into()), ("dtype", dtype.into()), ("dims", dims.into())]).into()
+    };
+    let all = |ports: &[Port]| -> JsValue { ports.iter().map(describe).collect::<Array>().into() };
+    object([("inputs", all(&plan.inputs)), ("outputs", all(&plan.outputs))])
 }
 
 fn invalid(name: &str, what: &str) -> Error {
@@ -76,18 +64,17 @@ fn tensor(inputs: &Object, name: &str) -> Result<Option<Tensor>> {
     Ok(Some(Tensor { dims, data }))
 }
 
-pub(super) fn score(ranker: &mut Ranker, inputs: &Object) -> Result<Object> {
-    let names: Vec<String> = ranker.manifest().plan.inputs.iter().map(|p| p.name.clone()).collect();
+pub(super) fn score(engine: &mut Interpreter, inputs: &Object) -> Result<Object> {
+    let names: Vec<String> = engine.plan().inputs.iter().map(|p| p.name.clone()).collect();
     let mut given = Vec::with_capacity(names.len());
     for name in &names {
         if let Some(tensor) = tensor(inputs, name)? {
             given.push((name.as_str(), tensor));
         }
     }
-    let outputs = ranker.scorer().score(|name| given.iter().find(|(n, _)| *n == name).map(|(_, t)| t))?;
+    let outputs = engine.score(|name| given.iter().find(|(n, _)| *n == name).map(|(_, t)| t))?;
     let result = Object::new();
     for (name, tensor) in outputs {
-        let one = Object::new();
         let data: JsValue = match &tensor.data {
             Data::F32(v) => Float32Array::from(&v[..]).into(),
             Data::I32(v) => Int32Array::from(&v[..]).into(),
@@ -97,10 +84,7 @@ pub(super) fn score(ranker: &mut Ranker, inputs: &Object) -> Result<Object> {
             Data::F64(_) => JsValue::NULL,
         };
         let dims: Array = tensor.dims.iter().map(|&d| JsValue::from_f64(d as f64)).collect();
-        // Setting a plain object's property cannot fail.
-        let _ = Reflect::set(&one, &"data".into(), &data);
-        let _ = Reflect::set(&one, &"dims".into(), &dims);
-        let _ = Reflect::set(&result, &JsValue::from_str(&name), &one);
+        set(&result, &name, &object([("data", data), ("dims", dims.into())]));
     }
     Ok(result)
 }

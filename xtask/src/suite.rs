@@ -167,7 +167,7 @@ fn own(work: &Workspace) -> Result<Finding> {
 }
 
 fn build(work: &Workspace) -> Result<Finding> {
-    built(work)?;
+    whole(work)?;
     Ok(Finding { tally: Tally::check(true), output: String::new() })
 }
 
@@ -178,16 +178,23 @@ fn built(work: &Workspace) -> Result<()> {
     native::bundle(work)
 }
 
+/// The same with the compile module.
+fn whole(work: &Workspace) -> Result<()> {
+    package::build_whole(work)?;
+    native::bundle(work)
+}
+
 fn budget(work: &Workspace) -> Result<Finding> {
-    package::build(work)?;
-    let size = size::measure(work)?;
-    size::within_budget(&size)?;
-    Ok(Finding { tally: Tally::check(true), output: size.table() })
+    package::build_whole(work)?;
+    let sizes = size::measure_all(work)?;
+    let held = size::within_budget(&sizes).and_then(|()| size::within_snapshot(work, &sizes));
+    let failure = held.as_ref().err().map(|failure| format!("error: {failure}\n")).unwrap_or_default();
+    Ok(Finding { tally: Tally::check(held.is_ok()), output: size::table(&sizes) + &failure })
 }
 
 /// The package in Node and in Chromium; where there is none its own tests skip, and are counted so.
 fn javascript(work: &Workspace) -> Result<Finding> {
-    built(work)?;
+    whole(work)?;
     package::install(&work.pkg(), "pkg")?;
     let mut command = toolchain::npm()?;
     command.arg("test").current_dir(work.pkg());

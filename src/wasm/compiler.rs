@@ -1,0 +1,95 @@
+//! `Compiler` of the compile module: ONNX in, a bundle out. One call an instance, which the face throws away.
+
+use super::{object, thrown};
+use crate::compile::{Report, Spec, compile_onnx, compile_spec};
+use crate::error::{Error, ErrorKind, Result};
+use js_sys::{Array, Function, Uint8Array};
+use std::panic::PanicHookInfo;
+use wasm_bindgen::prelude::*;
+
+/// Compiles ONNX graphs.
+#[wasm_bindgen]
+pub struct Compiler {
+    report: Report,
+}
+
+#[wasm_bindgen]
+impl Compiler {
+    /// A compiler whose panics are thrown like its errors: nothing on this target can catch them.
+    #[wasm_bindgen(constructor)]
+    pub fn new() -> Compiler {
+        std::panic::set_hook(Box::new(throw_panic));
+        Compiler { report: Report::default() }
+    }
+
+    /// Compiles a graph alone, to a bundle called `name` that scores. `golden` is a safetensors file of ONNX Runtime's
+    /// inputs and outputs. Throws `{code, message}`.
+    pub fn model(&mut self, name: &str, onnx: &[u8], golden: Option<Vec<u8>>) -> Result<Uint8Array, JsValue> {
+        self.keep(compile_onnx(name, onnx, golden, None))
+    }
+
+    /// Compiles a specification: the text of a SPEC.toml, or JSON of the same form. `onnx`, where given, is its model;
+    /// `read` gives the bytes of any other path in it, or throws. Throws `{code, message}`.
+    pub fn spec(
+        &mut self,
+        text: &str,
+        form: &str,
+        onnx: Option<Vec<u8>>,
+        read: &Function,
+        golden: Option<Vec<u8>>,
+    ) -> Result<Uint8Array, JsValue> {
+        let spec = if form == "json" { Spec::parse_json(text) } else { Spec::parse(text) };
+        let compile = |spec: Spec| {
+            let read = |path: &str| match &onnx {
+                Some(onnx) if path == spec.model.onnx => Ok(onnx.clone()),
+                _ => bytes(path, read),
+            };
+            compile_spec(&spec, &read, golden, None)
+        };
+        self.keep(spec.and_then(compile))
+    }
+
+    /// What the last compile did, for people.
+    pub fn report(&self) -> js_sys::Object {
+        let texts = |list: &[String]| list.iter().map(|text| JsValue::from(text.as_str())).collect::<Array>().into();
+        let report = &self.report;
+        object([
+            ("bytes", report.bytes.into()),
+            ("steps", report.steps.into()),
+            ("checkedRows", report.checked_rows.into()),
+            ("goldenRows", report.golden_rows.into()),
+            ("largestDifference", report.largest_difference.into()),
+            ("calibrators", texts(&report.calibrators)),
+            ("warnings", texts(&report.warnings)),
+        ])
+    }
+
+    fn keep(&mut self, outcome: Result<(Vec<u8>, Report)>) -> Result<Uint8Array, JsValue> {
+        let (bytes, report) = outcome.map_err(|e| thrown(&e))?;
+        self.report = report;
+        Ok(Uint8Array::from(&bytes[..]))
+    }
+}
+
+fn bytes(path: &str, read: &Function) -> Result<Vec<u8>> {
+    let given = read.call1(&JsValue::NULL, &path.into()).map_err(|reason| unread(path, &reason))?;
+    let bytes = given.dyn_into::<Uint8Array>().map_err(|_| unread(path, &"no bytes were given".into()))?;
+    Ok(bytes.to_vec())
+}
+
+fn unread(path: &str, reason: &JsValue) -> Error {
+    let said = js_sys::Reflect::get(reason, &"message".into()).ok().and_then(|message| message.as_string());
+    let said = said.or_else(|| reason.as_string()).unwrap_or_default();
+    Error::new(ErrorKind::Io, format!("cannot read {path}: {said}"))
+}
+
+/// tract panics on some malformed graphs (an index outside its axis, for one).
+fn throw_panic(info: &PanicHookInfo<'_>) {
+    let payload = info.payload();
+    let said = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    let message = format!(
+        "the graph is malformed: its analysis stopped with {:?}; check it with onnx.checker",
+        said.unwrap_or("a panic")
+    );
+    wasm_bindgen::throw_val(thrown(&Error::new(ErrorKind::ModelUnsupported, message)));
+}
