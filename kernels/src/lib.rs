@@ -5,6 +5,7 @@
 //! naive twin and the property tests that compare them.
 
 pub mod dense;
+pub mod elementwise;
 pub mod half;
 pub mod hash;
 pub mod int8;

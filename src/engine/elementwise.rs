@@ -2,11 +2,8 @@
 
 use super::plan::{Binary, DType, Unary};
 use super::steps::{Cell, is_narrow};
+use ranklet_kernels::elementwise::{self as kernel, Arithmetic};
 use ranklet_kernels::math;
-
-const SQRT_HALF: f32 = std::f32::consts::FRAC_1_SQRT_2;
-/// sqrt(2 / pi), of the tanh form of Gelu.
-const GELU_SCALE: f32 = 0.797_884_6;
 
 /// Applies `f` in place.
 #[inline(never)]
@@ -16,19 +13,25 @@ pub(super) fn unary(f: Unary, y: &mut [f32]) {
             *v = f(*v);
         }
     }
-    // Activations of rankers each have a loop of their own; the others share one through a pointer.
+    // Activations of rankers are kernels; the others share a loop through a pointer.
     let rare: fn(f32) -> f32 = match f {
         Unary::Identity => return,
-        // `max` would turn NaN into 0; ONNX Runtime lets NaN through.
-        Unary::Relu => return map(y, |x| if x < 0.0 { 0.0 } else { x }),
-        Unary::LeakyRelu { alpha } => return map(y, |x| if x < 0.0 { alpha * x } else { x }),
-        Unary::Elu { alpha } => return map(y, |x| if x < 0.0 { alpha * (math::exp(x) - 1.0) } else { x }),
+        Unary::Relu => return math::relu_slice(y),
+        Unary::LeakyRelu { alpha } => return math::leaky_relu_slice(y, alpha),
+        Unary::Elu { alpha } => return math::elu_slice(y, alpha),
+        Unary::Sigmoid => return math::sigmoid_slice(y),
+        Unary::Tanh => return math::tanh_slice(y),
+        Unary::Swish { alpha: 1.0 } => return math::silu_slice(y),
+        Unary::Gelu => return math::gelu_slice(y),
+        Unary::GeluTanh => return math::gelu_tanh_slice(y),
+        Unary::Softplus => return math::softplus_slice(y),
+        Unary::Erf => return math::erf_slice(y),
+        Unary::Exp => return math::exp_slice(y),
+        Unary::Log => return math::ln_slice(y),
         Unary::Selu { alpha, gamma } => {
             return map(y, |x| if x <= 0.0 { gamma * (alpha * math::exp(x) - alpha) } else { gamma * x });
         }
         Unary::Celu { alpha } => return map(y, |x| if x < 0.0 { alpha * (math::exp(x / alpha) - 1.0) } else { x }),
-        Unary::Sigmoid => return map(y, math::sigmoid),
-        Unary::Tanh => return map(y, math::tanh),
         Unary::HardSigmoid { alpha, beta } => return map(y, |x| clip(alpha * x + beta, 0.0, 1.0)),
         Unary::Clip { low, high } => return map(y, |x| clip(x, low, high)),
         Unary::Swish { alpha } => return map(y, |x| x * math::sigmoid(alpha * x)),
@@ -41,14 +44,8 @@ pub(super) fn unary(f: Unary, y: &mut [f32]) {
             });
         }
         Unary::HardSwish => |x| x * clip(x / 6.0 + 0.5, 0.0, 1.0),
-        Unary::Gelu => |x| 0.5 * x * (1.0 + math::erf(x * SQRT_HALF)),
-        Unary::GeluTanh => |x| 0.5 * x * (1.0 + math::tanh(GELU_SCALE * (x + 0.044_715 * x * x * x))),
         Unary::Mish => |x| x * math::tanh(math::softplus(x)),
-        Unary::Softplus => math::softplus,
         Unary::Softsign => |x| x / (1.0 + x.abs()),
-        Unary::Erf => math::erf,
-        Unary::Exp => math::exp,
-        Unary::Log => math::ln,
         Unary::Sqrt => f32::sqrt,
         Unary::Reciprocal => |x| 1.0 / x,
         Unary::Neg => |x| -x,
@@ -97,52 +94,77 @@ impl<T> Operand<'_, T> {
     }
 }
 
-/// `y[r, c] = f(a[r, c], b[r, c])` over stretches in which each operand stands still or moves on by one.
-fn zip<T: Copy, U>(a: Operand<'_, T>, b: Operand<'_, T>, width: usize, y: &mut [U], f: impl Fn(T, T) -> U) {
+/// What an operand is over a stretch of columns.
+#[derive(Clone, Copy)]
+enum Part<'a, T> {
+    One(T),
+    Each(&'a [T]),
+}
+
+/// Cuts `y` into stretches over which each operand stands still or moves on by one.
+fn stretches<T: Copy, U>(
+    a: Operand<'_, T>,
+    b: Operand<'_, T>,
+    width: usize,
+    y: &mut [U],
+    mut each: impl FnMut(Part<'_, T>, Part<'_, T>, &mut [U]),
+) {
+    // Operands that are as wide as the output and have its rows are one stretch.
+    let solid = |o: &Operand<'_, T>| o.width == 1 && o.shared || o.width == width && !o.shared && o.each == 1;
+    if solid(&a) && solid(&b) {
+        let (a, b) = (part_of(a, y.len()), part_of(b, y.len()));
+        return each(a, b, y);
+    }
     for (r, row) in y.chunks_exact_mut(width).enumerate() {
         let (a_row, b_row) = (&a.data[a.row(r)..], &b.data[b.row(r)..]);
         let mut c = 0;
         while c < width {
             let ((i, a_step, a_len), (j, b_step, b_len)) = (a.run(c), b.run(c));
             let n = a_len.min(b_len).min(width - c);
-            let out = row[c..c + n].iter_mut();
-            match (a_step, b_step) {
-                (1, 1) => {
-                    for ((slot, &x), &z) in out.zip(&a_row[i..i + n]).zip(&b_row[j..j + n]) {
-                        *slot = f(x, z);
-                    }
-                }
-                (1, _) => {
-                    let z = b_row[j];
-                    for (slot, &x) in out.zip(&a_row[i..i + n]) {
-                        *slot = f(x, z);
-                    }
-                }
-                (_, 1) => {
-                    let x = a_row[i];
-                    for (slot, &z) in out.zip(&b_row[j..j + n]) {
-                        *slot = f(x, z);
-                    }
-                }
-                _ => {
-                    let (x, z) = (a_row[i], b_row[j]);
-                    out.for_each(|slot| *slot = f(x, z));
-                }
-            }
+            let x = if a_step == 1 { Part::Each(&a_row[i..i + n]) } else { Part::One(a_row[i]) };
+            let z = if b_step == 1 { Part::Each(&b_row[j..j + n]) } else { Part::One(b_row[j]) };
+            each(x, z, &mut row[c..c + n]);
             c += n;
         }
     }
 }
 
+fn part_of<T: Copy>(o: Operand<'_, T>, len: usize) -> Part<'_, T> {
+    if o.shared { Part::One(o.data[0]) } else { Part::Each(&o.data[..len]) }
+}
+
+/// Element by element through a pointer: one loop for all functions of a pair of types.
+#[inline(never)]
+fn zip<T: Copy, U>(a: Operand<'_, T>, b: Operand<'_, T>, width: usize, y: &mut [U], f: fn(T, T) -> U) {
+    stretches(a, b, width, y, |a, b, y| {
+        let at = |part: &Part<'_, T>, i: usize| match part {
+            Part::One(x) => *x,
+            Part::Each(x) => x[i],
+        };
+        for (i, y) in y.iter_mut().enumerate() {
+            *y = f(at(&a, i), at(&b, i));
+        }
+    });
+}
+
+/// The four operations, in lanes.
+#[inline(never)]
+fn arithmetic(op: Arithmetic, a: Operand<'_, f32>, b: Operand<'_, f32>, width: usize, y: &mut [f32]) {
+    let operand = |part| match part {
+        Part::One(x) => kernel::Operand::One(x),
+        Part::Each(x) => kernel::Operand::Each(x),
+    };
+    stretches(a, b, width, y, |a, b, y| kernel::arithmetic(op, operand(a), operand(b), y));
+}
+
 /// f32 of two f32.
 #[inline(never)]
 pub(super) fn binary(f: Binary, a: Operand<'_, f32>, b: Operand<'_, f32>, width: usize, y: &mut [f32]) {
-    // Rankers live on these; the others share one loop through a pointer.
     let rare: fn(f32, f32) -> f32 = match f {
-        Binary::Add => return zip(a, b, width, y, |a, b| a + b),
-        Binary::Sub => return zip(a, b, width, y, |a, b| a - b),
-        Binary::Mul => return zip(a, b, width, y, |a, b| a * b),
-        Binary::Div => |a, b| a / b,
+        Binary::Add => return arithmetic(Arithmetic::Add, a, b, width, y),
+        Binary::Sub => return arithmetic(Arithmetic::Sub, a, b, width, y),
+        Binary::Mul => return arithmetic(Arithmetic::Mul, a, b, width, y),
+        Binary::Div => return arithmetic(Arithmetic::Div, a, b, width, y),
         Binary::Pow => math::pow,
         Binary::Fmod => libm::fmodf,
         Binary::Mod => |a, b| {

@@ -47,7 +47,7 @@ impl OwnedForest {
         }
         let kind = match aggregate {
             Aggregate::Sum | Aggregate::Average => Kind::Sums {
-                packed: PackedForest::new(&forest, width, targets),
+                packed: PackedForest::new(&forest, width, targets, shared),
                 scratch: vec![0.0; PackedForest::scratch_len(width)],
                 divisor: (aggregate == Aggregate::Average).then_some(roots.len() as f32),
             },
@@ -62,6 +62,13 @@ impl OwnedForest {
             },
         };
         Ok(OwnedForest { kind, base, targets, width })
+    }
+
+    /// Takes in the columns that are the same in all rows of a request, from its first.
+    pub fn begin(&mut self, row: &[f32]) {
+        if let Kind::Sums { packed, .. } = &mut self.kind {
+            packed.begin(&row[..self.width]);
+        }
     }
 
     /// Scores `[rows, targets]` of rows `[rows, width]`.

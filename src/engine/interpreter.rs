@@ -240,11 +240,31 @@ impl Interpreter {
     /// # Errors
     /// As [`run`](Self::run).
     pub fn run_all(&mut self, inputs: &[Slice<'_>], rows: usize) -> Result<Vec<Buffer>> {
-        self.check_inputs(0..self.plan.inputs.len(), inputs, rows)?;
-        let mut outputs = self.buffers(self.plan.outputs.iter().map(|port| port.value), rows)?;
-        let widths: Vec<usize> = (0..outputs.len()).map(|i| row_len(self.output(i), rows)).collect();
-        self.run(inputs, rows, |i, row, data| outputs[i].write(row * widths[i], data))?;
+        let mut outputs = Vec::new();
+        self.run_into(None, inputs, rows, &mut outputs)?;
         Ok(outputs)
+    }
+
+    /// As [`run`](Self::run), or [`run_prepared`](Self::run_prepared) with `prepared`, into buffers that are made where
+    /// they do not fit: calls with one number of candidates allocate none.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run); `limit_exceeded` for more than 2^26 elements in all.
+    pub fn run_into(
+        &mut self,
+        prepared: Option<&mut Prepared>,
+        inputs: &[Slice<'_>],
+        rows: usize,
+        outputs: &mut Vec<Buffer>,
+    ) -> Result<()> {
+        let ports = self.plan.outputs.iter().map(|port| port.value);
+        fit_buffers(&self.plan, ports, rows, outputs)?;
+        let widths: Vec<usize> = (0..outputs.len()).map(|i| row_len(self.output(i), rows)).collect();
+        let sink = |i: usize, row: usize, data: Slice<'_>| outputs[i].write(row * widths[i], data);
+        match prepared {
+            Some(prepared) => self.run_prepared(prepared, inputs, rows, sink),
+            None => self.run(inputs, rows, sink),
+        }
     }
 
     /// Computes what depends on some inputs alone: `inputs` has those that stay, in the order of the plan's ports,
@@ -260,7 +280,8 @@ impl Interpreter {
         self.check_inputs(kept.iter().copied(), &slices, many)?;
         let frontier = self.frontier(&kept);
         let given: Vec<u32> = kept.iter().map(|&i| self.plan.inputs[i].value).collect();
-        let mut buffers = self.buffers(frontier.iter().copied(), many)?;
+        let mut buffers = Vec::new();
+        fit_buffers(&self.plan, frontier.iter().copied(), many, &mut buffers)?;
         let mut memory = Memory::new(Schedule::new(&self.plan, &given, frontier.clone()));
         let widths: Vec<usize> =
             frontier.iter().map(|&value| row_len(self.plan.values[value as usize], many)).collect();
@@ -293,23 +314,6 @@ impl Interpreter {
         Ok(())
     }
 
-    /// As [`run_all`](Self::run_all), after [`prepare`](Self::prepare).
-    ///
-    /// # Errors
-    /// As [`run`](Self::run).
-    pub fn run_all_prepared(
-        &mut self,
-        prepared: &mut Prepared,
-        inputs: &[Slice<'_>],
-        rows: usize,
-    ) -> Result<Vec<Buffer>> {
-        self.check_inputs(prepared.open.iter().copied(), inputs, rows)?;
-        let mut outputs = self.buffers(self.plan.outputs.iter().map(|port| port.value), rows)?;
-        let widths: Vec<usize> = (0..outputs.len()).map(|i| row_len(self.output(i), rows)).collect();
-        self.run_prepared(prepared, inputs, rows, |i, row, data| outputs[i].write(row * widths[i], data))?;
-        Ok(outputs)
-    }
-
     /// Values that follow from the inputs `kept` alone and that the rest of the plan, or the caller, reads.
     fn frontier(&self, kept: &[usize]) -> Vec<u32> {
         let values = self.plan.values.len();
@@ -335,25 +339,6 @@ impl Interpreter {
         (0..values as u32)
             .filter(|&v| follows[v as usize] && depends[v as usize] && read[v as usize])
             .collect()
-    }
-
-    /// Zeros for whole values.
-    fn buffers(&self, values: impl Iterator<Item = u32>, rows: usize) -> Result<Vec<Buffer>> {
-        let mut total = 0usize;
-        let mut buffers = Vec::new();
-        for value in values {
-            let value = self.plan.values[value as usize];
-            let many = if value.rows == Rows::Shared { 1 } else { rows };
-            let each = if value.rows == Rows::Pair { rows } else { 1 };
-            let len = (value.width as usize).checked_mul(many).and_then(|n| n.checked_mul(each));
-            total = total.saturating_add(len.unwrap_or(usize::MAX));
-            if total > MAX_ELEMENTS {
-                let message = format!("{rows} rows are too many for one call; at most 2^26 output elements");
-                return Err(Error::new(ErrorKind::LimitExceeded, message));
-            }
-            buffers.push(Buffer::zeros(value.dtype, len.unwrap_or(0)));
-        }
-        Ok(buffers)
     }
 
     fn check_inputs(&self, ports: impl ExactSizeIterator<Item = usize>, inputs: &[Slice<'_>], rows: usize) -> Result<()> {
@@ -388,6 +373,35 @@ impl Interpreter {
         }
         Ok(())
     }
+}
+
+/// Buffers for whole values: kept where they fit, else zeros.
+#[inline(never)]
+fn fit_buffers(
+    plan: &Plan,
+    values: impl Iterator<Item = u32>,
+    rows: usize,
+    buffers: &mut Vec<Buffer>,
+) -> Result<()> {
+    let mut total = 0usize;
+    for (i, value) in values.enumerate() {
+        let value = plan.values[value as usize];
+        let many = if value.rows == Rows::Shared { 1 } else { rows };
+        let each = if value.rows == Rows::Pair { rows } else { 1 };
+        let len = (value.width as usize).checked_mul(many).and_then(|n| n.checked_mul(each));
+        let len = len.unwrap_or(usize::MAX);
+        total = total.saturating_add(len);
+        if total > MAX_ELEMENTS {
+            let message = format!("{rows} rows are too many for one call; at most 2^26 output elements");
+            return Err(Error::new(ErrorKind::LimitExceeded, message));
+        }
+        match buffers.get(i) {
+            Some(buffer) if buffer.slice().len() == len && buffer.slice().dtype() == value.dtype => {}
+            Some(_) => buffers[i] = Buffer::zeros(value.dtype, len),
+            None => buffers.push(Buffer::zeros(value.dtype, len)),
+        }
+    }
+    Ok(())
 }
 
 /// Elements of one row of a value.

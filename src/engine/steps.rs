@@ -107,6 +107,9 @@ fn floats(ready: &mut Ready, cx: &Context<'_>, step: &Step, y: &mut [f32], in_pl
             elementwise::binary(*f, a, b, width, y);
         }
         Ready::Trees(forest) => {
+            if cx.first == 0 {
+                forest.begin(arg(0));
+            }
             forest.score(arg(0), y);
         }
         Ready::Reduce { f, axis } => reduce::floats(*f, arg(0), group(*axis, cx), axis.inner, y),

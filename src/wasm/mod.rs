@@ -11,7 +11,7 @@ mod ranking;
 mod scores;
 #[cfg(not(feature = "ranking"))]
 mod scoring;
-#[cfg(all(feature = "ranking", not(feature = "compile")))]
+#[cfg(not(feature = "compile"))]
 mod slab;
 
 use crate::error::Error;

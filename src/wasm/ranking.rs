@@ -2,13 +2,14 @@
 //! into linear memory.
 
 use super::slab::Slab;
-use super::{scores, set, thrown};
+use super::scores::{self, Scores};
+use super::{set, thrown};
 use crate::context::{Event, EventKind, EventValue, signals};
 use crate::error::{Error, ErrorKind, Result};
 use crate::features::{Column, Layout, Table};
 use crate::policy::CONSTRAINTS;
 use crate::ranker::{Digests, Frozen, List, Options, Ranker, Ranking, Record, Session};
-use js_sys::{Object, Reflect};
+use js_sys::{Array, Object, Reflect};
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
@@ -101,6 +102,7 @@ pub struct Engine {
     ranker: Ranker,
     sessions: Slab<Session>,
     lists: Slab<Open>,
+    scores: Scores,
 }
 
 #[wasm_bindgen]
@@ -109,7 +111,7 @@ impl Engine {
     #[wasm_bindgen(constructor)]
     pub fn new(bundle: &[u8]) -> Result<Engine, JsValue> {
         let ranker = Ranker::open(bundle).map_err(|e| thrown(&e))?;
-        Ok(Engine { ranker, sessions: Slab::new(), lists: Slab::new() })
+        Ok(Engine { ranker, sessions: Slab::new(), lists: Slab::new(), scores: Scores::new() })
     }
 
     /// What the face and inspectors need to know.
@@ -271,9 +273,19 @@ impl Engine {
         scores::info(self.ranker.scorer())
     }
 
-    /// Scores: `{name: {data, dims}}` to `{name: {data, dims}}`.
-    pub fn score(&mut self, inputs: &Object) -> Result<Object, JsValue> {
-        scores::score(self.ranker.scorer(), inputs).map_err(|e| thrown(&e))
+    /// Scores an array for each input, or, of prepared candidates, for each that they leave open.
+    pub fn score(&mut self, prepared: u32, data: &Array, rows: usize) -> Result<Array, JsValue> {
+        self.scores.score(self.ranker.scorer(), prepared, data, rows).map_err(|e| thrown(&e))
+    }
+
+    /// Keeps the inputs that are given.
+    pub fn score_prepare(&mut self, data: &Array, rows: i32) -> Result<u32, JsValue> {
+        self.scores.prepare(self.ranker.scorer(), data, rows).map_err(|e| thrown(&e))
+    }
+
+    /// Forgets prepared candidates.
+    pub fn score_free(&mut self, prepared: u32) {
+        self.scores.free(prepared);
     }
 
     fn of(&self, session: u32) -> Result<&Session> {

@@ -1,6 +1,7 @@
 //! `Engine` of a page that scores alone: what of the ranking one's face a scorer calls.
 
-use super::{object, scores, thrown};
+use super::scores::{self, Scores};
+use super::{object, thrown};
 use crate::error::ErrorKind;
 use crate::scorer::Scorer;
 use js_sys::{Array, Object};
@@ -10,6 +11,7 @@ use wasm_bindgen::prelude::*;
 #[wasm_bindgen]
 pub struct Engine {
     scorer: Scorer,
+    scores: Scores,
 }
 
 #[wasm_bindgen]
@@ -17,7 +19,7 @@ impl Engine {
     /// Opens a bundle; throws `{code, message}`.
     #[wasm_bindgen(constructor)]
     pub fn new(bundle: &[u8]) -> Result<Engine, JsValue> {
-        Scorer::open(bundle).map(|scorer| Engine { scorer }).map_err(|e| thrown(&e))
+        Scorer::open(bundle).map(|scorer| Engine { scorer, scores: Scores::new() }).map_err(|e| thrown(&e))
     }
 
     /// What the face needs to know. The lists of a ranker are empty.
@@ -47,8 +49,18 @@ impl Engine {
         scores::info(&self.scorer.engine)
     }
 
-    /// Scores: `{name: {data, dims}}` to `{name: {data, dims}}`.
-    pub fn score(&mut self, inputs: &Object) -> Result<Object, JsValue> {
-        scores::score(&mut self.scorer.engine, inputs).map_err(|e| thrown(&e))
+    /// Scores an array for each input, or, of prepared candidates, for each that they leave open.
+    pub fn score(&mut self, prepared: u32, data: &Array, rows: usize) -> Result<Array, JsValue> {
+        self.scores.score(&mut self.scorer.engine, prepared, data, rows).map_err(|e| thrown(&e))
+    }
+
+    /// Keeps the inputs that are given.
+    pub fn score_prepare(&mut self, data: &Array, rows: i32) -> Result<u32, JsValue> {
+        self.scores.prepare(&mut self.scorer.engine, data, rows).map_err(|e| thrown(&e))
+    }
+
+    /// Forgets prepared candidates.
+    pub fn score_free(&mut self, prepared: u32) {
+        self.scores.free(prepared);
     }
 }
