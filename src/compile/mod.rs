@@ -2,35 +2,40 @@
 //! steps of [`crate::engine::plan`], and [`Oracle`] gives what the plan's outputs are checked
 //! against. No file system and no threads, so that it also builds as a wasm of its own.
 
-mod assemble;
-mod calibrator;
-mod check;
-mod compare;
-mod dense;
-mod elementwise;
-mod fold;
-mod forest;
-mod fuse;
+//GATED mod assemble;
+//GATED mod calibrator;
+//GATED mod check;
+//GATED mod compare;
+//GATED mod dense;
+//GATED mod elementwise;
+//GATED mod fold;
+//GATED mod forest;
+//GATED mod fuse;
+mod constant;
+mod functions;
 mod graph;
-mod lower;
-mod moves;
-mod naive;
-mod norms;
-mod ops;
-mod oracle;
-mod paths;
+mod initial;
+mod node;
+//GATED mod lower;
+//GATED mod moves;
+//GATED mod naive;
+//GATED mod norms;
+//GATED mod ops;
+//GATED mod oracle;
+//GATED mod paths;
 mod problems;
-mod register;
-mod scores;
-mod spec;
+//GATED mod register;
+//GATED mod scores;
+//GATED mod spec;
 
-pub use assemble::{Report, Tamper, compile_onnx, compile_spec};
-pub use calibrator::{CalibratorForm, recognise_calibrator};
-pub use check::{InputHints, check_inputs, check_rows};
-pub use compare::{Comparison, compare};
-pub use oracle::Oracle;
-pub use spec::Spec;
+//GATED pub use assemble::{Report, Tamper, compile_onnx, compile_spec};
+//GATED pub use calibrator::{CalibratorForm, recognise_calibrator};
+//GATED pub use check::{InputHints, check_inputs, check_rows};
+//GATED pub use compare::{Comparison, compare};
+//GATED pub use oracle::Oracle;
+//GATED pub use spec::Spec;
 
+/*GATED
 use crate::engine::plan::Plan;
 use crate::engine::tensor::Tensors;
 use crate::error::{Error, ErrorKind, Result};
@@ -83,3 +88,4 @@ fn lower_graph(onnx: &[u8], prefix: &str, dims: &BTreeMap<String, i64>) -> Resul
         oracle: Oracle::new(prepared),
     })
 }
+*/
