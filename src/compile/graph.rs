@@ -9,6 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension::Value as DimValue};
 use tract_onnx::pb::{GraphProto, NodeProto, ValueInfoProto, type_proto};
+use tract_onnx::prelude::Framework;
 
 /// Symbols that mean the number of candidates where no input has a symbol for its leading axis.
 const ROWS_SYMBOLS: [&str; 3] = ["n", "candidates", "num_candidates"];
