@@ -6,7 +6,7 @@
 //! listed node, entries of branch nodes are ignored, and with one target only a leaf's first
 //! entry counts.
 
-use super::register::Spec;
+use super::node::Spec;
 use crate::engine::plan::{Aggregate, PostTransform};
 use std::collections::HashMap;
 
@@ -63,8 +63,11 @@ pub(super) struct Forest {
 type Places = HashMap<(i64, i64), (usize, usize)>;
 
 impl Forest {
-    /// Reads a TreeEnsembleRegressor or TreeEnsembleClassifier. The message says what is wrong.
+    /// Reads a TreeEnsembleRegressor, TreeEnsembleClassifier or TreeEnsemble. The message says what is wrong.
     pub fn parse(spec: &Spec) -> Result<Self, String> {
+        if spec.op == "TreeEnsemble" {
+            return super::tree_ensemble::parse(spec);
+        }
         let classifier = spec.op == "TreeEnsembleClassifier";
         for name in
             ["nodes_values_as_tensor", "base_values_as_tensor", "target_weights_as_tensor", "class_weights_as_tensor"]
@@ -219,7 +222,7 @@ impl Forest {
 }
 
 /// A walk from the root must be a tree: no node twice.
-fn check_tree(tree: &[Node]) -> Result<(), String> {
+pub(super) fn check_tree(tree: &[Node]) -> Result<(), String> {
     let mut seen = vec![false; tree.len()];
     let mut stack = vec![0];
     while let Some(i) = stack.pop() {

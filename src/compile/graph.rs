@@ -297,3 +297,13 @@ impl<'a> Symbols<'a> {
         Dim::Fixed(1)
     }
 }
+
+impl Dim {
+    /// The size where there are `rows` candidates.
+    pub fn size(self, rows: usize) -> usize {
+        match self {
+            Dim::Rows => rows,
+            Dim::Fixed(size) => size,
+        }
+    }
+}

@@ -9,19 +9,21 @@
 //GATED mod dense;
 //GATED mod elementwise;
 //GATED mod fold;
-//GATED mod forest;
+mod forest;
 //GATED mod fuse;
 mod constant;
 mod functions;
 mod graph;
 mod initial;
+mod tree_ensemble;
+mod trusted;
 mod node;
 //GATED mod lower;
 //GATED mod moves;
-//GATED mod naive;
+mod naive;
 //GATED mod norms;
 //GATED mod ops;
-//GATED mod oracle;
+mod oracle;
 //GATED mod paths;
 mod problems;
 //GATED mod register;
@@ -32,7 +34,7 @@ mod problems;
 //GATED pub use calibrator::{CalibratorForm, recognise_calibrator};
 //GATED pub use check::{InputHints, check_inputs, check_rows};
 //GATED pub use compare::{Comparison, compare};
-//GATED pub use oracle::Oracle;
+pub use oracle::Oracle;
 //GATED pub use spec::Spec;
 
 /*GATED

@@ -17,8 +17,7 @@ pub(super) fn find(op: &str) -> Option<Evaluator> {
 
 /// Shapes of a product by numpy's rule: vectors are a row on the left, a column on the right.
 pub(super) struct Shapes {
-    /// Leading axes of the result, and for each of its matrices the first element of both factors.
-    batch: Vec<usize>,
+    /// For each matrix of the result the first element of both factors.
     starts: Vec<(usize, usize)>,
     rows: usize,
     inner: usize,
@@ -49,14 +48,13 @@ pub(super) fn shapes(a: &[usize], b: &[usize]) -> Result<Shapes, String> {
     let mut dims = batch.clone();
     dims.extend((a.len() > 1).then_some(rows));
     dims.extend((b.len() > 1).then_some(columns));
-    Ok(Shapes { batch, starts, rows, inner, columns, dims })
+    Ok(Shapes { starts, rows, inner, columns, dims })
 }
 
 impl Shapes {
     /// Every element of the result: the sum over `k` of what `term` makes of positions in both factors.
     fn sums<S: std::ops::AddAssign + Default>(&self, term: impl Fn(usize, usize) -> S) -> Vec<S> {
         let mut y = vec![];
-        debug_assert_eq!(self.starts.len(), self.batch.iter().product());
         for &(a, b) in &self.starts {
             for r in 0..self.rows {
                 for c in 0..self.columns {

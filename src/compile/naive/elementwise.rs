@@ -30,9 +30,41 @@ fn has_function(op: &str) -> bool {
 }
 
 const FUNCTIONS: &[&str] = &[
-    "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Ceil", "Celu", "Cos", "Cosh", "Elu", "Erf", "Exp", "Floor",
-    "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Log", "Mish", "Reciprocal", "Round", "Selu", "Shrink", "Sigmoid",
-    "Silu", "Sin", "Sinh", "Softplus", "Softsign", "Sqrt", "Swish", "Tan", "Tanh", "ThresholdedRelu",
+    "Acos",
+    "Acosh",
+    "Asin",
+    "Asinh",
+    "Atan",
+    "Atanh",
+    "Ceil",
+    "Celu",
+    "Cos",
+    "Cosh",
+    "Elu",
+    "Erf",
+    "Exp",
+    "Floor",
+    "Gelu",
+    "HardSigmoid",
+    "HardSwish",
+    "LeakyRelu",
+    "Log",
+    "Mish",
+    "Reciprocal",
+    "Round",
+    "Selu",
+    "Shrink",
+    "Sigmoid",
+    "Silu",
+    "Sin",
+    "Sinh",
+    "Softplus",
+    "Softsign",
+    "Sqrt",
+    "Swish",
+    "Tan",
+    "Tanh",
+    "ThresholdedRelu",
 ];
 
 /// A float tensor with `f` in f64 on every element.
@@ -231,7 +263,9 @@ fn clipped(x: &Constant, low: Option<&Constant>, high: Option<&Constant>) -> Res
         Values::Float(v) => {
             let low = low.map(Constant::floats).transpose()?.map_or(f32::NEG_INFINITY, |list| list[0]);
             let high = high.map(Constant::floats).transpose()?.map_or(f32::INFINITY, |list| list[0]);
-            Values::Float(v.iter().map(|&v| if v < low { low } else { v }).map(|v| if v > high { high } else { v }).collect())
+            Values::Float(
+                v.iter().map(|&v| if v < low { low } else { v }).map(|v| if v > high { high } else { v }).collect(),
+            )
         }
         Values::Int(v) => {
             let bound = |bound: Option<&Constant>| -> Result<Option<i128>, String> {
@@ -257,7 +291,9 @@ fn prelu(_: &Spec, args: &Args) -> Outputs {
     let values = match &x.values {
         Values::Float(v) => {
             let slope = slope.floats()?;
-            Values::Float(v.iter().zip(at).map(|(&v, i)| if v < 0.0 { x.elem.round(slope[i] * v) } else { v }).collect())
+            Values::Float(
+                v.iter().zip(at).map(|(&v, i)| if v < 0.0 { x.elem.round(slope[i] * v) } else { v }).collect(),
+            )
         }
         Values::Int(v) => {
             let slope = slope.ints()?;
@@ -270,7 +306,11 @@ fn prelu(_: &Spec, args: &Args) -> Outputs {
 }
 
 /// The activation of a recurrent layer; none if it is not one of those that need no more than their name.
-pub(super) fn recurrent_activation(name: &str, alpha: Option<f32>, beta: Option<f32>) -> Option<Box<dyn Fn(f64) -> f64>> {
+pub(super) fn recurrent_activation(
+    name: &str,
+    alpha: Option<f32>,
+    beta: Option<f32>,
+) -> Option<Box<dyn Fn(f64) -> f64>> {
     let or = |given: Option<f32>, default: f32| f64::from(given.unwrap_or(default));
     Some(match name.to_ascii_lowercase().as_str() {
         "sigmoid" => Box::new(sigmoid),

@@ -237,9 +237,8 @@ mod tests {
     fn scatters_write_in_order() {
         let x = f32s(&[1, 3], &[1.0, 2.0, 3.0]);
         let (at, updates) = (i64s(&[1, 2], &[1, 1]), f32s(&[1, 2], &[10.0, 20.0]));
-        let run = |how: &str| {
-            node("ScatterElements").int("axis", 1).string("reduction", how).run1(&[&x, &at, &updates])
-        };
+        let run =
+            |how: &str| node("ScatterElements").int("axis", 1).string("reduction", how).run1(&[&x, &at, &updates]);
         assert_eq!(run("none").floats().unwrap(), &[1.0, 20.0, 3.0]);
         assert_eq!(run("add").floats().unwrap(), &[1.0, 32.0, 3.0]);
         assert_eq!(run("mul").floats().unwrap(), &[1.0, 400.0, 3.0]);

@@ -25,7 +25,7 @@ mod slices;
 mod trees;
 
 #[cfg(test)]
-mod testing;
+pub(super) mod testing;
 
 use super::constant::Constant;
 use super::node::Spec;

@@ -2,9 +2,7 @@
 
 use super::super::constant::{Constant, count};
 use super::super::node::Spec;
-use super::shape::{
-    axes, axis, broadcast, broadcast_positions, chain, flat, pick, rearrange, reshaped, size, strides,
-};
+use super::shape::{axes, axis, broadcast, broadcast_positions, chain, flat, pick, rearrange, reshaped, size, strides};
 use super::{Args, Evaluator, Outputs};
 
 pub(super) fn find(op: &str) -> Option<Evaluator> {
@@ -207,9 +205,10 @@ mod tests {
         let cube = node("Transpose").ints("perm", &[1, 2, 0]).run1(&[&ramp(&[2, 2, 2])]);
         assert_eq!(cube, i64s(&[2, 2, 2], &[0, 4, 1, 5, 2, 6, 3, 7]));
         assert_eq!(node("Expand").run1(&[&i64s(&[2, 1], &[7, 8]), &i64s(&[1], &[2])]), i64s(&[2, 2], &[7, 7, 8, 8]));
-        assert_eq!(node("Tile").run1(&[&i64s(&[1, 2], &[7, 8]), &i64s(&[2], &[2, 2])]).ints().unwrap(), &[
-            7, 8, 7, 8, 7, 8, 7, 8
-        ]);
+        assert_eq!(
+            node("Tile").run1(&[&i64s(&[1, 2], &[7, 8]), &i64s(&[2], &[2, 2])]).ints().unwrap(),
+            &[7, 8, 7, 8, 7, 8, 7, 8]
+        );
         let joined = node("Concat").int("axis", -1).run1(&[&x, &i64s(&[2, 0], &[]), &i64s(&[2, 1], &[8, 9])]);
         assert_eq!(joined, i64s(&[2, 4], &[0, 1, 2, 8, 3, 4, 5, 9]));
         assert!(node("Concat").int("axis", 0).run(&[Some(&x), Some(&f32s(&[1, 3], &[0.0; 3]))]).is_err());

@@ -32,7 +32,11 @@ fn batch(spec: &Spec, args: &Args) -> Outputs {
     let channels = if x.rank() < 2 { 1 } else { x.dims[1] };
     let parameter = |i: usize| -> Result<Vec<f64>, String> {
         let list = doubles(args.get(i)?)?;
-        if list.len() == channels { Ok(list) } else { Err(format!("{} parameters for {channels} channels", list.len())) }
+        if list.len() == channels {
+            Ok(list)
+        } else {
+            Err(format!("{} parameters for {channels} channels", list.len()))
+        }
     };
     let (scale, bias, mean, variance) = (parameter(1)?, parameter(2)?, parameter(3)?, parameter(4)?);
     let epsilon = f64::from(spec.float("epsilon", 1e-5));
@@ -84,11 +88,7 @@ fn layer(spec: &Spec, args: &Args) -> Outputs {
         means.push(mean);
         inverses.push(inverse);
     }
-    Ok(vec![
-        rounded(x.elem, &x.dims, y)?,
-        rounded(Elem::F32, &outer, means)?,
-        rounded(Elem::F32, &outer, inverses)?,
-    ])
+    Ok(vec![rounded(x.elem, &x.dims, y)?, rounded(Elem::F32, &outer, means)?, rounded(Elem::F32, &outer, inverses)?])
 }
 
 fn rms(spec: &Spec, args: &Args) -> Outputs {
@@ -171,7 +171,11 @@ mod tests {
         let x = f32s(&[2, 2], &[1.0, 3.0, -1.0, 0.0]);
         let list = |v: &[f32]| f32s(&[v.len()], v);
         let y = node("BatchNormalization").float("epsilon", 0.0).run1(&[
-            &x, &list(&[2.0, 1.0]), &list(&[0.5, 0.0]), &list(&[0.0, 1.0]), &list(&[4.0, 1.0]),
+            &x,
+            &list(&[2.0, 1.0]),
+            &list(&[0.5, 0.0]),
+            &list(&[0.0, 1.0]),
+            &list(&[4.0, 1.0]),
         ]);
         close(&y, &[1.5, 2.0, -0.5, -1.0]);
         let training = node("BatchNormalization").int("training_mode", 1);
@@ -183,9 +187,10 @@ mod tests {
         close(&outputs[1], &[2.0, -0.5]);
         close(&outputs[2], &[1.0, 2.0]);
         assert_eq!(outputs[1].dims, [2, 1]);
-        close(&node("RMSNormalization").float("epsilon", 0.0).run1(&[&f32s(&[1, 2], &[3.0, 4.0]), &list(&[1.0, 1.0])]), &[
-            0.848_528_1, 1.131_370_8,
-        ]);
+        close(
+            &node("RMSNormalization").float("epsilon", 0.0).run1(&[&f32s(&[1, 2], &[3.0, 4.0]), &list(&[1.0, 1.0])]),
+            &[0.848_528_1, 1.131_370_8],
+        );
         close(&node("LpNormalization").run1(&[&f32s(&[2, 2], &[3.0, 4.0, 0.0, 0.0])]), &[0.6, 0.8, 0.0, 0.0]);
         close(&node("LpNormalization").int("p", 1).int("axis", 0).run1(&[&x]), &[0.5, 1.0, -0.5, 0.0]);
     }

@@ -19,9 +19,9 @@ pub(super) fn find(op: &str) -> Option<Evaluator> {
 /// Order of two elements of `x` by position. NaN stands below everything, and equal to itself.
 fn order(x: &Constant) -> Result<Box<dyn Fn(usize, usize) -> Ordering + '_>, String> {
     Ok(match &x.values {
-        Values::Float(v) => Box::new(|i, j| {
-            v[i].partial_cmp(&v[j]).unwrap_or_else(|| v[j].is_nan().cmp(&v[i].is_nan()))
-        }),
+        Values::Float(v) => {
+            Box::new(|i, j| v[i].partial_cmp(&v[j]).unwrap_or_else(|| v[j].is_nan().cmp(&v[i].is_nan())))
+        }
         Values::Int(v) => Box::new(|i, j| integer(x.elem, v[i]).cmp(&integer(x.elem, v[j]))),
         Values::Text(_) => return Err("a value of strings".into()),
     })

@@ -183,7 +183,10 @@ mod tests {
         let x = i64s(&[2, 3], &[1, 2, 3, 4, 5, 6]);
         assert_eq!(node("ReduceSum").run1(&[&x]), i64s(&[1, 1], &[21]));
         assert_eq!(node("ReduceSum").int("keepdims", 0).run1(&[&x, &i64s(&[1], &[0])]), i64s(&[3], &[5, 7, 9]));
-        assert_eq!(node("ReduceSumSquare").int("noop_with_empty_axes", 1).run1(&[&i64s(&[2], &[2, 3])]).ints().unwrap(), &[4, 9]);
+        assert_eq!(
+            node("ReduceSumSquare").int("noop_with_empty_axes", 1).run1(&[&i64s(&[2], &[2, 3])]).ints().unwrap(),
+            &[4, 9]
+        );
         assert_eq!(node("ReduceMean").opset(13).ints("axes", &[1]).run1(&[&x]), i64s(&[2, 1], &[2, 5]));
     }
 

@@ -2,7 +2,7 @@
 
 use super::super::constant::Constant;
 use super::super::node::Spec;
-use tract_onnx::pb::{AttributeProto, NodeProto};
+use tract_onnx::pb::{AttributeProto, NodeProto, TensorProto};
 
 /// A node under the newest operator set, unless said otherwise.
 #[derive(Debug, Clone)]
@@ -49,6 +49,9 @@ impl NodeBuilder {
     }
     pub fn strings(self, name: &str, v: &[&str]) -> Self {
         self.attribute(name, |a| a.strings = v.iter().map(|s| s.as_bytes().to_vec()).collect())
+    }
+    pub fn tensor(self, name: &str, v: TensorProto) -> Self {
+        self.attribute(name, |a| a.t = Some(v))
     }
     pub fn opset(mut self, opset: i64) -> Self {
         self.opset = opset;
