@@ -15,9 +15,11 @@ mod constant;
 mod functions;
 mod graph;
 mod initial;
+mod node;
 mod tree_ensemble;
 mod trusted;
-mod node;
+#[cfg(test)]
+mod twins;
 //GATED mod lower;
 //GATED mod moves;
 mod naive;
