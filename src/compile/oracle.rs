@@ -79,7 +79,7 @@ impl Oracle {
 }
 
 /// The outputs of a node. tract's error is not the last word: the naive operator may know better.
-pub(super) fn evaluate(node: &Node, values: &BTreeMap<&str, Cow<Constant>>) -> Result<Vec<Constant>> {
+fn evaluate(node: &Node, values: &BTreeMap<&str, Cow<Constant>>) -> Result<Vec<Constant>> {
     let spec = &node.spec;
     let problem = |message: String| refuse(format!("node `{}` ({}): {message}", spec.name, spec.op));
     let mut inputs: Vec<Option<&Constant>> = vec![];
