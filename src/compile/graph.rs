@@ -8,7 +8,7 @@ use super::{functions, initial};
 use crate::error::{Error, ErrorKind, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension::Value as DimValue};
-use tract_onnx::pb::{GraphProto, NodeProto, ValueInfoProto, type_proto};
+use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, ValueInfoProto, type_proto};
 use tract_onnx::prelude::Framework;
 
 /// Symbols that mean the number of candidates where no input has a symbol for its leading axis.
@@ -21,6 +21,16 @@ pub(crate) enum Dim {
     Rows,
     /// A size.
     Fixed(usize),
+}
+
+impl Dim {
+    /// The size where there are `rows` candidates.
+    pub fn size(self, rows: usize) -> usize {
+        match self {
+            Dim::Rows => rows,
+            Dim::Fixed(size) => size,
+        }
+    }
 }
 
 /// An input of the graph.
@@ -45,11 +55,9 @@ pub(crate) struct Graph {
     pub constants: BTreeMap<String, Constant>,
     /// In the graph's order, in which every value is given before it is read.
     pub nodes: Vec<Node>,
-    /// Version of ONNX's own operator set.
-    #[allow(dead_code, reason = "for messages: a node carries the version of its own domain")]
+    /// Version of ONNX's own operator set; a node carries the version of its own domain.
     pub opset: i64,
     /// Version of the operator set ai.onnx.ml.
-    #[allow(dead_code, reason = "for messages: a node carries the version of its own domain")]
     pub ml_opset: i64,
 }
 
@@ -69,6 +77,10 @@ pub(crate) fn read(onnx: &[u8], dims: &BTreeMap<String, i64>, problems: &mut Pro
     let proto = tract_onnx::onnx()
         .proto_model_for_read(&mut &onnx[..])
         .map_err(|_| unsupported("the file is not an ONNX model: its protobuf cannot be decoded"))?;
+    from_proto(proto, dims, problems)
+}
+
+fn from_proto(proto: ModelProto, dims: &BTreeMap<String, i64>, problems: &mut Problems) -> Result<Graph> {
     let opsets = functions::opsets(&proto.opset_import);
     let bodies = functions::Bodies::new(proto.functions);
     let Some(mut graph) = proto.graph else {
@@ -298,12 +310,6 @@ impl<'a> Symbols<'a> {
     }
 }
 
-impl Dim {
-    /// The size where there are `rows` candidates.
-    pub fn size(self, rows: usize) -> usize {
-        match self {
-            Dim::Rows => rows,
-            Dim::Fixed(size) => size,
-        }
-    }
-}
+#[cfg(test)]
+#[path = "graph_tests.rs"]
+pub(super) mod tests;

@@ -30,6 +30,8 @@ mod split;
 mod table;
 mod tree_ensemble;
 mod trusted;
+#[cfg(test)]
+mod twins;
 
 pub use assemble::{Report, Tamper, compile_onnx, compile_spec};
 pub use calibrator::{CalibratorForm, recognise_calibrator};

@@ -52,9 +52,9 @@ impl Oracle {
         // A value is dropped after its last reader, so that memory stays that of the widest cut of the graph.
         let mut last: BTreeMap<&str, usize> = BTreeMap::new();
         for (i, node) in graph.nodes.iter().enumerate() {
-            node.inputs.iter().flatten().for_each(|name| drop(last.insert(name, i)));
+            last.extend(node.inputs.iter().flatten().map(|name| (name.as_str(), i)));
         }
-        graph.outputs.iter().for_each(|name| drop(last.insert(name, graph.nodes.len())));
+        last.extend(graph.outputs.iter().map(|name| (name.as_str(), graph.nodes.len())));
         for (i, node) in graph.nodes.iter().enumerate() {
             let outputs = evaluate(node, &values)?;
             for (name, output) in node.outputs.iter().zip(outputs) {
@@ -127,4 +127,45 @@ fn to_tensor(constant: &Constant) -> Result<Tensor, String> {
         (Values::Text(_), _) => return Err("it is made of strings".into()),
     };
     Ok(Tensor { dims: constant.dims.clone(), data })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::graph::tests::{Axis, floats, input, model, node, read};
+    use super::*;
+    use tract_onnx::pb::NodeProto;
+    use tract_onnx::pb::tensor_proto::DataType;
+
+    /// x `[N, 2]` through a dense layer to `h`, and what `last` makes of it.
+    fn oracle(last: NodeProto) -> Oracle {
+        let x = input("x", DataType::Float, &[Axis::Symbol("N"), Axis::Size(2)]);
+        let weights = floats("w", &[2, 1], &[1.0, 10.0]);
+        let nodes = vec![node("MatMul", &["x", "w"], &["h"]), last];
+        Oracle::new(Arc::new(read(model(vec![x], nodes, vec![weights], &["y", "h"]), &[]).0.unwrap()))
+    }
+
+    fn rows(dims: &[usize]) -> Tensors {
+        let n: usize = dims.iter().product();
+        Tensors::from([("x".to_string(), Tensor::f32(dims, (0..n).map(|i| i as f32).collect()))])
+    }
+
+    #[test]
+    fn nodes_are_evaluated_in_order() {
+        let outputs = oracle(node("Mish", &["h"], &["y"])).run(&rows(&[3, 2]), 3).unwrap();
+        assert_eq!(outputs["h"], Tensor::f32(&[3, 1], vec![10.0, 32.0, 54.0]));
+        assert_eq!(outputs["y"], Tensor::f32(&[3, 1], vec![10.0, 32.0, 54.0]));
+        let outputs = oracle(node("IsNaN", &["h"], &["y"])).run(&rows(&[1, 2]), 1).unwrap();
+        assert_eq!(outputs["y"], Tensor::u8(&[1, 1], vec![0]));
+    }
+
+    #[test]
+    fn what_cannot_be_evaluated_is_named() {
+        let unknown = oracle(node("Loess", &["h"], &["y"])).run(&rows(&[1, 2]), 1).unwrap_err().to_string();
+        assert!(unknown.contains("`y` (Loess)"), "{unknown}");
+        let relu = || oracle(node("Relu", &["h"], &["y"]));
+        assert!(relu().run(&rows(&[2, 2]), 3).unwrap_err().to_string().contains("shape [2, 2], not [3, 2]"));
+        assert!(relu().run(&Tensors::new(), 3).unwrap_err().to_string().contains("`x` is missing"));
+        let ints = Tensors::from([("x".to_string(), Tensor::i64(&[1, 2], vec![0, 0]))]);
+        assert!(relu().run(&ints, 1).unwrap_err().to_string().contains("F32"));
+    }
 }

@@ -49,8 +49,10 @@ pub(super) fn parse(spec: &Spec) -> Result<Forest, String> {
         base: vec![],
         post: match spec.int("post_transform", 0) {
             0 => PostTransform::None,
-            1 => PostTransform::Softmax,
-            2 => PostTransform::Logistic,
+            // ONNX has SOFTMAX as 1 and LOGISTIC as 2; ONNX Runtime (1.32) reads them the other way round, and its
+            // scores are those that the model's author saw.
+            1 => PostTransform::Logistic,
+            2 => PostTransform::Softmax,
             3 => PostTransform::SoftmaxZero,
             4 => PostTransform::Probit,
             other => return Err(format!("post_transform {other}")),
@@ -201,7 +203,6 @@ impl<'a> Lists<'a> {
 #[cfg(test)]
 mod tests {
     use super::super::naive::testing::{NodeBuilder, f32s, node};
-    use super::*;
     use tract_onnx::pb::tensor_proto::DataType;
 
     /// Root: column 0 in {1, 3}? then leaf 0, else node 1: column 1 > 2 ? leaf 1 : leaf 0.

@@ -9,18 +9,16 @@ use tract_onnx::pb::ModelProto;
 use tract_onnx::tract_hir::internal::*;
 
 /// Operators of tract's that were compared with ONNX Runtime, extremes included, and with their naive twins
-/// (the tests below), and agree. For all others the naive operator is the oracle.
-const TRUSTED: &[&str] = &[
+/// (`twins.rs`), and agree. For all others the naive operator is the oracle: some of tract's lose NaN (Clip, Max,
+/// Min, ReduceMax, ReduceMin, ArgMax, Relu, Tanh, HardSigmoid, Celu), overflow (HardSwish, Softplus, LogSoftmax),
+/// are too coarse (Selu, Sigmoid, Swish, sums over long axes), or panic on an index outside its axis (Gather).
+pub(super) const TRUSTED: &[&str] = &[
     "Abs",
     "Add",
-    "ArgMax",
     "BatchNormalization",
     "Cast",
     "Ceil",
-    "Celu",
-    "Clip",
     "Concat",
-    "ConstantOfShape",
     "Div",
     "Elu",
     "Equal",
@@ -29,55 +27,34 @@ const TRUSTED: &[&str] = &[
     "Expand",
     "Flatten",
     "Floor",
-    "Gather",
-    "Gelu",
     "Gemm",
     "Greater",
     "GreaterOrEqual",
-    "HardSigmoid",
-    "HardSwish",
     "Identity",
     "LayerNormalization",
     "LeakyRelu",
     "Less",
     "LessOrEqual",
     "Log",
-    "LogSoftmax",
     "MatMul",
-    "Max",
     "Mean",
-    "Min",
     "Mul",
     "Neg",
     "PRelu",
     "Pow",
     "Range",
     "Reciprocal",
-    "ReduceL1",
-    "ReduceL2",
-    "ReduceLogSum",
-    "ReduceMax",
-    "ReduceMean",
-    "ReduceMin",
-    "ReduceSum",
-    "ReduceSumSquare",
-    "Relu",
     "Reshape",
-    "Selu",
     "Shape",
     "Sign",
     "Size",
     "Slice",
     "Softmax",
-    "Softplus",
-    "Softsign",
     "Split",
     "Sqrt",
     "Squeeze",
     "Sub",
     "Sum",
-    "Swish",
-    "Tanh",
     "Tile",
     "Transpose",
     "Unsqueeze",
@@ -96,7 +73,8 @@ fn onnx() -> &'static Onnx {
 /// What tract gives; nothing where the operator is not trusted, or tract has no answer of the shape and type that ONNX asks
 /// for.
 pub(super) fn evaluate(spec: &Spec, inputs: &[Option<&Constant>]) -> Option<Vec<Constant>> {
-    if !is_trusted(spec) {
+    // tract divides by the size of an empty axis.
+    if !is_trusted(spec) || inputs.iter().flatten().any(|input| input.len() == 0) {
         return None;
     }
     run(spec, inputs).ok().flatten()
@@ -122,12 +100,29 @@ fn run(spec: &Spec, inputs: &[Option<&Constant>]) -> TractResult<Option<Vec<Cons
     for input in inputs.iter().flatten() {
         given.push(to_tract(input)?.into_tvalue());
     }
-    let Some(outputs) = op.eval_out_of_plan(given)? else { return Ok(None) };
+    let outputs = match op.eval_out_of_plan(given.clone())? {
+        Some(outputs) => outputs,
+        None => run_as_model(op, spec, given)?,
+    };
     // tract leaves out the outputs that are not asked for.
     if (0..spec.outputs).any(|i| spec.proto.output[i].is_empty()) || outputs.len() < spec.outputs {
         return Ok(None);
     }
     outputs.iter().map(|output| from_tract(output)).collect::<TractResult<Vec<_>>>().map(Some)
+}
+
+/// An operator that runs only within a model: a model of it alone.
+fn run_as_model(op: Box<dyn InferenceOp>, spec: &Spec, given: TVec<TValue>) -> TractResult<TVec<TValue>> {
+    let mut model = InferenceModel::default();
+    let facts = (0..spec.outputs).map(|_| InferenceFact::default()).collect();
+    let node = model.add_node("node", op, facts)?;
+    for (i, value) in given.into_iter().enumerate() {
+        let constant = model.add_const(format!("input{i}"), value.into_arc_tensor())?;
+        model.add_edge(constant, InletId::new(node, i))?;
+    }
+    let outputs: Vec<OutletId> = (0..spec.outputs).map(|i| OutletId::new(node, i)).collect();
+    model.select_output_outlets(&outputs)?;
+    model.into_typed()?.into_runnable()?.run(tvec!())
 }
 
 fn to_tract(constant: &Constant) -> TractResult<Tensor> {

@@ -1,4 +1,4 @@
-//! Attention of opsets 23 and 24: several heads, grouped keys, masks, a cache of earlier keys. In f64.
+//! Attention of opsets 23 to 25: several heads, grouped keys, masks, windows, a cache of earlier keys. In f64.
 
 use super::super::constant::{Constant, Values};
 use super::super::node::Spec;
@@ -42,8 +42,10 @@ struct Mask<'a> {
     values: Option<(&'a Constant, Vec<usize>)>,
     /// Positions of the mask's last axis; keys behind them are hidden.
     length: usize,
-    /// A query at `i` sees no key behind `i + offset`.
-    causal: Option<i64>,
+    /// How many keys stand before the first query's own.
+    offset: i64,
+    /// How many keys a query sees to the left and to the right of its own.
+    window: [Option<i64>; 2],
     /// Keys of each batch row that are not padding.
     unpadded: Option<&'a [i64]>,
 }
@@ -59,10 +61,15 @@ impl<'a> Mask<'a> {
         if unpadded.is_some_and(|list| list.len() != batch) {
             return Err("the numbers of keys that are not padding are not one for each batch row".into());
         }
+        let bound = |name: &str| Some(spec.int(name, -1)).filter(|&size| size >= 0);
         let mut mask = Mask {
             values: None,
             length: keys,
-            causal: (spec.int("is_causal", 0) == 1).then_some(past as i64),
+            offset: past as i64,
+            window: [
+                bound("left_window_size"),
+                if spec.int("is_causal", 0) == 1 { Some(0) } else { bound("right_window_size") },
+            ],
             unpadded,
         };
         if let Some(values) = args.optional(3) {
@@ -75,12 +82,13 @@ impl<'a> Mask<'a> {
     }
 
     fn bias(&self, [b, h, i, j]: [usize; 4], queries: usize) -> f64 {
-        let last = self.causal.map(|offset| match self.unpadded {
-            Some(keys) => keys[b] - queries as i64,
-            None => offset,
-        });
+        let offset = self.unpadded.map_or(self.offset, |keys| keys[b] - queries as i64);
+        // Keys behind the query's own, or before it if negative.
+        let behind = j as i64 - (i as i64 + offset);
+        let [left, right] = self.window;
         let hidden = j >= self.length
-            || last.is_some_and(|offset| j as i64 > i as i64 + offset)
+            || left.is_some_and(|left| -behind > left)
+            || right.is_some_and(|right| behind > right)
             || self.unpadded.is_some_and(|keys| j as i64 >= keys[b]);
         if hidden {
             return f64::NEG_INFINITY;
@@ -175,6 +183,8 @@ mod tests {
         close(&y, &[1, 1, 2, 1], &[15.0, 10.179_862]);
         let y = node("Attention").int("is_causal", 1).run1(&[&q, &k, &v]);
         close(&y, &[1, 1, 2, 1], &[10.0, 10.179_862]);
+        let near = node("Attention").int("left_window_size", 0).int("right_window_size", 0);
+        close(&near.run1(&[&q, &k, &v]), &[1, 1, 2, 1], &[10.0, 20.0]);
         let blind = Constant::bools(&[2, 2], [false, false, false, true]);
         close(&node("Attention").run1(&[&q, &k, &v, &blind]), &[1, 1, 2, 1], &[0.0, 20.0]);
         let biased = f32s(&[1, 2], &[0.0, 1000.0]);

@@ -57,13 +57,13 @@ impl Shapes {
         let mut y = vec![];
         for &(a, b) in &self.starts {
             for r in 0..self.rows {
-                for c in 0..self.columns {
-                    let mut sum = S::default();
-                    for k in 0..self.inner {
-                        sum += term(a + r * self.inner + k, b + k * self.columns + c);
+                let mut row: Vec<S> = (0..self.columns).map(|_| S::default()).collect();
+                for k in 0..self.inner {
+                    for (c, sum) in row.iter_mut().enumerate() {
+                        *sum += term(a + r * self.inner + k, b + k * self.columns + c);
                     }
-                    y.push(sum);
                 }
+                y.append(&mut row);
             }
         }
         y

@@ -100,3 +100,29 @@ fn find(op: &str, domain: &str) -> Option<Evaluator> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::trusted::TRUSTED;
+    use super::*;
+
+    #[test]
+    fn every_trusted_operator_has_a_naive_twin_to_fall_back_on() {
+        for op in TRUSTED {
+            assert!(supported(op, ""), "{op}");
+        }
+        assert!(!supported("Loess", ""));
+        assert!(!supported("Scaler", ""));
+        assert!(supported("Scaler", "ai.onnx.ml"));
+        assert!(!supported("Relu", "own"));
+    }
+
+    #[test]
+    fn outputs_that_are_asked_for_are_there() {
+        let x = testing::f32s(&[1], &[1.0]);
+        let spec = testing::node("Relu").spec(&[Some(&x)], 2);
+        assert!(evaluate(&spec, &[Some(&x)]).unwrap_err().contains("2 are asked for"));
+        let none = testing::node("Add");
+        assert!(none.run(&[Some(&x), None]).unwrap_err().contains("input 1 is missing"));
+    }
+}

@@ -16,13 +16,13 @@ pub(super) fn find(op: &str) -> Option<Evaluator> {
     })
 }
 
-/// Order of two elements of `x` by position. NaN stands below everything, and equal to itself.
-fn order(x: &Constant) -> Result<Box<dyn Fn(usize, usize) -> Ordering + '_>, String> {
+type Order<'a> = Box<dyn Fn(usize, usize) -> Option<Ordering> + 'a>;
+
+/// Order of two elements of `x` by position; none where one is NaN.
+fn order(x: &Constant) -> Result<Order<'_>, String> {
     Ok(match &x.values {
-        Values::Float(v) => {
-            Box::new(|i, j| v[i].partial_cmp(&v[j]).unwrap_or_else(|| v[j].is_nan().cmp(&v[i].is_nan())))
-        }
-        Values::Int(v) => Box::new(|i, j| integer(x.elem, v[i]).cmp(&integer(x.elem, v[j]))),
+        Values::Float(v) => Box::new(|i, j| v[i].partial_cmp(&v[j])),
+        Values::Int(v) => Box::new(|i, j| Some(integer(x.elem, v[i]).cmp(&integer(x.elem, v[j])))),
         Values::Text(_) => return Err("a value of strings".into()),
     })
 }
@@ -50,10 +50,10 @@ fn arg(spec: &Spec, args: &Args) -> Outputs {
     for line in lines(&x.dims, along)? {
         let mut best = 0;
         for i in 1..line.len() {
-            let compared = order(line[i], line[best]);
-            let compared = if least { compared.reverse() } else { compared };
-            if compared.is_gt() || (last && compared.is_eq()) {
-                best = i;
+            let better = if least { Ordering::Less } else { Ordering::Greater };
+            match order(line[i], line[best]) {
+                Some(compared) if compared == better || (last && compared.is_eq()) => best = i,
+                _ => {}
             }
         }
         if line.is_empty() {
@@ -92,7 +92,11 @@ fn top_k(spec: &Spec, args: &Args) -> Outputs {
         let line = line.next().ok_or("no such line")?;
         let mut sorted: Vec<usize> = (0..line.len()).collect();
         sorted.sort_by(|&i, &j| {
-            let compared = order(line[i], line[j]);
+            // NaN comes last.
+            let compared = order(line[i], line[j]).unwrap_or_else(|| {
+                let nan = |i: usize| order(line[i], line[i]).is_none();
+                if largest { nan(j).cmp(&nan(i)) } else { nan(i).cmp(&nan(j)) }
+            });
             if largest { compared.reverse() } else { compared }
         });
         for (place, &i) in sorted[..k].iter().enumerate() {
@@ -113,7 +117,8 @@ fn hardmax(spec: &Spec, args: &Args) -> Outputs {
     let mut y = vec![0; x.len()];
     for line in lines(&dims, along)? {
         if let Some(&first) = line.first() {
-            let best = line.iter().fold(first, |best, &i| if order(i, best).is_gt() { i } else { best });
+            let best =
+                line.iter().fold(first, |best, &i| if order(i, best) == Some(Ordering::Greater) { i } else { best });
             y[best] = 1;
         }
     }
@@ -131,8 +136,10 @@ mod tests {
         let last = node("ArgMax").int("axis", 1).int("select_last_index", 1).int("keepdims", 0);
         assert_eq!(last.run1(&[&x]), i64s(&[2], &[2, 2]));
         assert_eq!(node("ArgMin").run1(&[&x]), i64s(&[1, 3], &[1, 1, 1]));
-        let nan = f32s(&[3], &[f32::NAN, 2.0, 1.0]);
-        assert_eq!(node("ArgMax").run1(&[&nan]).ints().unwrap(), &[1]);
+        // NaN is neither better than others nor worse.
+        let nan = f32s(&[2, 3], &[f32::NAN, 2.0, 1.0, 1.0, f32::NAN, 3.0]);
+        assert_eq!(node("ArgMax").int("axis", 1).run1(&[&nan]).ints().unwrap(), &[0, 2]);
+        assert_eq!(node("ArgMin").int("axis", 1).run1(&[&nan]).ints().unwrap(), &[0, 0]);
     }
 
     #[test]
@@ -145,6 +152,12 @@ mod tests {
         let old = node("TopK").opset(1).int("k", 1).run(&[Some(&x)]).unwrap();
         assert_eq!(old[1].ints().unwrap(), &[1, 0]);
         assert!(node("TopK").run(&[Some(&x), Some(&i64s(&[1], &[4]))]).is_err());
+        let nan = f32s(&[3], &[f32::NAN, 2.0, 3.0]);
+        let order = |largest: i64| {
+            node("TopK").int("largest", largest).run(&[Some(&nan), Some(&i64s(&[1], &[3]))]).unwrap()[1].clone()
+        };
+        assert_eq!(order(1).ints().unwrap(), &[2, 1, 0]);
+        assert_eq!(order(0).ints().unwrap(), &[1, 2, 0]);
     }
 
     #[test]

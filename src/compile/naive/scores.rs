@@ -7,7 +7,7 @@ use crate::engine::plan::PostTransform;
 pub(super) enum Second {
     /// The score is a probability: `[1 - s, s]`.
     Probability,
-    /// The score is a margin: `[-s, s]`, each through LOGISTIC where that is asked for.
+    /// The score is a margin: `[-s, s]`. LOGISTIC makes margins of both.
     Margin,
     /// It stays one.
     None,
@@ -22,8 +22,8 @@ pub(super) fn finish(post: PostTransform, scores: &[f32], second: Second) -> Vec
     };
     match (post, second) {
         (PostTransform::Probit, _) => vec![probit(s)],
+        (PostTransform::Logistic, Second::Probability | Second::Margin) => vec![logistic(-s), logistic(s)],
         (_, Second::Probability) => vec![1.0 - s, s],
-        (PostTransform::Logistic, Second::Margin) => vec![logistic(-s), logistic(s)],
         (_, Second::Margin) => vec![-s, s],
         (_, Second::None) => vec![s],
     }
@@ -41,9 +41,9 @@ fn transform(post: PostTransform, scores: &mut [f32]) {
             for score in scores.iter_mut() {
                 // SOFTMAX_ZERO keeps what is zero (within 1e-7) out of the sum.
                 if zero && score.abs() <= 1e-7 {
-                    *score *= libm::expf(-top);
+                    *score *= exp(-top);
                 } else {
-                    *score = libm::expf(*score - top);
+                    *score = exp(*score - top);
                     total += *score;
                 }
             }
@@ -52,19 +52,23 @@ fn transform(post: PostTransform, scores: &mut [f32]) {
     }
 }
 
+/// Rounded once, as the C libraries under ONNX Runtime have it.
+fn exp(v: f32) -> f32 {
+    libm::exp(f64::from(v)) as f32
+}
+
 fn logistic(v: f32) -> f32 {
-    let p = 1.0 / (1.0 + libm::expf(-v.abs()));
+    let p = 1.0 / (1.0 + exp(-v.abs()));
     if v < 0.0 { 1.0 - p } else { p }
 }
 
 /// ONNX Runtime's approximation of the normal quantile (Winitzki's inverse error function).
-#[allow(clippy::approx_constant, reason = "the digits of pi that ONNX Runtime computes with")]
 fn probit(p: f32) -> f32 {
     let x = 2.0 * p - 1.0;
     let sign = if x < 0.0 { -1.0 } else { 1.0 };
-    let log = libm::logf((1.0 - x) * (1.0 + x));
-    let v = 2.0 / (3.141_59_f32 * 0.147) + 0.5 * log;
-    let root = (-v + (v * v - log / 0.147).sqrt()).sqrt();
+    let log = libm::log(f64::from((1.0 - x) * (1.0 + x))) as f32;
+    let v = 2.0 / (std::f32::consts::PI * 0.147) + 0.5 * log;
+    let root = (-v + (v * v - 1.0 / 0.147 * log).sqrt()).sqrt();
     std::f32::consts::SQRT_2 * (sign * root)
 }
 
@@ -94,7 +98,7 @@ mod tests {
         close(run(PostTransform::Softmax, &[0.0, 0.0]), &[0.5, 0.5]);
         close(run(PostTransform::SoftmaxZero, &[0.0, 1.0, 1.0]), &[0.0, 0.5, 0.5]);
         close(run(PostTransform::Logistic, &[0.0, 2.0]), &[0.5, 0.880_797]);
-        close(run(PostTransform::Probit, &[0.5, 0.9]), &[0.0, 1.281]);
+        close(run(PostTransform::Probit, &[0.5, 0.9]), &[0.0, 1.281_712]);
         close(run(PostTransform::Logistic, &[2.0]), &[2.0]);
         close(finish(PostTransform::Logistic, &[2.0], Second::Margin), &[0.119_203, 0.880_797]);
         close(finish(PostTransform::None, &[0.25], Second::Probability), &[0.75, 0.25]);

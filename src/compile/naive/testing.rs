@@ -2,6 +2,7 @@
 
 use super::super::constant::Constant;
 use super::super::node::Spec;
+use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::{AttributeProto, NodeProto, TensorProto};
 
 /// A node under the newest operator set, unless said otherwise.
@@ -26,32 +27,32 @@ pub(crate) fn i64s(dims: &[usize], v: &[i64]) -> Constant {
 }
 
 impl NodeBuilder {
-    fn attribute(mut self, name: &str, set: impl FnOnce(&mut AttributeProto)) -> Self {
-        let mut attribute = AttributeProto { name: name.into(), ..AttributeProto::default() };
+    fn attribute(mut self, name: &str, kind: AttributeType, set: impl FnOnce(&mut AttributeProto)) -> Self {
+        let mut attribute = AttributeProto { name: name.into(), r#type: kind as i32, ..AttributeProto::default() };
         set(&mut attribute);
         self.proto.attribute.push(attribute);
         self
     }
     pub fn int(self, name: &str, v: i64) -> Self {
-        self.attribute(name, |a| a.i = v)
+        self.attribute(name, AttributeType::Int, |a| a.i = v)
     }
     pub fn float(self, name: &str, v: f32) -> Self {
-        self.attribute(name, |a| a.f = v)
+        self.attribute(name, AttributeType::Float, |a| a.f = v)
     }
     pub fn ints(self, name: &str, v: &[i64]) -> Self {
-        self.attribute(name, |a| a.ints = v.to_vec())
+        self.attribute(name, AttributeType::Ints, |a| a.ints = v.to_vec())
     }
     pub fn floats(self, name: &str, v: &[f32]) -> Self {
-        self.attribute(name, |a| a.floats = v.to_vec())
+        self.attribute(name, AttributeType::Floats, |a| a.floats = v.to_vec())
     }
     pub fn string(self, name: &str, v: &str) -> Self {
-        self.attribute(name, |a| a.s = v.as_bytes().to_vec())
+        self.attribute(name, AttributeType::String, |a| a.s = v.as_bytes().to_vec())
     }
     pub fn strings(self, name: &str, v: &[&str]) -> Self {
-        self.attribute(name, |a| a.strings = v.iter().map(|s| s.as_bytes().to_vec()).collect())
+        self.attribute(name, AttributeType::Strings, |a| a.strings = v.iter().map(|s| s.as_bytes().to_vec()).collect())
     }
     pub fn tensor(self, name: &str, v: TensorProto) -> Self {
-        self.attribute(name, |a| a.t = Some(v))
+        self.attribute(name, AttributeType::Tensor, |a| a.t = Some(v))
     }
     pub fn opset(mut self, opset: i64) -> Self {
         self.opset = opset;

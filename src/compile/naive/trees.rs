@@ -7,7 +7,7 @@ use super::super::node::Spec;
 use super::learned::rows;
 use super::scores::{self, Second};
 use super::{Args, Evaluator, Outputs};
-use crate::engine::plan::Aggregate;
+use crate::engine::plan::{Aggregate, PostTransform};
 
 pub(super) fn find(op: &str) -> Option<Evaluator> {
     Some(match op {
@@ -28,13 +28,13 @@ fn ensemble(spec: &Spec, args: &Args) -> Outputs {
         match &forest.labels {
             None => y.extend(regress(&forest, &sums)),
             Some(names) => {
-                let (scores, label) = classify(&forest, names, &facts, &sums);
+                let (scores, label) = classify(&forest, names, &facts, &sums)?;
                 y.extend(scores);
                 labels.push(label);
             }
         }
     }
-    let width = if n == 0 { forest.targets } else { y.len() / n };
+    let width = y.len().checked_div(n).unwrap_or(forest.targets);
     let scores = Constant::new(Elem::F32, &[n, width], Values::Float(y))?;
     Ok(if forest.labels.is_some() { vec![Constant::i64(&[n], labels), scores] } else { vec![scores] })
 }
@@ -88,9 +88,10 @@ fn takes_yes(mode: Mode, missing_yes: bool, v: f32, split: f32) -> bool {
     }
 }
 
+/// A target that no leaf of the row names is 0, whatever its base value is.
 fn regress(forest: &Forest, sums: &[Option<f32>]) -> Vec<f32> {
     let base = |target: usize| forest.base.get(target).copied().unwrap_or(0.0);
-    let scores: Vec<f32> = (0..forest.targets).map(|t| sums[t].unwrap_or(0.0) + base(t)).collect();
+    let scores: Vec<f32> = (0..forest.targets).map(|t| sums[t].map_or(0.0, |sum| sum + base(t))).collect();
     scores::finish(forest.post, &scores, Second::None)
 }
 
@@ -112,60 +113,85 @@ impl Facts {
     }
 }
 
-/// ONNX Runtime's classifier: scores after the post transform, and the label.
-fn classify(forest: &Forest, labels: &Labels, facts: &Facts, sums: &[Option<f32>]) -> (Vec<f32>, i64) {
+/// ONNX Runtime's classifier: scores after the post transform, and the label. A class that no leaf of the
+/// row names scores 0, whatever its base value is.
+fn classify(forest: &Forest, labels: &Labels, facts: &Facts, sums: &[Option<f32>]) -> Result<(Vec<f32>, i64), String> {
     let label = |class: usize| match labels {
         Labels::Ints(ints) => ints[class],
         Labels::Strings(_) => class as i64,
     };
-    if forest.targets != 2 {
-        let scored: Vec<Option<f32>> = sums
-            .iter()
-            .enumerate()
-            .map(|(c, sum)| match forest.base.get(c) {
-                Some(base) => Some(sum.map_or(*base, |sum| sum + base)),
-                None => *sum,
-            })
-            .collect();
-        let mut best: Option<(usize, f32)> = None;
-        for (class, score) in scored.iter().enumerate() {
-            if let Some(score) = *score
-                && best.is_none_or(|(_, top)| score > top)
-            {
-                best = Some((class, score));
-            }
+    match *sums {
+        // One class: its label is 1 or 0.
+        [sum] => {
+            let score = sum.unwrap_or(0.0) + forest.base.first().copied().unwrap_or(0.0);
+            Ok((scores::finish(forest.post, &[score], Second::None), i64::from(score > 0.0)))
         }
-        let scores: Vec<f32> = scored.iter().map(|score| score.unwrap_or(0.0)).collect();
-        return (scores::finish(forest.post, &scores, Second::None), label(best.map_or(0, |(class, _)| class)));
+        [first, second] => {
+            let (scores, class) = of_two(forest, facts, first, second)?;
+            // Where both classes have leaves, ONNX Runtime answers 0 and 1 whatever the labels are.
+            Ok((scores, if facts.one_of_two { label(class) } else { class as i64 }))
+        }
+        _ => {
+            let (scores, class) = of_many(forest, sums);
+            Ok((scores, label(class)))
+        }
     }
-    // The second score is dropped where no leaf of the row names its class.
-    let (mut first, mut second) = (sums[0].unwrap_or(0.0), sums[1]);
-    match forest.base[..] {
-        [_, base] if second.is_some() => {
-            second = Some(base + first);
-            first = -(base + first);
+}
+
+/// The first of the best classes, among those that have a score.
+fn of_many(forest: &Forest, sums: &[Option<f32>]) -> (Vec<f32>, usize) {
+    let scored = |(c, sum): (usize, &Option<f32>)| match forest.base.get(c) {
+        Some(base) => Some(sum.map_or(*base, |sum| sum + base)),
+        None => *sum,
+    };
+    let scored: Vec<Option<f32>> = sums.iter().enumerate().map(scored).collect();
+    let mut best: Option<(usize, f32)> = None;
+    for (class, score) in scored.iter().enumerate() {
+        if let Some(score) = *score
+            && best.is_none_or(|(_, top)| score > top)
+        {
+            best = Some((class, score));
         }
-        [zero, one] => {
-            first += zero;
-            second = Some(one);
-        }
-        [base] => first += base,
-        _ => {}
     }
-    let deciding = second.unwrap_or(first);
+    let scores: Vec<f32> = scored.iter().map(|score| score.unwrap_or(0.0)).collect();
+    (scores::finish(forest.post, &scores, Second::None), best.map_or(0, |(class, _)| class))
+}
+
+/// Two classes. With two base values and a second score, that score is replaced by the second base value plus
+/// the first score, and the first by its negative; so ONNX Runtime has it.
+fn of_two(
+    forest: &Forest,
+    facts: &Facts,
+    first: Option<f32>,
+    second: Option<f32>,
+) -> Result<(Vec<f32>, usize), String> {
+    let (first, second) = match (&forest.base[..], second) {
+        (&[_, base], Some(_)) => {
+            let score = base + first.unwrap_or(0.0);
+            (first.map(|_| -score), Some(score))
+        }
+        (&[base, _], None) => (first.map(|first| first + base), None),
+        (&[base], second) => (first.map(|first| first + base), second),
+        (_, second) => (first, second),
+    };
     let (threshold, one_score) = match (facts.one_of_two, facts.positive) {
         (true, true) => (0.5, Second::Probability),
         (true, false) => (0.0, Second::Margin),
-        (false, _) => (0.0, if forest.base.is_empty() { Second::Margin } else { Second::None }),
+        (false, _) => (0.0, Second::Margin),
     };
-    let class = usize::from(deciding > threshold);
-    // Where both classes have leaves, ONNX Runtime answers 0 and 1 whatever the labels are.
-    let label = if facts.one_of_two { label(class) } else { class as i64 };
-    let scores = match second {
-        Some(second) => scores::finish(forest.post, &[first, second], Second::None),
-        None => scores::finish(forest.post, &[first], one_score),
-    };
-    (scores, label)
+    let class = usize::from(second.or(first).unwrap_or(0.0) > threshold);
+    let (zero, one) = (first.unwrap_or(0.0), second.unwrap_or(0.0));
+    if second.is_some() || forest.base.len() == 2 {
+        return Ok((scores::finish(forest.post, &[zero, one], Second::None), class));
+    }
+    // Here ONNX Runtime leaves one of the two outputs unwritten.
+    if forest.post == PostTransform::Probit {
+        return Err("PROBIT with one score for two classes".into());
+    }
+    if !facts.one_of_two && !forest.base.is_empty() {
+        return Err("one of base_values, where the leaves name both classes and a row reaches one alone".into());
+    }
+    Ok((scores::finish(forest.post, &[zero], one_score), class))
 }
 
 #[cfg(test)]
