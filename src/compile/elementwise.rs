@@ -447,7 +447,7 @@ fn narrow(lowering: &mut Lowering, value: u32, elem: Elem) -> Result<u32, String
         _ => return Ok(value),
     };
     let (width, dtype) = (lowering.width(value), lowering.dtype_of(value));
-    let mut with = |lowering: &mut Lowering, f: Binary, x: u32, by: i64| {
+    let with = |lowering: &mut Lowering, f: Binary, x: u32, by: i64| {
         let by = lowering.constant_ints(vec![by]);
         let by = lowering.cast(by, dtype);
         lowering.step(Op::Binary { f, each: [1, 1] }, &[x, by], dtype, width)

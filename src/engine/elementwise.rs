@@ -150,10 +150,12 @@ fn zip<T: Copy, U>(a: Operand<'_, T>, b: Operand<'_, T>, width: usize, y: &mut [
 /// The four operations, in lanes.
 #[inline(never)]
 fn arithmetic(op: Arithmetic, a: Operand<'_, f32>, b: Operand<'_, f32>, width: usize, y: &mut [f32]) {
-    let operand = |part| match part {
-        Part::One(x) => kernel::Operand::One(x),
-        Part::Each(x) => kernel::Operand::Each(x),
-    };
+    fn operand(part: Part<'_, f32>) -> kernel::Operand<'_> {
+        match part {
+            Part::One(x) => kernel::Operand::One(x),
+            Part::Each(x) => kernel::Operand::Each(x),
+        }
+    }
     stretches(a, b, width, y, |a, b, y| kernel::arithmetic(op, operand(a), operand(b), y));
 }
 
