@@ -1,7 +1,7 @@
 //! Specification and ONNX files -> bundle bytes. Files come through a closure: no file system here.
 
 use super::spec::{HeadSpec, Spec};
-use super::{CalibratorForm, InputHints, Lowered, check_inputs, compare, lower, recognise_calibrator};
+use super::{CalibratorForm, InputHints, Lowered, check_inputs, compare, lower, lower_with, recognise_calibrator};
 use crate::bundle::{FORMAT, MINOR, read_tensors, sha256_hex, write};
 use crate::calibration::{Calibrator, CalibratorSpec};
 use crate::engine::{Buffer, Data, Interpreter, NUMERICS, Plan, Tensor, Tensors, slice};
@@ -60,7 +60,7 @@ pub fn compile_spec(
     let encoder = Encoder::new(&spec.features, &context)?;
     let hints = hints(&spec.features);
     let mut build =
-        Build::model(&onnx, &spec.model.dims, golden, &hints, tamper).map_err(|e| e.at(&spec.model.onnx))?;
+        Build::model(&onnx, &spec.model.dims, golden, &hints, &encoder.shared_columns(), tamper).map_err(|e| e.at(&spec.model.onnx))?;
     let input = build.input(spec.model.input.as_deref(), encoder.width())?;
     let mut sources = vec![source("model", &onnx)];
     let mut heads = Vec::new();
@@ -94,7 +94,7 @@ pub fn compile_onnx(
     golden: Option<Vec<u8>>,
     tamper: Option<Tamper<'_>>,
 ) -> Result<(Vec<u8>, Report)> {
-    let build = Build::model(onnx, &BTreeMap::new(), golden, &InputHints::default(), tamper)?;
+    let build = Build::model(onnx, &BTreeMap::new(), golden, &InputHints::default(), &[], tamper)?;
     let sources = vec![source("model", onnx)];
     let manifest = Manifest { name: name.to_owned(), version: 1, ..build.manifest(sources) };
     Ok(build.finish(&manifest))
@@ -139,9 +139,10 @@ impl Build {
         dims: &BTreeMap<String, i64>,
         golden: Option<Vec<u8>>,
         hints: &InputHints,
+        shared: &[bool],
         tamper: Option<Tamper<'_>>,
     ) -> Result<Build> {
-        let mut lowered = lower(onnx, "plan.", dims)?;
+        let mut lowered = lower_with(onnx, "plan.", dims, shared)?;
         if let Some(tamper) = tamper {
             tamper(&mut lowered);
         }

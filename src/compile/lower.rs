@@ -67,8 +67,8 @@ pub(super) struct Lowering {
     pub problems: Problems,
     /// What values were made of, for [`super::split`].
     pub origins: HashMap<u32, Origin>,
-    /// Whether linear maps are split.
-    pub splits: bool,
+    /// Columns of the one input that are the same for all candidates of a request.
+    shared: Vec<bool>,
     /// By value: whether it follows from constants alone.
     known: Vec<bool>,
     /// Steps by what they do, so that none is done twice.
@@ -90,13 +90,13 @@ pub(super) fn dtype(elem: Elem) -> Result<DType, String> {
 }
 
 /// Lowers the whole graph.
-pub(super) fn lower(graph: &Graph, prefix: &str, problems: Problems, splits: bool) -> Lowering {
+pub(super) fn lower(graph: &Graph, prefix: &str, problems: Problems, shared: &[bool]) -> Lowering {
     let mut lowering = Lowering {
         plan: Plan::default(),
         tensors: Tensors::new(),
         problems,
         origins: HashMap::new(),
-        splits,
+        shared: shared.to_vec(),
         known: vec![],
         done: BTreeMap::new(),
         prefix: prefix.into(),
@@ -110,6 +110,7 @@ pub(super) fn lower(graph: &Graph, prefix: &str, problems: Problems, splits: boo
         let val = lowering.input(input);
         values.insert(input.name.clone(), val);
     }
+    lowering.share_columns(graph);
     for node in &graph.nodes {
         lowering.lower_node(node, &mut values);
     }
@@ -220,6 +221,44 @@ impl Lowering {
             (_, Some(problem)) => self.refuse(&input.name, problem),
             _ => self.refuse(&input.name, "it has no elements"),
         }
+    }
+
+    /// Knows the one input for what its columns are: some shared, the others each candidate's own.
+    fn share_columns(&mut self, graph: &Graph) {
+        let [port] = &self.plan.inputs[..] else { return self.shared.clear() };
+        let (value, whole) = (port.value, self.plan.values[port.value as usize]);
+        let matrix = matches!(port.dims[..], [-1, _]) && whole.dtype == DType::F32;
+        let several = self.shared.iter().any(|&s| s) && !self.shared.iter().all(|&s| s);
+        if graph.inputs.len() != 1 || !matrix || whole.width as usize != self.shared.len() || !several {
+            return self.shared.clear();
+        }
+        let columns = |shared: bool| -> Vec<i32> {
+            self.shared.iter().enumerate().filter(|(_, s)| **s == shared).map(|(c, _)| c as i32).collect()
+        };
+        let (alike, own) = (columns(true), columns(false));
+        let mut part = |columns: Vec<i32>, rows: Rows, lead: Dim| {
+            let shape = vec![lead, Dim::Fixed(columns.len())];
+            let value = self.select_into(value, columns, 0.0, rows);
+            Val::Run { value, elem: Elem::F32, shape }
+        };
+        let parts = [
+            (part(alike.clone(), Rows::Shared, Dim::Fixed(1)), alike),
+            (part(own.clone(), Rows::Candidate, Dim::N), own),
+        ];
+        self.origins.insert(value, Origin::Columns(parts.to_vec()));
+    }
+
+    /// Whether a row of the plan sees other rows.
+    pub fn is_list_wise(&self) -> bool {
+        self.plan.steps.iter().any(|step| {
+            matches!(step.op, Op::Position | Op::Count) || (0..step.inputs.len()).any(|i| step.op.reads_whole(i))
+        })
+    }
+
+    /// For the columns of a value, whether they are the same for all candidates; none where that is not known.
+    pub fn shared_columns(&self, value: u32) -> Option<&[bool]> {
+        let input = self.plan.inputs.first().filter(|port| port.value == value);
+        input.filter(|_| !self.shared.is_empty()).map(|_| &self.shared[..])
     }
 
     fn refuse(&mut self, input: &str, problem: impl std::fmt::Display) -> Val {

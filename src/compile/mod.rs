@@ -72,18 +72,31 @@ impl Lowered {
 /// # Errors
 /// `model_unsupported` lists every node that cannot be lowered, each with the change that would help.
 pub fn lower(onnx: &[u8], prefix: &str, dims: &BTreeMap<String, i64>) -> Result<Lowered> {
+    lower_with(onnx, prefix, dims, &[])
+}
+
+/// As [`lower`]; `shared` tells which columns of the graph's one input are the same for all candidates of a request
+/// (empty: none is), so that what depends on them alone is computed once.
+///
+/// # Errors
+/// As [`lower`].
+pub fn lower_with(onnx: &[u8], prefix: &str, dims: &BTreeMap<String, i64>, shared: &[bool]) -> Result<Lowered> {
     // tract panics on some malformed graphs (an index outside its axis, for one).
-    std::panic::catch_unwind(|| lower_graph(onnx, prefix, dims)).unwrap_or_else(|_| {
+    std::panic::catch_unwind(|| lower_graph(onnx, prefix, dims, shared)).unwrap_or_else(|_| {
         let message = "the graph is malformed: its analysis stopped at the message above; check it with onnx.checker";
         Err(Error::new(ErrorKind::ModelUnsupported, message))
     })
 }
 
-fn lower_graph(onnx: &[u8], prefix: &str, dims: &BTreeMap<String, i64>) -> Result<Lowered> {
+fn lower_graph(onnx: &[u8], prefix: &str, dims: &BTreeMap<String, i64>, shared: &[bool]) -> Result<Lowered> {
     let mut problems = Problems::default();
     let graph = Arc::new(graph::read(onnx, dims, &mut problems)?);
-    let mut lowering = lower::lower(&graph, prefix, problems, true);
+    let mut lowering = lower::lower(&graph, prefix, problems, shared);
     lowering.problems.check()?;
+    if !shared.is_empty() && lowering.is_list_wise() {
+        // Rows that see each other are not run by stretches.
+        return lower_graph(onnx, prefix, dims, &[]);
+    }
     fuse::fuse(&mut lowering)
         .map_err(|what| Error::new(ErrorKind::ModelUnsupported, format!("its constants cannot be computed: {what}")))?;
     Ok(Lowered {

@@ -223,6 +223,10 @@ fn sums(
     let base = base.iter().any(|&b| b != 0.0).then(|| floats("base", base));
     let mode = lowering.tensor("mode", Tensor::u8(&[arrays.mode.len()], arrays.mode));
     let aggregate = if forest.labels.is_some() { Aggregate::Sum } else { forest.aggregate };
+    // Trees that are summed in bit vectors; the others are walked.
+    let alike = lowering.shared_columns(x.value).filter(|_| matches!(aggregate, Aggregate::Sum | Aggregate::Average));
+    let alike: Option<Vec<u8>> = alike.map(|shared| shared.iter().map(|&s| u8::from(s)).collect());
+    let shared = alike.map(|shared| lowering.tensor("shared", Tensor::u8(&[shared.len()], shared)));
     let trees = Trees {
         roots,
         feature,
@@ -234,7 +238,7 @@ fn sums(
         target,
         weight,
         base,
-        shared: None,
+        shared,
         columns: x.columns as u32,
         targets: targets as u32,
         aggregate,

@@ -18,6 +18,8 @@ pub(super) enum Origin {
     Product(Val, Val),
     /// Repeated to its shape.
     Repeat(Val),
+    /// Of these values, which have these columns of it.
+    Columns(Vec<(Val, Vec<i32>)>),
 }
 
 /// A part of a linear map: `x W`, or `(x * scale) W` where the scale is shared.
@@ -68,6 +70,16 @@ impl Lowering {
                 }
                 return;
             }
+            Some(Origin::Columns(parts)) => {
+                for (part, columns) in parts {
+                    let rows: Vec<f64> = columns
+                        .iter()
+                        .flat_map(|&c| weights[c as usize * outputs..(c as usize + 1) * outputs].to_vec())
+                        .collect();
+                    self.terms(part, &rows, outputs, terms);
+                }
+                return;
+            }
             Some(Origin::Sum(a, b, minus)) if (self.is_less(a, x) || self.is_less(b, x)) && as_wide(a) && as_wide(b) => {
                 self.terms(a, weights, outputs, terms);
                 let signed: Vec<f64> = if *minus { weights.iter().map(|w| -w).collect() } else { weights.to_vec() };
@@ -101,7 +113,7 @@ impl Lowering {
 
     /// `x W` by its parts, the last axis of `x` being the inputs; none where nothing is gained.
     pub fn split(&mut self, x: &Val, map: &Map<'_>) -> Result<Option<u32>, String> {
-        if !self.splits || self.is_shared(x) {
+        if self.is_shared(x) {
             return Ok(None);
         }
         let wide: Vec<f64> = map.weights.iter().map(|&w| f64::from(w)).collect();

@@ -489,9 +489,32 @@ impl<'a> Scope<'a> {
     }
 }
 
+/// A verified plan.
+pub(super) struct Checked {
+    pub steps: Vec<Ready>,
+    /// Columns of the one input that the plan takes to be the same in all rows of a run.
+    pub alike: Vec<u32>,
+}
+
+/// Columns of its input that a step takes to be the same in all rows.
+fn alike_columns(op: &Op, input: Value, output: Value, tensors: &Tensors) -> Vec<u32> {
+    let tensor = |name: &String| tensors.get(name);
+    match op {
+        Op::Select { columns, .. } if (input.rows, output.rows) == (Rows::Candidate, Rows::Shared) => {
+            let columns = tensor(columns).and_then(Tensor::as_i32).unwrap_or(&[]);
+            columns.iter().filter_map(|&c| u32::try_from(c).ok()).collect()
+        }
+        Op::Trees(trees) => {
+            let shared = trees.shared.as_ref().and_then(tensor).and_then(Tensor::as_u8).unwrap_or(&[]);
+            (0..).zip(shared).filter(|(_, shared)| **shared != 0).map(|(c, _)| c).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
 /// Verifies the whole plan and packs its weights, step by step.
 #[inline(never)]
-pub(super) fn check(plan: &Plan, tensors: &Tensors) -> Result<Vec<Ready>> {
+pub(super) fn check(plan: &Plan, tensors: &Tensors) -> Result<Checked> {
     if plan.steps.len() > MAX_STEPS || plan.values.len() > MAX_STEPS {
         return Err(Error::new(ErrorKind::LimitExceeded, format!("a plan has more than {MAX_STEPS} steps or values")));
     }
@@ -514,6 +537,7 @@ pub(super) fn check(plan: &Plan, tensors: &Tensors) -> Result<Vec<Ready>> {
     }
     let is_input = |value: u32| plan.inputs.iter().any(|port| port.value == value);
     let mut steps = Vec::with_capacity(plan.steps.len());
+    let mut alike = Vec::new();
     for step in &plan.steps {
         let scope = Scope { plan, tensors, node: &step.node };
         let out = scope.value(step.output)?;
@@ -532,6 +556,13 @@ pub(super) fn check(plan: &Plan, tensors: &Tensors) -> Result<Vec<Ready>> {
         }
         scope.need(!written[step.output as usize], detail("a value is written twice"))?;
         steps.push(scope.ready(&step.op, &inputs, out)?);
+        if let (Some(&input), Some(&index)) = (inputs.first(), step.inputs.first()) {
+            let columns = alike_columns(&step.op, input, out, tensors);
+            // Only of the rows that a caller gives can it be seen whether they are.
+            let seen = is_input(index) && plan.inputs.len() == 1 && input.dtype == DType::F32;
+            scope.need(columns.is_empty() || seen, detail("columns alike in all rows of more than one input"))?;
+            alike.extend(columns);
+        }
         written[step.output as usize] = true;
     }
     for port in plan.inputs.iter().chain(&plan.outputs) {
@@ -548,7 +579,15 @@ pub(super) fn check(plan: &Plan, tensors: &Tensors) -> Result<Vec<Ready>> {
             return Err(bad(&port.name, "an output is never written"));
         }
     }
-    Ok(steps)
+    alike.sort_unstable();
+    alike.dedup();
+    let list_wise = plan.steps.iter().any(|step| {
+        matches!(step.op, Op::Position | Op::Count) || (0..step.inputs.len()).any(|i| step.op.reads_whole(i))
+    });
+    if list_wise && !alike.is_empty() {
+        return Err(bad("values", "columns alike in all rows of a plan that compares candidates"));
+    }
+    Ok(Checked { steps, alike })
 }
 
 /// Whether a port's shape names the candidates as its value has them, in front of every other size but 1.

@@ -1,7 +1,7 @@
 //! Runs a checked plan over any number of candidates.
 
 use super::BLOCK;
-use super::check::{Cells, Ready, check};
+use super::check::{Cells, Checked, Ready, check};
 use super::plan::{DType, Plan, Rows, Value};
 use super::schedule::{Schedule, Slot};
 use super::steps::{self, Cell, CellMut};
@@ -123,6 +123,8 @@ pub struct Interpreter {
     plan: Plan,
     steps: Vec<Ready>,
     constants: Vec<Cells>,
+    /// Columns of the one input that steps take to be the same in all rows of a run.
+    alike: Vec<u32>,
     memory: Memory,
 }
 
@@ -187,7 +189,7 @@ impl Interpreter {
     /// # Errors
     /// `bundle_corrupt` names the step and what is wrong with it; `limit_exceeded` a cap.
     pub fn new(plan: Plan, tensors: &Tensors) -> Result<Self> {
-        let mut steps = check(&plan, tensors)?;
+        let Checked { mut steps, alike } = check(&plan, tensors)?;
         let mut constants = Vec::new();
         for step in &mut steps {
             if let Ready::Constant(cells) = step {
@@ -197,7 +199,7 @@ impl Interpreter {
         let given: Vec<u32> = plan.inputs.iter().map(|port| port.value).collect();
         let wanted = plan.outputs.iter().map(|port| port.value).collect();
         let memory = Memory::new(Schedule::new(&plan, &given, wanted));
-        Ok(Interpreter { plan, steps, constants, memory })
+        Ok(Interpreter { plan, steps, constants, alike, memory })
     }
 
     /// The plan.
@@ -230,8 +232,8 @@ impl Interpreter {
         mut sink: impl FnMut(usize, usize, Slice<'_>),
     ) -> Result<()> {
         self.check_inputs(0..self.plan.inputs.len(), inputs, rows)?;
-        let Interpreter { plan, steps, constants, memory } = self;
-        execute(plan, steps, constants, memory, inputs, rows, &mut sink);
+        let Interpreter { plan, steps, constants, alike, memory } = self;
+        execute(plan, steps, constants, alike, memory, inputs, rows, &mut sink);
         Ok(())
     }
 
@@ -285,7 +287,8 @@ impl Interpreter {
         let mut memory = Memory::new(Schedule::new(&self.plan, &given, frontier.clone()));
         let widths: Vec<usize> =
             frontier.iter().map(|&value| row_len(self.plan.values[value as usize], many)).collect();
-        execute(&self.plan, &mut self.steps, &self.constants, &mut memory, &slices, many, &mut |i, row, data| {
+        let Interpreter { plan, steps, constants, alike, .. } = &mut *self;
+        execute(plan, steps, constants, alike, &mut memory, &slices, many, &mut |i, row, data| {
             buffers[i].write(row * widths[i], data);
         });
         let mut given = frontier;
@@ -309,13 +312,17 @@ impl Interpreter {
     ) -> Result<()> {
         self.check_inputs(prepared.open.iter().copied(), inputs, rows)?;
         let given: Vec<Slice<'_>> = prepared.kept.iter().map(Buffer::slice).chain(inputs.iter().copied()).collect();
-        let Interpreter { plan, steps, constants, .. } = self;
-        execute(plan, steps, constants, &mut prepared.memory, &given, rows, &mut sink);
+        let Interpreter { plan, steps, constants, alike, .. } = self;
+        execute(plan, steps, constants, alike, &mut prepared.memory, &given, rows, &mut sink);
         Ok(())
     }
 
     /// Values that follow from the inputs `kept` alone and that the rest of the plan, or the caller, reads.
     fn frontier(&self, kept: &[usize]) -> Vec<u32> {
+        if !self.alike.is_empty() {
+            // Its one input is all that there is.
+            return kept.iter().map(|&i| self.plan.inputs[i].value).collect();
+        }
         let values = self.plan.values.len();
         // Whether a value follows from constants and kept inputs; and whether from any input at all.
         let (mut follows, mut depends) = (vec![false; values], vec![false; values]);
@@ -459,8 +466,37 @@ impl<'a> Context<'a> {
     }
 }
 
-/// Runs a schedule.
+/// Runs a schedule; where steps take columns to be the same in all rows, on each stretch of rows in which they are.
+#[allow(clippy::too_many_arguments, reason = "an interpreter's parts")]
 fn execute(
+    plan: &Plan,
+    steps: &mut [Ready],
+    constants: &[Cells],
+    alike: &[u32],
+    memory: &mut Memory,
+    given: &[Slice<'_>],
+    rows: usize,
+    sink: &mut dyn FnMut(usize, usize, Slice<'_>),
+) {
+    let [Slice::F32(x)] = given else { return execute_alike(plan, steps, constants, memory, given, rows, sink) };
+    if alike.is_empty() || rows == 0 {
+        return execute_alike(plan, steps, constants, memory, given, rows, sink);
+    }
+    let width = x.len() / rows;
+    let row = |r: usize| &x[r * width..(r + 1) * width];
+    let mut first = 0;
+    while first < rows {
+        let head = row(first);
+        let same = |r: &usize| alike.iter().all(|&c| row(*r)[c as usize].to_bits() == head[c as usize].to_bits());
+        let n = 1 + (first + 1..rows).take_while(same).count();
+        let part = [Slice::F32(&x[first * width..(first + n) * width])];
+        execute_alike(plan, steps, constants, memory, &part, n, &mut |i, r, data| sink(i, first + r, data));
+        first += n;
+    }
+}
+
+/// Runs a schedule.
+fn execute_alike(
     plan: &Plan,
     steps: &mut [Ready],
     constants: &[Cells],
