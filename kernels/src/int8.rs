@@ -10,8 +10,9 @@
 
 #![allow(unsafe_code, reason = "the hot loop checks its bounds once")]
 
-use crate::dense::{Activation, LANES, Start, TILE_ROWS, fits};
+use crate::dense::{Activation, LANES, Start, TILE_ROWS};
 use crate::lanes::{F4, H8, I4, WIDTH};
+use crate::outputs::{Outputs, TILE, fits};
 
 /// Inputs whose products an i32 holds: 512 * 128 * 32,767 < 2^31.
 pub const DEPTH: usize = 512;
@@ -99,12 +100,10 @@ pub fn dense8(
         return;
     }
     assert!(fits(x.len(), rows, x_stride, inputs));
-    assert!(fits(y.len(), rows, y_stride, outputs));
     assert_eq!(Some(packed.len()), padded(inputs).checked_mul(outputs.next_multiple_of(LANES)));
     assert!(scales.len() == outputs && scratch.len() >= scratch8_len(inputs, rows));
-    start.check(rows, outputs);
-    let relu = activation == Activation::Relu;
-    let mut layer = Layer { packed, scales, start, depth: padded(inputs), outputs, relu, y, y_stride };
+    let outputs = Outputs::new(start, outputs, activation, y, y_stride, rows);
+    let mut layer = Layer { packed, scales, depth: padded(inputs), outputs };
     for first in (0..rows).step_by(BLOCK) {
         let n = (rows - first).min(BLOCK);
         let mut row_scales = [0.0; BLOCK];
@@ -145,11 +144,15 @@ fn quantise_row(x: &[f32], to: &mut [i16]) -> f32 {
         let rounded = lanes.times(inverse).plus(F4::splat(ROUND));
         rounded.bits().minus(I4::splat(ROUND.to_bits() as i32))
     };
-    let mut vectors = whole.iter().map(F4::load).chain([F4::load_some(rest)]);
-    for eight in to.as_chunks_mut::<{ 2 * WIDTH }>().0 {
-        let mut next = || integer(vectors.next().unwrap_or(zero));
-        let low = next();
-        H8::narrow(low, next()).store(eight);
+    let (eights, last) = x.as_chunks::<{ 2 * WIDTH }>();
+    let mut to = to.as_chunks_mut::<{ 2 * WIDTH }>().0.iter_mut();
+    for (eight, to) in eights.iter().zip(&mut to) {
+        let (low, high) = eight.split_at(WIDTH);
+        H8::narrow(integer(F4::load_some(low)), integer(F4::load_some(high))).store(to);
+    }
+    if let Some(to) = to.next() {
+        let (low, high) = last.split_at(last.len().min(WIDTH));
+        H8::narrow(integer(F4::load_some(low)), integer(F4::load_some(high))).store(to);
     }
     greatest / LIMIT
 }
@@ -157,62 +160,47 @@ fn quantise_row(x: &[f32], to: &mut [i16]) -> f32 {
 struct Layer<'a> {
     packed: &'a [i8],
     scales: &'a [f32],
-    start: Start<'a>,
     /// Inputs, filled up.
     depth: usize,
-    outputs: usize,
-    relu: bool,
-    y: &'a mut [f32],
-    y_stride: usize,
+    outputs: Outputs<'a>,
 }
 
 impl Layer<'_> {
     /// Rows `from..to` of the block at row `first`, R at a time, by every panel.
     #[inline(never)]
     fn strip<const R: usize>(&mut self, x: &[i16], row_scales: &[f32; BLOCK], first: usize, from: usize, to: usize) {
-        for column in (0..self.outputs).step_by(LANES) {
-            let width = (self.outputs - column).min(LANES);
+        let mut aside = [0.0; TILE];
+        for column in (0..self.scales.len()).step_by(LANES) {
+            let width = (self.scales.len() - column).min(LANES);
             let panel = &self.packed[column * self.depth..(column + LANES) * self.depth];
             let mut scales = [0.0; LANES];
             scales[..width].copy_from_slice(&self.scales[column..column + width]);
+            let (low, high) = scales.split_at(WIDTH);
+            let scales = [F4::load_some(low), F4::load_some(high)];
             for row in (from..to).step_by(R) {
-                let mut sums = [[F4::splat(0.0); 2]; R];
-                tile::<R>(&x[row * self.depth..(row + R) * self.depth], panel, self.depth, &mut sums);
-                for (r, sums) in sums.iter().enumerate() {
-                    let row = row + r;
-                    let start = self.start.from(first + row, self.outputs, column);
-                    let scale = F4::splat(row_scales[row]);
-                    let at = (first + row) * self.y_stride + column;
-                    let y = &mut self.y[at..at + width];
-                    for (v, sum) in sums.iter().enumerate() {
-                        let part = v * WIDTH..((v + 1) * WIDTH).min(width);
-                        let scales = F4::load_some(&scales[v * WIDTH..(v + 1) * WIDTH]);
-                        let begin = match start.get(v * WIDTH..).and_then(|start| start.first_chunk()) {
-                            Some(whole) => F4::load(whole),
-                            None => F4::load_some(start.get(part.clone()).unwrap_or_default()),
-                        };
-                        let value = begin.plus(sum.times(scale.times(scales)));
-                        let value = if self.relu { value.relu() } else { value };
-                        match y.get_mut(v * WIDTH..).and_then(|y| y.first_chunk_mut::<WIDTH>()) {
-                            Some(whole) => value.store(whole),
-                            None => {
-                                if let Some(y) = y.get_mut(part) {
-                                    y.copy_from_slice(&value.lanes()[..y.len()]);
-                                }
-                            }
-                        }
-                    }
-                }
+                let x = &x[row * self.depth..(row + R) * self.depth];
+                let row_scales = &row_scales[row..row + R];
+                self.outputs.tile::<R, 2>(first + row, column, &mut aside, |sums| {
+                    add_products(x, panel, self.depth, row_scales, scales, sums);
+                });
             }
         }
     }
 }
 
-/// The sums of R rows and the 8 outputs of a panel, unscaled.
+/// Adds the products of R rows and the 8 outputs of a panel.
 #[inline(always)]
-fn tile<const R: usize>(x: &[i16], panel: &[i8], depth: usize, sums: &mut [[F4; 2]; R]) {
+fn add_products<const R: usize>(
+    x: &[i16],
+    panel: &[i8],
+    depth: usize,
+    row_scales: &[f32],
+    scales: [F4; 2],
+    sums: &mut [[F4; 2]; R],
+) {
     assert!(x.len() == R * depth && panel.len() == LANES * depth && depth.is_multiple_of(2 * WIDTH));
     let (mut x, mut w) = (x.as_ptr(), panel.as_ptr());
+    let mut totals = [[F4::splat(0.0); 2]; R];
     let mut left = depth;
     while left > 0 {
         let block = left.min(DEPTH);
@@ -235,12 +223,17 @@ fn tile<const R: usize>(x: &[i16], panel: &[i8], depth: usize, sums: &mut [[F4; 
             x = x.wrapping_add(2 * WIDTH);
             w = w.wrapping_add(2 * WIDTH * LANES);
         }
-        for (sums, exact) in sums.iter_mut().zip(&exact) {
-            for (sum, exact) in sums.iter_mut().zip(exact) {
-                *sum = sum.plus(exact.to_f4());
+        for (totals, exact) in totals.iter_mut().zip(&exact) {
+            for (total, exact) in totals.iter_mut().zip(exact) {
+                *total = total.plus(exact.to_f4());
             }
         }
         left -= block;
+    }
+    for ((sums, totals), row_scale) in sums.iter_mut().zip(&totals).zip(row_scales) {
+        for ((sum, total), scale) in sums.iter_mut().zip(totals).zip(scales) {
+            *sum = sum.plus(total.times(F4::splat(*row_scale).times(scale)));
+        }
     }
 }
 

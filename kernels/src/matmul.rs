@@ -5,8 +5,8 @@
 
 #![allow(unsafe_code, reason = "the hot loops check their bounds once")]
 
-use crate::dense::fits;
 use crate::lanes::{F4, WIDTH};
+use crate::outputs::fits;
 use std::array::from_fn;
 
 /// `out[i, j] = sum over k of a[i, k] * b[k, j]` for i < m, k < `depth`, j < n.
@@ -89,11 +89,7 @@ impl Product<'_> {
                 }
                 for (r, sum) in sums.iter().enumerate() {
                     let at = (row + r) * out_row + column;
-                    if width == WIDTH {
-                        sum.store(&mut out[at..at + WIDTH]);
-                    } else {
-                        out[at..at + width].copy_from_slice(&sum.lanes()[..width]);
-                    }
+                    sum.store_some(&mut out[at..at + width]);
                 }
             }
         }

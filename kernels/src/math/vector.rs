@@ -159,8 +159,7 @@ fn map(y: &mut [f32], f: impl Fn(F4) -> F4) {
         f(F4::load(lanes)).store(lanes);
     }
     if !rest.is_empty() {
-        let n = rest.len();
-        rest.copy_from_slice(&f(F4::load_some(rest)).lanes()[..n]);
+        f(F4::load_some(rest)).store_some(rest);
     }
 }
 
