@@ -2,15 +2,18 @@
 //! run: `cargo bench -p ranklet-kernels --bench dense`. An element is an operation, so Gelem/s are GFLOP/s.
 //!
 //! 2026-11-24, Node 20 (V8), simd128, one thread of a 2-core AMD EPYC shared with other builds; GFLOP/s at 10 / 100
-//! rows, the fifth best of 25 runs, the bare loop of the same run at 26 to 29:
+//! rows, the fifth best of 25 runs, a loop written by hand with wasm's intrinsics at 30 to 36:
 //!
 //! | layer | f32 | integers |
 //! | --- | --- | --- |
-//! | 64 -> 128 | 32 / 33 | 44 / 49 |
-//! | 128 -> 64 | 33 / 34 | 46 / 49 |
-//! | 256 -> 512 | 34 / 35 | 59 / 62 |
-//! | 512 -> 256 | 34 / 35 | 60 / 62 |
-//! | 256 -> 128 | 34 / 35 | 53 / 57 |
+//! | 64 -> 128 | 39 / 40 | 45 / 56 |
+//! | 128 -> 64 | 40 / 41 | 48 / 55 |
+//! | 256 -> 512 | 42 / 42 | 67 / 71 |
+//! | 512 -> 256 | 41 / 42 | 67 / 72 |
+//! | 256 -> 128 | 42 / 41 | 61 / 64 |
+//!
+//! Natively, with SSE2 alone, integers are slower than f32: `lanes` is plain arrays there, in which LLVM sees no
+//! `pmaddwd`. The page's kernel is what they are made for.
 
 mod bare;
 

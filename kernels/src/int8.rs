@@ -199,36 +199,28 @@ fn add_products<const R: usize>(
     sums: &mut [[F4; 2]; R],
 ) {
     assert!(x.len() == R * depth && panel.len() == LANES * depth && depth.is_multiple_of(2 * WIDTH));
-    let (mut x, mut w) = (x.as_ptr(), panel.as_ptr());
+    let (x, w) = (x.as_ptr(), panel.as_ptr());
     let mut totals = [[F4::splat(0.0); 2]; R];
-    let mut left = depth;
-    while left > 0 {
-        let block = left.min(DEPTH);
+    for first in (0..depth).step_by(DEPTH) {
         let mut exact = [[I4::splat(0); 2]; R];
-        // Four pairs of inputs: `depth` and `DEPTH` are multiples of 8.
-        for _ in 0..block / (2 * WIDTH) {
-            for pair in 0..WIDTH {
-                // SAFETY: `left` inputs lie after `x` in each of R rows of `depth`, and 8 weights for each of them after
-                // `w`, as checked above.
-                unsafe {
-                    let low = H8::load_i8_at(w.add(pair * 2 * LANES));
-                    let high = H8::load_i8_at(w.add(pair * 2 * LANES + LANES));
-                    for (r, exact) in exact.iter_mut().enumerate() {
-                        let value = H8::splat_pair_at(x.add(r * depth + 2 * pair));
-                        exact[0] = exact[0].plus(value.dot(low));
-                        exact[1] = exact[1].plus(value.dot(high));
-                    }
+        for k in (first..depth.min(first + DEPTH)).step_by(2) {
+            // SAFETY: k and k + 1 are inputs, since `depth` and `DEPTH` are even; R rows of `depth` lie after `x`, and 8
+            // weights for each input after `w`, as checked above.
+            unsafe {
+                let low = H8::load_i8_at(w.add(k * LANES));
+                let high = H8::load_i8_at(w.add(k * LANES + LANES));
+                for (r, exact) in exact.iter_mut().enumerate() {
+                    let value = H8::splat_pair_at(x.add(r * depth + k));
+                    exact[0] = exact[0].plus(value.dot(low));
+                    exact[1] = exact[1].plus(value.dot(high));
                 }
             }
-            x = x.wrapping_add(2 * WIDTH);
-            w = w.wrapping_add(2 * WIDTH * LANES);
         }
         for (totals, exact) in totals.iter_mut().zip(&exact) {
             for (total, exact) in totals.iter_mut().zip(exact) {
                 *total = total.plus(exact.to_f4());
             }
         }
-        left -= block;
     }
     for ((sums, totals), row_scale) in sums.iter_mut().zip(&totals).zip(row_scales) {
         for ((sum, total), scale) in sums.iter_mut().zip(totals).zip(scales) {
