@@ -2,8 +2,8 @@
 //! that goes through memory once: `cargo bench -p ranklet-kernels --bench elements`.
 //!
 //! 2026-11-24, Node 20 (V8), simd128, one thread of a 2-core AMD EPYC shared with other builds; ns an element of 1000,
-//! the fifth best of 25 runs: exp 1.5, sigmoid 2.0, ln 2.4, tanh 2.9, softplus 4.4, erf 4.8, gelu 5.2, relu .1; sigmoid one by
-//! one 8.3.
+//! the fifth best of 25 runs: exp 1.5, sigmoid 2.0, ln 2.4, tanh 2.9, softplus 4.4, erf 4.8, gelu 5.2, relu .1; sigmoid
+//! one by one 8.3.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ranklet_kernels::{half, math};

@@ -4,9 +4,9 @@
 //! A row is quantised symmetrically, its scale max |x| / 32,767, to the nearest integer, of two the even one. Products
 //! and their sums are exact, so the order of adding gives no other bits: `i32x4.dot_i16x8_s` takes two inputs at once.
 //!
-//! **Order of rounding**: the sum over a block of [`DEPTH`] inputs is an i32, rounded to f32; blocks are added in order,
-//! in f32; times (row scale * output scale); plus the start. A row's bits depend on neither the number of rows nor its
-//! place.
+//! **Order of rounding**: the sum over a block of [`DEPTH`] inputs is an i32, rounded to f32; blocks are added in
+//! order, in f32; times (row scale * output scale); plus the start. A row's bits depend on neither the number of rows
+//! nor its place.
 
 #![allow(unsafe_code, reason = "the hot loop checks its bounds once")]
 
@@ -40,8 +40,8 @@ const fn padded(inputs: usize) -> usize {
     inputs.next_multiple_of(2 * WIDTH)
 }
 
-/// Weights `[inputs, outputs]`, row-major, as integers within -127..=127 times a scale for each output: max |w| / 127, of
-/// two nearest the even one.
+/// Weights `[inputs, outputs]`, row-major, as integers within -127..=127 times a scale for each output: max |w| / 127,
+/// of two nearest the even one.
 ///
 /// # Panics
 /// If a length does not fit.
@@ -76,8 +76,8 @@ pub fn pack8(weights: &[i8], inputs: usize, outputs: usize, packed: &mut [i8]) {
 
 /// As [`dense`](crate::dense::dense), on integers.
 ///
-/// `packed` as by [`pack8`], `scales` `[outputs]`, `scratch` of [`scratch8_len`] elements. A row with NaN or an infinity
-/// gives NaN throughout.
+/// `packed` as by [`pack8`], `scales` `[outputs]`, `scratch` of [`scratch8_len`] elements. A row with NaN or an
+/// infinity gives NaN throughout.
 ///
 /// # Panics
 /// If a length does not fit, or a stride is less than a row.
@@ -204,8 +204,8 @@ fn add_products<const R: usize>(
     for first in (0..depth).step_by(DEPTH) {
         let mut exact = [[I4::splat(0); 2]; R];
         for k in (first..depth.min(first + DEPTH)).step_by(2) {
-            // SAFETY: k and k + 1 are inputs, since `depth` and `DEPTH` are even; R rows of `depth` lie after `x`, and 8
-            // weights for each input after `w`, as checked above.
+            // SAFETY: k and k + 1 are inputs, since `depth` and `DEPTH` are even; R rows of `depth` lie after `x`, and
+            // 8 weights for each input after `w`, as checked above.
             unsafe {
                 let low = H8::load_i8_at(w.add(k * LANES));
                 let high = H8::load_i8_at(w.add(k * LANES + LANES));

@@ -1,4 +1,5 @@
-//! Products of two strided matrices that both change from call to call: attention's scores and mixtures, batched MatMul.
+//! Products of two strided matrices that both change from call to call: attention's scores and mixtures, batched
+//! MatMul.
 //!
 //! **Summation order**: each output starts at 0 and adds `a[i, k] * b[k, j]` for k = 0, 1, 2 in order; product and sum
 //! are rounded separately. It does not depend on the tile.
@@ -11,9 +12,9 @@ use std::array::from_fn;
 
 /// `out[i, j] = sum over k of a[i, k] * b[k, j]` for i < m, k < `depth`, j < n.
 ///
-/// a[i, k] is at `i * a_row + k * a_depth`, b[k, j] at `k * b_depth + j * b_column`, out[i, j] at `i * out_row + j`. Made
-/// for a `b_column` of 1 (mixtures), or of any size with `a_depth` and `b_depth` of 1 (scores: rows of a against rows
-/// of b); others are right, and slower.
+/// a[i, k] is at `i * a_row + k * a_depth`, b[k, j] at `k * b_depth + j * b_column`, out[i, j] at `i * out_row + j`.
+/// Made for a `b_column` of 1 (mixtures), or of any size with `a_depth` and `b_depth` of 1 (scores: rows of a against
+/// rows of b); others are right, and slower.
 ///
 /// # Panics
 /// If an element lies outside its slice, or `out_row` is less than a row.

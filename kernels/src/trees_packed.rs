@@ -87,7 +87,7 @@ struct Tree {
 const WALK: u32 = u32::MAX;
 const NARROW: u32 = u32::MAX;
 
-/// A forest laid out for speed, built once from a checked [`Forest`].
+/// A forest laid out for speed, built once from a checked [`Forest`](crate::trees::Forest).
 #[derive(Debug)]
 pub struct PackedForest {
     width: usize,
