@@ -11,6 +11,8 @@
 #![allow(unsafe_code, reason = "the hot loops check their bounds once")]
 
 use crate::lanes::F4;
+pub use crate::outputs::{Activation, Start};
+use crate::outputs::{Outputs, TILE, fits};
 use std::array::from_fn;
 use std::ops::Range;
 
@@ -21,53 +23,6 @@ const HALF: usize = LANES / 2;
 /// Rows of a tile. 4 x 8 is the largest tile whose sums stay in the 16 vector registers of x86-64
 /// (wider ones spill: 30 instead of 55 GFLOP/s in V8, measured for the design).
 pub const TILE_ROWS: usize = 4;
-
-/// What each output starts at.
-#[derive(Debug, Clone, Copy)]
-pub enum Start<'a> {
-    /// 0.
-    Zero,
-    /// `[outputs]`, the same for every row.
-    Bias(&'a [f32]),
-    /// `[rows, outputs]`, without gaps.
-    Rows(&'a [f32]),
-}
-
-/// What is applied where an output is stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Activation {
-    /// Nothing.
-    None,
-    /// `x < 0 ? 0 : x`: NaN and -0 stay.
-    Relu,
-}
-
-impl<'a> Start<'a> {
-    pub(crate) fn check(self, rows: usize, outputs: usize) {
-        match self {
-            Start::Zero => {}
-            Start::Bias(bias) => assert_eq!(bias.len(), outputs),
-            Start::Rows(starts) => assert_eq!(starts.len(), rows * outputs),
-        }
-    }
-
-    /// Of one row, from column `first` on; empty for zeros.
-    #[inline(always)]
-    pub(crate) fn from(self, row: usize, outputs: usize, first: usize) -> &'a [f32] {
-        match self {
-            Start::Zero => &[],
-            Start::Bias(bias) => &bias[first..],
-            Start::Rows(starts) => &starts[row * outputs + first..(row + 1) * outputs],
-        }
-    }
-}
-
-/// Whether `rows` rows of `width`, `stride` apart, lie within `len` elements; no later product of an index and
-/// `stride` overflows then.
-pub(crate) fn fits(len: usize, rows: usize, stride: usize, width: usize) -> bool {
-    let last = stride.checked_mul(rows - 1).and_then(|last| last.checked_add(width));
-    stride >= width && last.is_some_and(|last| last <= len)
-}
 
 /// Length of the packed form of a `[inputs, outputs]` matrix.
 pub const fn packed_len(inputs: usize, outputs: usize) -> usize {
@@ -126,13 +81,11 @@ pub fn dense(
         return;
     }
     assert!(fits(x.len(), rows, x_stride, inputs));
-    assert!(fits(y.len(), rows, y_stride, outputs));
     assert_eq!(Some(packed.len()), inputs.checked_mul(packed_columns(outputs)));
-    start.check(rows, outputs);
-    let relu = activation == Activation::Relu;
     // Without inputs there may be no x to point into.
     let x_stride = if inputs == 0 { 0 } else { x_stride };
-    let mut layer = Layer { x, x_stride, packed, start, inputs, outputs, relu, y, y_stride };
+    let mut layer =
+        Layer { x, x_stride, packed, inputs, outputs: Outputs::new(start, outputs, activation, y, y_stride, rows) };
     if outputs == 1 {
         layer.single(rows);
         return;
@@ -160,17 +113,9 @@ struct Layer<'a> {
     x: &'a [f32],
     x_stride: usize,
     packed: &'a [f32],
-    start: Start<'a>,
     inputs: usize,
-    outputs: usize,
-    relu: bool,
-    y: &'a mut [f32],
-    y_stride: usize,
+    outputs: Outputs<'a>,
 }
-
-/// Elements of the largest tile: eight vectors.
-const TILE: usize = 8 * HALF;
-static ZEROS: [f32; TILE] = [0.0; TILE];
 
 impl Layer<'_> {
     /// Tiles of R rows by V vectors as long as they fit into `columns`, whose panels have `panel` columns: where they
@@ -190,59 +135,17 @@ impl Layer<'_> {
             let inside = first % panel;
             let weights =
                 &self.packed[(first - inside) * self.inputs..(first + width).next_multiple_of(panel) * self.inputs];
-            // The last panel's missing columns are begun and stored aside.
-            let whole = first + width <= self.outputs;
+            // Without inputs there are no weights.
+            let weights = weights.get(inside..).unwrap_or_default();
             for row in rows.clone().step_by(R) {
-                let (start, start_stride) = match self.start {
-                    _ if !whole => {
-                        self.begin(row..row + R, first, width, &mut aside);
-                        (&aside[..], width)
-                    }
-                    Start::Zero => (&ZEROS[..], 0),
-                    Start::Bias(bias) => (&bias[first..], 0),
-                    Start::Rows(starts) => (&starts[row * self.outputs + first..], self.outputs),
-                };
                 let x = &self.x[row * self.x_stride..];
-                // Without inputs there are no weights.
-                let weights = weights.get(inside..).unwrap_or_default();
-                let sums = tile::<R, V>(x, self.x_stride, weights, panel, self.inputs, start, start_stride);
-                let (y, y_stride) = if whole {
-                    (&mut self.y[row * self.y_stride + first..], self.y_stride)
-                } else {
-                    (&mut aside[..], width)
-                };
-                keep(&sums, self.relu, y, y_stride);
-                if !whole {
-                    self.end(row..row + R, first, width, &aside);
-                }
+                self.outputs.tile::<R, V>(row, first, &mut aside, |sums| {
+                    add_products(x, self.x_stride, weights, panel, self.inputs, sums);
+                });
             }
             first += width;
         }
         first
-    }
-
-    /// What the outputs from `first` on start at, `width` a row.
-    #[inline(never)]
-    fn begin(&self, rows: Range<usize>, first: usize, width: usize, aside: &mut [f32]) {
-        let from = first.min(self.outputs)..(first + width).min(self.outputs);
-        for (row, aside) in rows.zip(aside.chunks_exact_mut(width)) {
-            aside.fill(0.0);
-            let start = match self.start {
-                Start::Zero => continue,
-                Start::Bias(bias) => bias,
-                Start::Rows(starts) => &starts[row * self.outputs..],
-            };
-            aside[..from.len()].copy_from_slice(&start[from.clone()]);
-        }
-    }
-
-    /// Stores the outputs from `first` on.
-    #[inline(never)]
-    fn end(&mut self, rows: Range<usize>, first: usize, width: usize, aside: &[f32]) {
-        let to = first.min(self.outputs)..(first + width).min(self.outputs);
-        for (row, aside) in rows.zip(aside.chunks_exact(width)) {
-            self.y[row * self.y_stride..][to.clone()].copy_from_slice(&aside[..to.len()]);
-        }
     }
 
     /// One output: rows in the lanes, two vectors of them, since each sum waits for its last product.
@@ -254,11 +157,7 @@ impl Layer<'_> {
             let row = |i: usize| (first + i).min(rows - 1);
             let mut sums = [0.0; LANES];
             for (i, sum) in sums.iter_mut().enumerate() {
-                *sum = match self.start {
-                    Start::Zero => 0.0,
-                    Start::Bias(bias) => bias[0],
-                    Start::Rows(starts) => starts[row(i)],
-                };
+                *sum = self.outputs.single(row(i));
             }
             let (low, high) = sums.split_at_mut(HALF);
             let mut lanes = [F4::load_some(low), F4::load_some(high)];
@@ -280,68 +179,39 @@ impl Layer<'_> {
                 for (x, w) in self.x[at..].iter().zip(rest) {
                     *sum += x * w;
                 }
-                self.y[(first + i) * self.y_stride] = if self.relu && *sum < 0.0 { 0.0 } else { *sum };
+                self.outputs.keep_single(row(i), *sum);
             }
         }
     }
 }
 
-/// The sums of R rows and V vectors of columns.
+/// Adds the products of R rows and V vectors of columns.
 #[inline(always)]
-fn tile<const R: usize, const V: usize>(
+fn add_products<const R: usize, const V: usize>(
     x: &[f32],
     x_stride: usize,
     weights: &[f32],
     panel: usize,
     inputs: usize,
-    start: &[f32],
-    start_stride: usize,
-) -> [[F4; V]; R] {
-    // The loop's own work counts where it is short; elsewhere size does.
-    let unroll = if R * V == 8 { 4 } else { 1 };
+    sums: &mut [[F4; V]; R],
+) {
     // Where vector v of an input lies: after the panels before it, and in its own.
     let place = |v: usize| v * HALF / panel * panel * inputs + v * HALF % panel;
     assert!(x.len() >= (R - 1) * x_stride + inputs);
-    assert!(start.len() >= (R - 1) * start_stride + V * HALF);
     assert!(inputs == 0 || weights.len() >= place(V - 1) + (inputs - 1) * panel + HALF);
-    // SAFETY: rows of `x` and of `start` lie within them as checked above, and so do the vectors of the last input,
-    // each before the greatest `place`, within `weights`. Both loops go over k = 0 .. inputs once.
+    // SAFETY: rows of `x` lie within it as checked above, and so do the vectors of the last input, each before the
+    // greatest `place`, within `weights`.
     unsafe {
-        let mut sums: [[F4; V]; R] =
-            from_fn(|r| from_fn(|v| F4::load_at(start.as_ptr().add(r * start_stride + v * HALF))));
-        let mut rows: [*const f32; R] = from_fn(|r| x.as_ptr().add(r * x_stride));
-        let mut w = weights.as_ptr();
-        let step = |k: usize, rows: &[*const f32; R], w: *const f32, sums: &mut [[F4; V]; R]| {
-            let columns: [F4; V] = from_fn(|v| F4::load_at(w.add(place(v) + panel * k)));
-            for (sums, row) in sums.iter_mut().zip(rows) {
+        let rows: [*const f32; R] = from_fn(|r| x.as_ptr().add(r * x_stride));
+        // Not unrolled: LLVM then orders four inputs by sum, and V8 spills (29 to 34 instead of 42 GFLOP/s).
+        for k in 0..inputs {
+            let columns: [F4; V] = from_fn(|v| F4::load_at(weights.as_ptr().add(place(v) + panel * k)));
+            for (sums, row) in sums.iter_mut().zip(&rows) {
                 let value = F4::splat_at(row.add(k));
                 for (sum, column) in sums.iter_mut().zip(columns) {
                     *sum = sum.plus(value.times(column));
                 }
             }
-        };
-        for _ in 0..inputs / unroll {
-            for k in 0..unroll {
-                step(k, &rows, w, &mut sums);
-            }
-            rows = rows.map(|row| row.add(unroll));
-            w = w.add(unroll * panel);
-        }
-        for k in 0..inputs % unroll {
-            step(k, &rows, w, &mut sums);
-        }
-        sums
-    }
-}
-
-#[inline(always)]
-fn keep<const R: usize, const V: usize>(sums: &[[F4; V]; R], relu: bool, y: &mut [f32], y_stride: usize) {
-    assert!(y.len() >= (R - 1) * y_stride + V * HALF);
-    for (r, sums) in sums.iter().enumerate() {
-        for (v, sum) in sums.iter().enumerate() {
-            let sum = if relu { sum.relu() } else { *sum };
-            // SAFETY: the last vector of the last row lies within `y`, as checked above.
-            unsafe { sum.store_at(y.as_mut_ptr().add(r * y_stride + v * HALF)) };
         }
     }
 }

@@ -4,14 +4,15 @@
 //! A row is quantised symmetrically, its scale max |x| / 32,767, to the nearest integer, of two the even one. Products
 //! and their sums are exact, so the order of adding gives no other bits: `i32x4.dot_i16x8_s` takes two inputs at once.
 //!
-//! **Order of rounding**: the sum over a block of [`DEPTH`] inputs is an i32, rounded to f32; blocks are added in order,
-//! in f32; times (row scale * output scale); plus the start. A row's bits depend on neither the number of rows nor its
-//! place.
+//! **Order of rounding**: the sum over a block of [`DEPTH`] inputs is an i32, rounded to f32; blocks are added in
+//! order, in f32; times (row scale * output scale); plus the start. A row's bits depend on neither the number of rows
+//! nor its place.
 
 #![allow(unsafe_code, reason = "the hot loop checks its bounds once")]
 
-use crate::dense::{Activation, LANES, Start, TILE_ROWS, fits};
+use crate::dense::{Activation, LANES, Start, TILE_ROWS};
 use crate::lanes::{F4, H8, I4, WIDTH};
+use crate::outputs::{Outputs, TILE, fits};
 
 /// Inputs whose products an i32 holds: 512 * 128 * 32,767 < 2^31.
 pub const DEPTH: usize = 512;
@@ -39,8 +40,8 @@ const fn padded(inputs: usize) -> usize {
     inputs.next_multiple_of(2 * WIDTH)
 }
 
-/// Weights `[inputs, outputs]`, row-major, as integers within -127..=127 times a scale for each output: max |w| / 127, of
-/// two nearest the even one.
+/// Weights `[inputs, outputs]`, row-major, as integers within -127..=127 times a scale for each output: max |w| / 127,
+/// of two nearest the even one.
 ///
 /// # Panics
 /// If a length does not fit.
@@ -75,8 +76,8 @@ pub fn pack8(weights: &[i8], inputs: usize, outputs: usize, packed: &mut [i8]) {
 
 /// As [`dense`](crate::dense::dense), on integers.
 ///
-/// `packed` as by [`pack8`], `scales` `[outputs]`, `scratch` of [`scratch8_len`] elements. A row with NaN or an infinity
-/// gives NaN throughout.
+/// `packed` as by [`pack8`], `scales` `[outputs]`, `scratch` of [`scratch8_len`] elements. A row with NaN or an
+/// infinity gives NaN throughout.
 ///
 /// # Panics
 /// If a length does not fit, or a stride is less than a row.
@@ -99,12 +100,10 @@ pub fn dense8(
         return;
     }
     assert!(fits(x.len(), rows, x_stride, inputs));
-    assert!(fits(y.len(), rows, y_stride, outputs));
     assert_eq!(Some(packed.len()), padded(inputs).checked_mul(outputs.next_multiple_of(LANES)));
     assert!(scales.len() == outputs && scratch.len() >= scratch8_len(inputs, rows));
-    start.check(rows, outputs);
-    let relu = activation == Activation::Relu;
-    let mut layer = Layer { packed, scales, start, depth: padded(inputs), outputs, relu, y, y_stride };
+    let outputs = Outputs::new(start, outputs, activation, y, y_stride, rows);
+    let mut layer = Layer { packed, scales, depth: padded(inputs), outputs };
     for first in (0..rows).step_by(BLOCK) {
         let n = (rows - first).min(BLOCK);
         let mut row_scales = [0.0; BLOCK];
@@ -145,11 +144,15 @@ fn quantise_row(x: &[f32], to: &mut [i16]) -> f32 {
         let rounded = lanes.times(inverse).plus(F4::splat(ROUND));
         rounded.bits().minus(I4::splat(ROUND.to_bits() as i32))
     };
-    let mut vectors = whole.iter().map(F4::load).chain([F4::load_some(rest)]);
-    for eight in to.as_chunks_mut::<{ 2 * WIDTH }>().0 {
-        let mut next = || integer(vectors.next().unwrap_or(zero));
-        let low = next();
-        H8::narrow(low, next()).store(eight);
+    let (eights, last) = x.as_chunks::<{ 2 * WIDTH }>();
+    let mut to = to.as_chunks_mut::<{ 2 * WIDTH }>().0.iter_mut();
+    for (eight, to) in eights.iter().zip(&mut to) {
+        let (low, high) = eight.split_at(WIDTH);
+        H8::narrow(integer(F4::load_some(low)), integer(F4::load_some(high))).store(to);
+    }
+    if let Some(to) = to.next() {
+        let (low, high) = last.split_at(last.len().min(WIDTH));
+        H8::narrow(integer(F4::load_some(low)), integer(F4::load_some(high))).store(to);
     }
     greatest / LIMIT
 }
@@ -157,90 +160,72 @@ fn quantise_row(x: &[f32], to: &mut [i16]) -> f32 {
 struct Layer<'a> {
     packed: &'a [i8],
     scales: &'a [f32],
-    start: Start<'a>,
     /// Inputs, filled up.
     depth: usize,
-    outputs: usize,
-    relu: bool,
-    y: &'a mut [f32],
-    y_stride: usize,
+    outputs: Outputs<'a>,
 }
 
 impl Layer<'_> {
     /// Rows `from..to` of the block at row `first`, R at a time, by every panel.
     #[inline(never)]
     fn strip<const R: usize>(&mut self, x: &[i16], row_scales: &[f32; BLOCK], first: usize, from: usize, to: usize) {
-        for column in (0..self.outputs).step_by(LANES) {
-            let width = (self.outputs - column).min(LANES);
+        let mut aside = [0.0; TILE];
+        for column in (0..self.scales.len()).step_by(LANES) {
+            let width = (self.scales.len() - column).min(LANES);
             let panel = &self.packed[column * self.depth..(column + LANES) * self.depth];
             let mut scales = [0.0; LANES];
             scales[..width].copy_from_slice(&self.scales[column..column + width]);
+            let (low, high) = scales.split_at(WIDTH);
+            let scales = [F4::load_some(low), F4::load_some(high)];
             for row in (from..to).step_by(R) {
-                let mut sums = [[F4::splat(0.0); 2]; R];
-                tile::<R>(&x[row * self.depth..(row + R) * self.depth], panel, self.depth, &mut sums);
-                for (r, sums) in sums.iter().enumerate() {
-                    let row = row + r;
-                    let start = self.start.from(first + row, self.outputs, column);
-                    let scale = F4::splat(row_scales[row]);
-                    let at = (first + row) * self.y_stride + column;
-                    let y = &mut self.y[at..at + width];
-                    for (v, sum) in sums.iter().enumerate() {
-                        let part = v * WIDTH..((v + 1) * WIDTH).min(width);
-                        let scales = F4::load_some(&scales[v * WIDTH..(v + 1) * WIDTH]);
-                        let begin = match start.get(v * WIDTH..).and_then(|start| start.first_chunk()) {
-                            Some(whole) => F4::load(whole),
-                            None => F4::load_some(start.get(part.clone()).unwrap_or_default()),
-                        };
-                        let value = begin.plus(sum.times(scale.times(scales)));
-                        let value = if self.relu { value.relu() } else { value };
-                        match y.get_mut(v * WIDTH..).and_then(|y| y.first_chunk_mut::<WIDTH>()) {
-                            Some(whole) => value.store(whole),
-                            None => {
-                                if let Some(y) = y.get_mut(part) {
-                                    y.copy_from_slice(&value.lanes()[..y.len()]);
-                                }
-                            }
-                        }
-                    }
-                }
+                let x = &x[row * self.depth..(row + R) * self.depth];
+                let row_scales = &row_scales[row..row + R];
+                self.outputs.tile::<R, 2>(first + row, column, &mut aside, |sums| {
+                    add_products(x, panel, self.depth, row_scales, scales, sums);
+                });
             }
         }
     }
 }
 
-/// The sums of R rows and the 8 outputs of a panel, unscaled.
+/// Adds the products of R rows and the 8 outputs of a panel.
 #[inline(always)]
-fn tile<const R: usize>(x: &[i16], panel: &[i8], depth: usize, sums: &mut [[F4; 2]; R]) {
+fn add_products<const R: usize>(
+    x: &[i16],
+    panel: &[i8],
+    depth: usize,
+    row_scales: &[f32],
+    scales: [F4; 2],
+    sums: &mut [[F4; 2]; R],
+) {
     assert!(x.len() == R * depth && panel.len() == LANES * depth && depth.is_multiple_of(2 * WIDTH));
-    let (mut x, mut w) = (x.as_ptr(), panel.as_ptr());
-    let mut left = depth;
-    while left > 0 {
-        let block = left.min(DEPTH);
+    let (x, w) = (x.as_ptr(), panel.as_ptr());
+    let mut totals = [[F4::splat(0.0); 2]; R];
+    for first in (0..depth).step_by(DEPTH) {
         let mut exact = [[I4::splat(0); 2]; R];
-        // Four pairs of inputs: `depth` and `DEPTH` are multiples of 8.
-        for _ in 0..block / (2 * WIDTH) {
-            for pair in 0..WIDTH {
-                // SAFETY: `left` inputs lie after `x` in each of R rows of `depth`, and 8 weights for each of them after
-                // `w`, as checked above.
-                unsafe {
-                    let low = H8::load_i8_at(w.add(pair * 2 * LANES));
-                    let high = H8::load_i8_at(w.add(pair * 2 * LANES + LANES));
-                    for (r, exact) in exact.iter_mut().enumerate() {
-                        let value = H8::splat_pair_at(x.add(r * depth + 2 * pair));
-                        exact[0] = exact[0].plus(value.dot(low));
-                        exact[1] = exact[1].plus(value.dot(high));
-                    }
+        for k in (first..depth.min(first + DEPTH)).step_by(2) {
+            // SAFETY: k and k + 1 are inputs, since `depth` and `DEPTH` are even; R rows of `depth` lie after `x`, and
+            // 8 weights for each input after `w`, as checked above.
+            unsafe {
+                let low = H8::load_i8_at(w.add(k * LANES));
+                let high = H8::load_i8_at(w.add(k * LANES + LANES));
+                for (r, exact) in exact.iter_mut().enumerate() {
+                    let value = H8::splat_pair_at(x.add(r * depth + k));
+                    exact[0] = exact[0].plus(value.dot(low));
+                    exact[1] = exact[1].plus(value.dot(high));
                 }
             }
-            x = x.wrapping_add(2 * WIDTH);
-            w = w.wrapping_add(2 * WIDTH * LANES);
         }
-        for (sums, exact) in sums.iter_mut().zip(&exact) {
-            for (sum, exact) in sums.iter_mut().zip(exact) {
-                *sum = sum.plus(exact.to_f4());
+        for (totals, exact) in totals.iter_mut().zip(&exact) {
+            for (total, exact) in totals.iter_mut().zip(exact) {
+                *total = total.plus(exact.to_f4());
             }
         }
-        left -= block;
+    }
+    for ((sums, totals), row_scale) in sums.iter_mut().zip(&totals).zip(row_scales) {
+        for ((sum, total), scale) in sums.iter_mut().zip(totals).zip(scales) {
+            *sum = sum.plus(total.times(F4::splat(*row_scale).times(scale)));
+        }
     }
 }
 

@@ -1,19 +1,20 @@
-//! Products of two strided matrices that both change from call to call: attention's scores and mixtures, batched MatMul.
+//! Products of two strided matrices that both change from call to call: attention's scores and mixtures, batched
+//! MatMul.
 //!
 //! **Summation order**: each output starts at 0 and adds `a[i, k] * b[k, j]` for k = 0, 1, 2 in order; product and sum
 //! are rounded separately. It does not depend on the tile.
 
 #![allow(unsafe_code, reason = "the hot loops check their bounds once")]
 
-use crate::dense::fits;
 use crate::lanes::{F4, WIDTH};
+use crate::outputs::fits;
 use std::array::from_fn;
 
 /// `out[i, j] = sum over k of a[i, k] * b[k, j]` for i < m, k < `depth`, j < n.
 ///
-/// a[i, k] is at `i * a_row + k * a_depth`, b[k, j] at `k * b_depth + j * b_column`, out[i, j] at `i * out_row + j`. Made
-/// for a `b_column` of 1 (mixtures), or of any size with `a_depth` and `b_depth` of 1 (scores: rows of a against rows
-/// of b); others are right, and slower.
+/// a[i, k] is at `i * a_row + k * a_depth`, b[k, j] at `k * b_depth + j * b_column`, out[i, j] at `i * out_row + j`.
+/// Made for a `b_column` of 1 (mixtures), or of any size with `a_depth` and `b_depth` of 1 (scores: rows of a against
+/// rows of b); others are right, and slower.
 ///
 /// # Panics
 /// If an element lies outside its slice, or `out_row` is less than a row.
@@ -89,11 +90,7 @@ impl Product<'_> {
                 }
                 for (r, sum) in sums.iter().enumerate() {
                     let at = (row + r) * out_row + column;
-                    if width == WIDTH {
-                        sum.store(&mut out[at..at + WIDTH]);
-                    } else {
-                        out[at..at + width].copy_from_slice(&sum.lanes()[..width]);
-                    }
+                    sum.store_some(&mut out[at..at + width]);
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! Fast sums of tree ensembles: the same bits as [`Forest::add`], several rows at a time.
+//! Fast sums of tree ensembles: the same bits as [`Forest::add`](crate::trees::Forest::add), several rows at a time.
 //!
 //! At build every test becomes `x <= threshold` with the two children in order (`x < t` is
 //! `x <= the float below t`, `>=` and `>` swap the children). A block of rows is transposed twice, once as
@@ -23,6 +23,18 @@
 //! | 31 | .051 / 1.23 / 12.2 | .054 / .39 / 3.9 | .039 / .257 / 3.1 | **.011 / .073 / .65** |
 //! | 64 | .072 / 1.62 / 20 | | .045 / .30 / 3.6 | **.023 / .146 / 1.33** |
 //! | 255 | .114 / 2.59 / 25 | | **.069 / .45 / 5.2** | |
+//!
+//! 2026-11-24, the same but a busier machine and the page's profile, in which LLVM no longer sees vectors in loops over
+//! arrays; ms at N = 10 / 100 / 1000, arrays, then lanes written out (`lanes`), then with the ten most tested columns
+//! shared:
+//!
+//! | leaves | arrays | lanes | shared |
+//! | --- | --- | --- | --- |
+//! | 2 | .005 / .036 / .37 | .004 / .025 / .24 | .004 / .023 / .23 |
+//! | 8 | .012 / .096 / .95 | .005 / .036 / .34 | .005 / .029 / .28 |
+//! | 31 | .041 / .33 / 3.3 | .012 / .080 / .78 | .013 / .057 / .51 |
+//! | 64 | .089 / .71 / 7.2 | .026 / .164 / 1.56 | .026 / .110 / .97 |
+//! | 255 | .081 / .52 / 5.2 | .076 / .51 / 5.2 | .078 / .52 / 5.3 |
 
 mod build;
 
@@ -75,7 +87,7 @@ struct Tree {
 const WALK: u32 = u32::MAX;
 const NARROW: u32 = u32::MAX;
 
-/// A forest laid out for speed, built once from a checked [`Forest`].
+/// A forest laid out for speed, built once from a checked [`Forest`](crate::trees::Forest).
 #[derive(Debug)]
 pub struct PackedForest {
     width: usize,
@@ -86,10 +98,11 @@ pub struct PackedForest {
     walk: Vec<WalkNode>,
     /// Leaves of the walk start here in `walk`.
     inner: u32,
-    /// The entry of each leaf, if there is one target and every leaf has one entry; otherwise empty.
+    /// The entry of each leaf, if every leaf has one; otherwise empty.
     value: Vec<f32>,
     /// Entries of each leaf, otherwise: from, to.
     entries: Vec<[u32; 2]>,
+    /// Target of each leaf, if there are several and every leaf has one entry; otherwise of each entry.
     target: Vec<u32>,
     weight: Vec<f32>,
     /// Whether a node sends missing values to the left.
@@ -175,6 +188,8 @@ impl PackedForest {
             let first = tree.leaf as usize;
             if self.value.is_empty() {
                 self.add_entries(first, words, leaves, sums);
+            } else if self.targets > 1 {
+                add_to_targets(&self.value[first..], &self.target[first..], words, leaves, sums, self.targets);
             } else if words {
                 add_values::<true>(&self.value[first..], leaves, sums);
             } else {
@@ -216,6 +231,15 @@ impl PackedForest {
 fn add_values<const WORDS: bool>(value: &[f32], leaves: &[u32], sums: &mut [f32]) {
     for (sum, leaf) in sums.iter_mut().zip(leaves) {
         *sum += value[if WORDS { leaf.trailing_zeros() } else { *leaf } as usize];
+    }
+}
+
+/// As [`add_values`], each to its leaf's target.
+#[inline(never)]
+fn add_to_targets(value: &[f32], target: &[u32], words: bool, leaves: &[u32], sums: &mut [f32], targets: usize) {
+    for (sums, leaf) in sums.chunks_exact_mut(targets).zip(leaves) {
+        let leaf = if words { leaf.trailing_zeros() } else { *leaf } as usize;
+        sums[target[leaf] as usize] += value[leaf];
     }
 }
 

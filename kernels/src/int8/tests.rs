@@ -9,7 +9,7 @@ fn packed(w: &[i8], inputs: usize, outputs: usize) -> Vec<i8> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(500))]
+    #![proptest_config(ProptestConfig::with_cases(150))]
     #[test]
     fn tiled_equals_naive_bit_for_bit(
         rows in prop_oneof![0usize..11, 60usize..70], inputs in prop_oneof![0usize..40, 505usize..530, 1020usize..1030],

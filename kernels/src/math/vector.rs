@@ -120,8 +120,8 @@ pub(super) fn softplus(x: F4) -> F4 {
     positive.plus(ln_of(f, large.pick(c(1.0), c(0.0))))
 }
 
-/// `x + x P(x^2)` up to 1, `1 - e^-Q(|x|)` above, until the result rounds to 1. P and Q interpolate at Chebyshev points,
-/// P within 2e-9 and Q within 2e-8 (absolutely).
+/// `x + x P(x^2)` up to 1, `1 - e^-Q(|x|)` above, until the result rounds to 1. P and Q interpolate at Chebyshev
+/// points, P within 2e-9 and Q within 2e-8 (absolutely).
 #[inline(always)]
 pub(super) fn erf(x: F4) -> F4 {
     let limit = c(4.0);
@@ -159,8 +159,7 @@ fn map(y: &mut [f32], f: impl Fn(F4) -> F4) {
         f(F4::load(lanes)).store(lanes);
     }
     if !rest.is_empty() {
-        let n = rest.len();
-        rest.copy_from_slice(&f(F4::load_some(rest)).lanes()[..n]);
+        f(F4::load_some(rest)).store_some(rest);
     }
 }
 

@@ -88,9 +88,13 @@ impl PackedForest {
                 tree.leaf = first;
             }
         }
-        if targets == 1 && packed.entries.iter().all(|e| e[0] + 1 == e[1]) {
+        if packed.entries.iter().all(|e| e[0] + 1 == e[1]) {
             packed.value = packed.entries.iter().map(|e| forest.weight[e[0] as usize]).collect();
-            (packed.entries, packed.target, packed.weight) = (Vec::new(), Vec::new(), Vec::new());
+            packed.target = match targets {
+                1 => Vec::new(),
+                _ => packed.entries.iter().map(|e| forest.target[e[0] as usize] as u32).collect(),
+            };
+            (packed.entries, packed.weight) = (Vec::new(), Vec::new());
         }
         packed
     }
