@@ -1,0 +1,6 @@
+"""To come."""
+
+
+def cases():
+    """No graphs yet."""
+    return ()
