@@ -108,7 +108,10 @@ def _kind(whole, part, rows, picked):
 
 def _declare(model, outputs, spare, rows):
     for port in model.graph.output:
-        if port.name not in outputs:
+        if port.type.HasField("sequence_type"):
+            continue
+        if port.name not in outputs:  # a label
+            port.CopyFrom(onnx.helper.make_tensor_value_info(port.name, onnx.TensorProto.STRING, ["N"]))
             continue
         one, two = outputs[port.name], spare[port.name]
         dims = [

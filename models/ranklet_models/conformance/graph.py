@@ -4,7 +4,7 @@ import zlib
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from .case import FLOAT, finish
 
@@ -26,7 +26,7 @@ class Graph:
         # The second graph of a cell never has the number of rows of the first.
         self.rows = rows or ROWS[(zlib.crc32(f"{operator}/{value}".encode()) + 2 * k) % len(ROWS)]
         self._nodes, self._inputs, self._constants, self._outputs = [], [], [], []
-        self._data, self._candidates = {}, []
+        self._data, self._candidates, self._maps = {}, [], {}
         self._uses_ml = self._uses_microsoft = False
 
     def covers(self, operator, *values):
@@ -104,6 +104,12 @@ class Graph:
         self._outputs += names
         return self
 
+    def mapped(self, name, keys):
+        """An output that is a list of maps from labels to scores."""
+        self._outputs.append(name)
+        self._maps[name] = keys
+        return self
+
     def done(self, bound=FLOAT, labels=None):
         """The case, with ONNX Runtime's answers."""
         opsets = [helper.make_opsetid("", self.opset)]
@@ -112,6 +118,11 @@ class Graph:
         if self._uses_microsoft:
             opsets.append(helper.make_opsetid("com.microsoft", 1))
         outputs = [onnx.ValueInfoProto(name=name) for name in self._outputs]  # their types are learnt from the run
+        for port in outputs:
+            if port.name in self._maps:
+                key = TensorProto.INT64 if self._maps[port.name] is int else TensorProto.STRING
+                entry = helper.make_map_type_proto(key, helper.make_tensor_type_proto(TensorProto.FLOAT, []))
+                port.type.CopyFrom(helper.make_sequence_type_proto(entry))
         graph = helper.make_graph(self._nodes, "graph", self._inputs, outputs, self._constants)
         model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_OF_OPSET.get(self.opset, IR_VERSION))
         return finish(
