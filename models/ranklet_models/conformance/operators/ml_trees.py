@@ -21,9 +21,13 @@ def cases():
 
 
 class Forest:
-    """The attributes of a drawn forest, nodes in the order an exporter visits them."""
+    """The attributes of a drawn forest, nodes in the order an exporter visits them.
 
-    def __init__(self, g, trees, depth, targets, *, modes=("BRANCH_LEQ",), missing=True, per_leaf=1, positive=False):
+    With `per_leaf` 0 tree t is of target t % targets, as boosting libraries write it; else each leaf has weights of so
+    many targets, all of them as in scikit-learn's forests; fewer leave some rows without a score for some target.
+    """
+
+    def __init__(self, g, trees, depth, targets, *, modes=("BRANCH_LEQ",), missing=True, per_leaf=0, positive=False):
         self.g, self.targets, self.modes, self.missing = g, targets, modes, missing
         self.per_leaf, self.positive = per_leaf, positive
         self.nodes, self.weights, self.values = [], [], {}
@@ -37,7 +41,7 @@ class Forest:
         self._count += 1
         if depth == 0 or (depth < 3 and node and rng.random() < 0.15):
             self.nodes.append(dict(tree=tree, node=node, feature=0, mode="LEAF", value=0.0, yes=0, no=0, missing=0))
-            chosen = rng.permutation(self.targets)[: self.per_leaf]
+            chosen = rng.permutation(self.targets)[: self.per_leaf] if self.per_leaf else [tree % self.targets]
             for target in sorted(chosen):
                 weight = abs(rng.normal()) if self.positive else rng.normal()
                 self.weights.append((tree, node, int(target), float(np.float32(weight * 0.3))))
@@ -133,12 +137,13 @@ def _regressors():
         yield _finish(g, forest, _regressor(g, forest, aggregate_function=aggregate))
     for (targets, base), k in itertools.product(((1, [0.5]), (3, [0.1, -0.2, 0.3])), range(2)):
         g = Graph("TreeEnsembleRegressor", f"base_values of {len(base)}", k)
-        forest = Forest(g, 4, 3 + k, targets)
+        forest = Forest(g, 4, 3, targets, per_leaf=k and targets)
         yield _finish(g, forest, _regressor(g, forest, base_values=base))
     for (value, trees, depth, targets, per_leaf), k in itertools.product(
         (
-            ("one tree", 1, 4, 1, 1), ("single leaf trees", 3, [0, 2], 1, 1), ("deep", 2, 9, 1, 1), ("many trees", 60, 4, 1, 1),
-            ("several weights a leaf", 4, 3, 4, 3), ("uneven depths", 6, [1, 5, 2], 2, 1),
+            ("one tree", 1, 4, 1, 0), ("single leaf trees", 3, [0, 2], 1, 0), ("deep", 2, 9, 1, 0), ("many trees", 60, 4, 1, 0),
+            ("every target in each leaf", 4, 3, 4, 4), ("some targets in each leaf", 4, 3, 4, 2),
+            ("uneven depths", 6, [1, 5, 2], 2, 0),
         ),
         range(2),
     ):
@@ -151,7 +156,7 @@ def _classifiers():
     for transform, k in itertools.product(TRANSFORMS, range(2)):
         if transform != "PROBIT":
             g = Graph("TreeEnsembleClassifier", f"post_transform={transform} 3 classes", k)
-            forest = Forest(g, 6, 3, 3)
+            forest = Forest(g, 6, 3, 3, per_leaf=3 * k)
             label, scores = _classifier(g, forest, [0, 1, 2] if k == 0 else [10, -5, 7], post_transform=transform)
             yield _finish(g, forest, [label, scores], labels={"Y0": "Y1"})
         g = Graph("TreeEnsembleClassifier", f"post_transform={transform} binary, two ids", k)
@@ -172,7 +177,7 @@ def _classifiers():
         yield _finish(g, forest, [label, scores], labels={"Y0": "Y1"})
     for (count, base), k in itertools.product(((2, [0.2, -0.1]), (3, [0.1, -0.2, 0.3]), (2, [0.15])), range(2)):
         g = Graph("TreeEnsembleClassifier", f"base_values of {len(base)}, {count} classes", k)
-        forest = Forest(g, 5, 3 + k, count if len(base) > 1 else 1)
+        forest = Forest(g, 5, 3, count if len(base) > 1 else 1, per_leaf=count if k and len(base) > 1 else 0)
         if len(base) == 1:
             forest.weights = [(t, n, 1, w) for t, n, _, w in forest.weights]
         label, scores = _classifier(g, forest, list(range(count)), base_values=base)
@@ -180,31 +185,41 @@ def _classifiers():
 
 
 def _forms():
+    for count, k in itertools.product((2, 3, 4), range(2)):
+        g = Graph("TreeEnsembleClassifier", f"rows without a score for some of {count} classes", k)
+        forest = Forest(g, 3 + k, 3, count, per_leaf=1)
+        label, scores = _classifier(g, forest, list(range(count)))
+        yield _finish(g, forest, [label, scores], labels={"Y0": "Y1"})
+    for k in range(2):
+        g = Graph("TreeEnsembleRegressor", "rows without a score for a target that has a base value", k)
+        forest = Forest(g, 2 + k, 3, 3, per_leaf=1)
+        yield _finish(g, forest, _regressor(g, forest, base_values=[0.1, -0.2, 0.3]))
     for count, k in itertools.product((2, 3), range(2)):
         g = Graph("TreeEnsembleClassifier", f"string labels, {count} classes", k)
-        forest = Forest(g, 5, 3, count)
+        forest = Forest(g, 6, 3, count, per_leaf=count)
         label, scores = _classifier(g, forest, ["no", "yes", "perhaps"][:count], post_transform="SOFTMAX" if k else "NONE")
         yield _finish(g, forest, [label, scores])
         g = Graph("ZipMap", f"i64 labels, {count} classes", k)
-        forest = Forest(g, 5, 3, count)
+        forest = Forest(g, 6, 3, count, per_leaf=count)
         label, scores = _classifier(g, forest, list(range(5, 5 + count)), post_transform="SOFTMAX")
         yield _zipped(g, forest, label, scores, classlabels_int64s=list(range(5, 5 + count)))
         g = Graph("ZipMap", f"string labels, {count} classes", k)
-        forest = Forest(g, 5, 3, count)
+        forest = Forest(g, 6, 3, count, per_leaf=count)
         names = ["no", "yes", "perhaps"][:count]
         label, scores = _classifier(g, forest, names, post_transform="LOGISTIC" if k else "NONE")
         yield _zipped(g, forest, None, scores, classlabels_strings=names)
     for k in range(2):
-        g = Graph("TreeEnsembleRegressor", "behind a dense layer", k)
+        g = Graph("TreeEnsembleRegressor", "beside a dense layer", k)
         hidden = g("Gemm", "X", g.const(g.floats(COLUMNS, 3, scale=0.4)), g.const(g.floats(3)))
         forest = Forest(g, 4, 3, 1)
         own = g("TreeEnsembleRegressor", "X", domain=ML, n_targets=1, **forest.attributes("target"))
         yield _finish(g, forest, g("Concat", own, g("Tanh", hidden), axis=1), special=False)
-        g = Graph("TreeEnsembleRegressor", "i64 input", k)
-        forest = Forest(g, 4, 3, 1, modes=("BRANCH_LEQ",) if k == 0 else ("BRANCH_EQ",))
-        y = _regressor(g, forest)
+        # ONNX Runtime takes integers in classifiers alone.
+        g = Graph("TreeEnsembleClassifier", "i64 input", k)
+        forest = Forest(g, 4, 3, 3, modes=("BRANCH_LEQ",) if k == 0 else ("BRANCH_EQ",))
+        label, scores = _classifier(g, forest, [0, 1, 2])
         g.x(data=g.ints(g.rows, COLUMNS, low=-3, high=4))
-        yield g.out(y).done()
+        yield g.out(label, scores).done(labels={"Y0": "Y1"})
 
 
 def _zipped(g, forest, label, scores, **classes):
