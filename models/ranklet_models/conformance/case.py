@@ -49,8 +49,8 @@ class Case:
     """Label output -> score output: a label may differ where the two best scores are within the bound."""
     rows: int | None = None
     """N, or None where nothing is per candidate."""
-    candidates: tuple = ()
-    """Inputs that have a row per candidate."""
+    candidates: dict = field(default_factory=dict)
+    """Inputs with something per candidate, and the axis that counts candidates: 0, or 1 of a list with an axis of its own."""
     kinds: dict = field(default_factory=dict)
     """For each output: `rows` (a row per candidate, on its own), `shared`, or `list` (mixes candidates)."""
 
@@ -68,12 +68,23 @@ def session(model):
     return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
-def answers(run, inputs):
-    """ONNX Runtime's outputs by name, strings left out."""
+def classes_of(model):
+    """For each ZipMap'd value its classes in the order of the graph, which a map does not keep."""
+    found = {}
+    for node in model.graph.node:
+        if node.op_type == "ZipMap":
+            attributes = {a.name: a for a in node.attribute}
+            texts = [text.decode() for text in attributes["classlabels_strings"].strings] if "classlabels_strings" in attributes else []
+            found[node.output[0]] = texts or list(attributes["classlabels_int64s"].ints)
+    return found
+
+
+def answers(run, inputs, classes):
+    """ONNX Runtime's outputs by name, strings left out; `classes` are those of ZipMap'd ones."""
     found = {}
     for port, value in zip(run.get_outputs(), run.run(None, inputs)):
         if isinstance(value, list):
-            value = np.array([list(row.values()) for row in value], np.float32).reshape(len(value), -1)
+            value = np.array([[row[name] for name in classes[port.name]] for row in value], np.float32)
         if value.dtype.kind not in "OUS":
             found[port.name] = value
     return found
@@ -82,21 +93,23 @@ def answers(run, inputs):
 def finish(name, model, inputs, candidates, *, cells=(), bound=FLOAT, labels=None, declare=False):
     """Runs a graph and learns from a second run, on other rows, what each output does with candidates.
 
-    With `declare` the outputs' shapes are written into the graph, "N" where they follow the number of rows.
+    `candidates` gives the axis of candidates by input. With `declare` the outputs' shapes are written into the graph, "N"
+    where they follow the number of rows.
     """
-    run = session(model)
-    outputs = answers(run, inputs)
-    rows = inputs[candidates[0]].shape[0] if candidates else None
-    kinds = dict.fromkeys(outputs, "shared")
-    spare = outputs
+    run, classes = session(model), classes_of(model)
+    outputs = answers(run, inputs, classes)
+    rows = next((inputs[port].shape[axis] for port, axis in candidates.items()), None)
+    kinds, spare = dict.fromkeys(outputs, "shared"), outputs
     if rows is not None:
         picked = np.arange(rows - 1, -1, -1)[:SPARE_ROWS] if rows > SPARE_ROWS else np.arange(rows * 2) % rows
-        spare = answers(run, {k: np.ascontiguousarray(v[picked]) if k in candidates else v for k, v in inputs.items()})
-        kinds = {k: _kind(outputs[k], spare[k], rows, picked) for k in outputs}
+        part = {k: np.take(v, picked, candidates[k]) if k in candidates else v for k, v in inputs.items()}
+        spare = answers(run, part, classes)
+        apart = set(candidates.values()) == {0}
+        kinds = {k: _kind(outputs[k], spare[k], rows, picked) if apart else "list" for k in outputs}
     if declare:
         _declare(model, outputs, spare, rows)
     onnx.checker.check_model(model, full_check=True)
-    return Case(name, model, inputs, outputs, tuple(cells), bound, labels or {}, rows, tuple(candidates), kinds)
+    return Case(name, model, inputs, outputs, tuple(cells), bound, labels or {}, rows, candidates, kinds)
 
 
 def _kind(whole, part, rows, picked):

@@ -26,7 +26,7 @@ class Graph:
         # The second graph of a cell never has the number of rows of the first.
         self.rows = rows or ROWS[(zlib.crc32(f"{operator}/{value}".encode()) + 2 * k) % len(ROWS)]
         self._nodes, self._inputs, self._constants, self._outputs = [], [], [], []
-        self._data, self._candidates, self._maps = {}, [], {}
+        self._data, self._candidates, self._maps = {}, {}, {}
         self._uses_ml = self._uses_microsoft = False
 
     def covers(self, operator, *values):
@@ -54,8 +54,13 @@ class Graph:
     def x(self, *shape, name="X", data=None, **drawn):
         """An input with a row per candidate, `[N, *shape]`; floats unless `data` are given."""
         data = self.floats(self.rows, *shape, **drawn) if data is None else data
-        self._candidates.append(name)
+        self._candidates[name] = 0
         return self.given(name, data, ["N", *data.shape[1:]])
+
+    def whole(self, *shape, name="X"):
+        """The list as one input with an axis of its own, `[1, N, *shape]`, as batch-first modules are exported."""
+        self._candidates[name] = 1
+        return self.given(name, self.floats(1, self.rows, *shape), [1, "N", *shape])
 
     def shared(self, *shape, name="S", data=None, **drawn):
         """An input that is the same for all candidates, `[1, *shape]`."""

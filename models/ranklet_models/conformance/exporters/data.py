@@ -79,4 +79,4 @@ def exported(library, name, k, model, *, special=False, bound=FLOAT, inputs=None
     given = inputs(rng, n) if inputs else {port: rows(model, n, rng, width=width, special=special)}
     model.graph.name = "graph"  # some exporters draw one
     del model.metadata_props[:]
-    return finish(title, model, given, list(given), cells=[(library, name)], bound=bound, labels=labels)
+    return finish(title, model, given, dict.fromkeys(given, 0), cells=[(library, name)], bound=bound, labels=labels)

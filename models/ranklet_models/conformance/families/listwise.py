@@ -37,9 +37,20 @@ def prm(family, k):
 
 
 def prm_batch(family, k):
-    """The same with an axis for the list, `[1, N, D]`, as a batch-first module is exported."""
+    """The same with an axis for the list that the graph adds, as a batch-first module is wrapped."""
     g = start(family, k)
-    x = g("Unsqueeze", g.x(WIDTH), g.const([0]))
+    score = _batch_first(g, g("Unsqueeze", g.x(WIDTH), g.const([0])), k)
+    return g.out(g("Squeeze", score, g.const([0, 2]))).done()
+
+
+def prm_batch_input(family, k):
+    """The same with that axis in the input and the output, `[1, N, D]` to `[1, N, 1]`."""
+    g = start(family, k)
+    return g.out(_batch_first(g, g.whole(WIDTH), k)).done()
+
+
+def _batch_first(g, x, k):
+    """`[1, N, WIDTH]` -> `[1, N, 1]`."""
     parts = []
     for _ in range(3):
         split = g("Reshape", linear3(g, x, WIDTH, WIDTH), g.const([1, -1, HEADS, WIDTH // HEADS]))
@@ -49,13 +60,12 @@ def prm_batch(family, k):
     mixed = g("Transpose", g("MatMul", g("Softmax", scores, axis=-1), v), perm=[0, 2, 1, 3])
     joined = linear3(g, g("Reshape", mixed, g.const([1, -1, WIDTH])), WIDTH, WIDTH)
     x = norm(g, g("Add", x, joined), WIDTH)
-    score = linear3(g, g("Relu", x) if k else x, WIDTH, 1)
-    return g.out(g("Squeeze", score, g.const([0, 2]))).done()
+    return linear3(g, g("Relu", x) if k else x, WIDTH, 1)
 
 
 def setrank(family, k):
     """Multi-head self-attention blocks (MSAB), or induced ones with inducing points (IMSAB) (Pang et al. 2020)."""
-    g = start(family, k)
+    g = start(family, k, rows=7 if k == 0 else 64)
     x = linear(g, g.x(10), 10, WIDTH)
     for _ in range(2):
         if k == 0:
@@ -95,5 +105,5 @@ def dlcm(family, k):
 
 
 FAMILIES = {
-    "PRM": prm, "PRM, batch first": prm_batch, "SetRank": setrank, "statistics of the list": statistics, "DLCM": dlcm,
+    "PRM": prm, "PRM, batch first": prm_batch, "PRM, batch first from outside": prm_batch_input, "SetRank": setrank, "statistics of the list": statistics, "DLCM": dlcm,
 }

@@ -4,7 +4,8 @@ import numpy as np
 
 from ..graph import Graph
 
-# operator, attribute value, attributes, opset, domain of the inputs [low, high) or the share of special values
+# operator, attribute value, attributes, opset, and the inputs: None for any, special values among them, where the
+# operator stands alone; else the domain [low, high) or the share of special values in both graphs
 FUNCTIONS = [
     ("Relu", "", {}, 17, None),
     ("LeakyRelu", "alpha default", {}, 17, None),
@@ -81,7 +82,7 @@ def _drawn(g, drawn, *shape):
 
 def _alone(name, value, attributes, opset, drawn):
     g = Graph(name, value, 0, opset=opset)
-    y = g(name, _drawn(g, drawn, 9), **attributes)
+    y = g(name, _drawn(g, 0.2 if drawn is None else drawn, 9), **attributes)
     return g.direct(y).done()
 
 
@@ -118,7 +119,7 @@ def _clip():
         for k in range(2):
             g = Graph("Clip", value, k)
             bounds = ["" if b is None else g.const(b) for b in (low, high)]
-            x = g.x(5, scale=1.0) if k == 0 else g("Mul", g.x(2, 5), g.shared(2, 5))
+            x = g.x(5, special=0.2) if k == 0 else g("Mul", g.x(2, 5), g.shared(2, 5))
             while bounds and bounds[-1] == "":
                 bounds.pop()
             yield g.out(g("Clip", x, *bounds)).done()

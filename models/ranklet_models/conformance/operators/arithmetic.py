@@ -106,9 +106,9 @@ def _logic():
 def _variadic():
     for name, count, k in itertools.product(VARIADIC, (1, 2, 3), range(2)):
         g = Graph(name, f"{count} inputs", k)
-        operands = [g.x(5)]
+        operands = [g.x(5, special=0.2 * (1 - k))]
         if count > 1:
-            operands.append(g.x(5, name="Z") if k == 0 else g.const(g.floats(5)))
+            operands.append(g.x(5, name="Z", special=0.2) if k == 0 else g.const(g.floats(5)))
         if count > 2:
             operands.append(g.const(g.floats(1, 5)) if k == 0 else g.shared(1))
         yield g.direct(g(name, *operands)).done()

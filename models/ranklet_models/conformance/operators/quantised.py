@@ -25,7 +25,8 @@ def cases():
         yield g.out(g("Gemm", g.x(6), w, g.const(g.floats(4)))).done()
     for k in range(2):
         yield _all_quantised(k)
-        yield _dynamic(k)
+        yield _dynamic(k, False)
+        yield _dynamic(k, True)
         g = Graph("QuantizeLinear", "no zero point", k)
         scale = np.float32(0.1)
         q = g("QuantizeLinear", g.x(5 + k, low=0, high=20), g.const(scale))
@@ -56,12 +57,13 @@ def _all_quantised(k):
     return g.out(g("Add", product, g.const(g.floats(3)))).done()
 
 
-def _dynamic(k):
+def _dynamic(k, both):
     """Dynamic quantisation takes the range over all candidates, so it is list-wise."""
-    g = Graph("DynamicQuantizeLinear", "into MatMulInteger: list-wise", k)
-    g.covers("MatMulInteger", "zero points" if k else "zero point of the left")
+    value = "zero points of both" if both else "zero point of the left"
+    g = Graph("DynamicQuantizeLinear", f"into MatMulInteger, {value}: list-wise", k)
+    g.covers("MatMulInteger", value)
     q, scale, zero = g("DynamicQuantizeLinear", g.x(8), outputs=3)
     weights = g.const(g.ints(8, 3, low=-90, high=90).astype(np.int8))
-    product = g("MatMulInteger", q, weights, zero, *([g.const(np.int8(5))] if k else []))
+    product = g("MatMulInteger", q, weights, zero, *([g.const(np.int8(5 - 9 * k))] if both else []))
     factor = g("Mul", scale, g.const(np.float32(0.02)))
     return g.out(g("Mul", g("Cast", product, to=1), factor)).done()
