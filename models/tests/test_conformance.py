@@ -97,7 +97,9 @@ def test_bit_equality_is_stricter_than_any_bound():
     y = np.array([1.0, 0.0, np.nan], np.float32)
     quiet = np.array([0x3F800000, 0, 0xFFC00001], np.uint32).view(np.float32)
     assert difference(y, quiet, 0.0) is None
-    assert difference(y, np.array([np.nextafter(np.float32(1), np.float32(2)), 0.0, np.nan], np.float32), 0.0) is not None
+    assert (
+        difference(y, np.array([np.nextafter(np.float32(1), np.float32(2)), 0.0, np.nan], np.float32), 0.0) is not None
+    )
     assert difference(y, np.array([1.0, -0.0, np.nan], np.float32), 0.0) is not None
 
 
@@ -178,7 +180,9 @@ def test_what_passed_may_only_rise(tmp_path):
     lost = {"a": found["a"], "b": found["b"]}
     assert table.regressions(tmp_path, "suite", lost, whole=True) == ["c: it is not in the suite any more"]
     assert table.regressions(tmp_path, "suite", lost, whole=False) == []
-    assert table.regressions(tmp_path, "suite", {**found, "d": ("wrong", "why")}, whole=True) == ["d: new and wrong: why"]
+    assert table.regressions(tmp_path, "suite", {**found, "d": ("wrong", "why")}, whole=True) == [
+        "d: new and wrong: why"
+    ]
 
 
 def test_the_committed_tables_are_of_these_suites(generated, node_tests):
@@ -192,7 +196,9 @@ def test_a_zipmap_is_its_matrix_in_the_order_of_its_classes():
     from ranklet_models.conformance.case import answers, classes_of, session
 
     node = onnx.helper.make_node("ZipMap", ["X"], ["Y"], domain="ai.onnx.ml", classlabels_strings=["b", "a"])
-    entry = onnx.helper.make_map_type_proto(onnx.TensorProto.STRING, onnx.helper.make_tensor_type_proto(onnx.TensorProto.FLOAT, []))
+    entry = onnx.helper.make_map_type_proto(
+        onnx.TensorProto.STRING, onnx.helper.make_tensor_type_proto(onnx.TensorProto.FLOAT, [])
+    )
     output = onnx.helper.make_value_info("Y", onnx.helper.make_sequence_type_proto(entry))
     graph = onnx.helper.make_graph([node], "g", [onnx.helper.make_tensor_value_info("X", 1, ["N", 2])], [output])
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("ai.onnx.ml", 3)], ir_version=8)
@@ -205,7 +211,8 @@ FACE = """
 import {{ readFileSync }} from "node:fs";
 export async function createScorer({{ bundle }}) {{
   const first = new Float32Array(new Uint8Array(bundle).buffer);
-  return {{ score: () => ({{ Y0: {{ data: first.map((v, i) => (i === {off} ? v + 1e-6 : v)), dims: [first.length] }} }}), dispose() {{}} }};
+  const data = first.map((v, i) => (i === {off} ? v + 1e-6 : v));
+  return {{ score: () => ({{ Y0: {{ data, dims: [data.length] }} }}), dispose() {{}} }};
 }}
 """
 

@@ -1,7 +1,7 @@
 """ONNX's own node tests, those that a ranker could meet.
 
-Taken are the tests whose graph, of one node or expanded into several, uses only the operators below, in f32, i32, i64 and bool
-up to rank 4. Inputs that decide a shape, an axis or a count are made initialisers: no plan can have them computed.
+Taken are the tests whose graph, of one node or expanded into several, uses only the operators below, in f32, i32, i64
+and bool up to rank 4. Inputs that decide a shape, an axis or a count are made initialisers: no plan can have them computed.
 """
 
 import re
@@ -17,8 +17,7 @@ ELEMENTS = {TensorProto.FLOAT, TensorProto.INT32, TensorProto.INT64, TensorProto
 MAX_RANK = 4
 
 REDUCTIONS = "L1 L2 LogSum LogSumExp Max Mean Min Prod Sum SumSquare"
-LISTED = set(
-    """
+LISTED = set("""
     Relu LeakyRelu PRelu Elu Selu Celu Gelu Mish HardSigmoid HardSwish Softplus Softsign Sigmoid Tanh Erf Clip
     Gemm MatMul BatchNormalization LayerNormalization Softmax LogSoftmax
     Add Sub Mul Div Pow Mod Abs Neg Sign Sqrt Exp Log Reciprocal Floor Ceil Round Min Max Sum Mean
@@ -29,22 +28,32 @@ LISTED = set(
     TreeEnsembleRegressor TreeEnsembleClassifier TreeEnsemble LinearRegressor LinearClassifier Scaler Normalizer Imputer
     Binarizer LabelEncoder OneHotEncoder ArrayFeatureExtractor FeatureVectorizer ZipMap
     QuantizeLinear DequantizeLinear DynamicQuantizeLinear MatMulInteger
-    """.split()
-) | {f"Reduce{name}" for name in REDUCTIONS.split()}
+    """.split()) | {f"Reduce{name}" for name in REDUCTIONS.split()}
 """What issue 4 names, its general words spelled out."""
 
-BEYOND = set(
-    """
+BEYOND = set("""
     Sin Cos Tan Asin Acos Atan Sinh Cosh Asinh Acosh Atanh ThresholdedRelu Shrink Swish Hardmax
     LpNormalization RMSNormalization Attention CastLike ScatterElements ScatterND EyeLike
-    """.split()
-)
+    """.split())
 """What rankers rarely hold; shown apart."""
 
 DECIDING = {
-    "Reshape": [1], "Expand": [1], "Tile": [1], "ConstantOfShape": [0], "Range": [0, 1, 2], "Slice": [1, 2, 3, 4],
-    "Pad": [1, 3], "Squeeze": [1], "Unsqueeze": [1], "Split": [1], "TopK": [1], "OneHot": [1], "CumSum": [1], "Trilu": [1],
-    "Dropout": [1, 2], **{f"Reduce{name}": [1] for name in REDUCTIONS.split()},
+    "Reshape": [1],
+    "Expand": [1],
+    "Tile": [1],
+    "ConstantOfShape": [0],
+    "Range": [0, 1, 2],
+    "Slice": [1, 2, 3, 4],
+    "Pad": [1, 3],
+    "Squeeze": [1],
+    "Unsqueeze": [1],
+    "Split": [1],
+    "TopK": [1],
+    "OneHot": [1],
+    "CumSum": [1],
+    "Trilu": [1],
+    "Dropout": [1, 2],
+    **{f"Reduce{name}": [1] for name in REDUCTIONS.split()},
 }
 """Inputs by operator that decide a shape, an axis or a count."""
 
@@ -84,7 +93,9 @@ def listed(operator):
 def _uses_only(model, operators):
     nodes = [*model.graph.node, *(node for function in model.functions for node in function.node)]
     own = {function.name for function in model.functions}
-    plain = all(a.type not in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) for node in nodes for a in node.attribute)
+    plain = all(
+        a.type not in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) for node in nodes for a in node.attribute
+    )
     return plain and all(node.op_type in operators or node.op_type in own for node in nodes)
 
 

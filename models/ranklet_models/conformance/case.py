@@ -50,7 +50,7 @@ class Case:
     rows: int | None = None
     """N, or None where nothing is per candidate."""
     candidates: dict = field(default_factory=dict)
-    """Inputs with something per candidate, and the axis that counts candidates: 0, or 1 of a list with an axis of its own."""
+    """Inputs that hold candidates, and the axis that counts them: 0, or 1 of a list with an axis of its own."""
     kinds: dict = field(default_factory=dict)
     """For each output: `rows` (a row per candidate, on its own), `shared`, or `list` (mixes candidates)."""
 
@@ -74,7 +74,11 @@ def classes_of(model):
     for node in model.graph.node:
         if node.op_type == "ZipMap":
             attributes = {a.name: a for a in node.attribute}
-            texts = [text.decode() for text in attributes["classlabels_strings"].strings] if "classlabels_strings" in attributes else []
+            texts = (
+                [text.decode() for text in attributes["classlabels_strings"].strings]
+                if "classlabels_strings" in attributes
+                else []
+            )
             found[node.output[0]] = texts or list(attributes["classlabels_int64s"].ints)
     return found
 
@@ -90,11 +94,11 @@ def answers(run, inputs, classes):
     return found
 
 
-def finish(name, model, inputs, candidates, *, cells=(), bound=FLOAT, labels=None, declare=False):
+def finish(name, model, inputs, candidates, *, cells=(), bound=FLOAT, labels=None, declare=None):
     """Runs a graph and learns from a second run, on other rows, what each output does with candidates.
 
-    `candidates` gives the axis of candidates by input. With `declare` the outputs' shapes are written into the graph, "N"
-    where they follow the number of rows.
+    `candidates` gives the axis of candidates by input. With `declare`, the name of that axis, the outputs' shapes are
+    written into the graph.
     """
     run, classes = session(model), classes_of(model)
     outputs = answers(run, inputs, classes)
@@ -107,7 +111,7 @@ def finish(name, model, inputs, candidates, *, cells=(), bound=FLOAT, labels=Non
         apart = set(candidates.values()) == {0}
         kinds = {k: _kind(outputs[k], spare[k], rows, picked) if apart else "list" for k in outputs}
     if declare:
-        _declare(model, outputs, spare, rows)
+        _declare(model, outputs, spare, rows, declare)
     onnx.checker.check_model(model, full_check=True)
     return Case(name, model, inputs, outputs, tuple(cells), bound, labels or {}, rows, candidates, kinds)
 
@@ -119,16 +123,16 @@ def _kind(whole, part, rows, picked):
     return "shared" if whole.shape == part.shape and np.allclose(whole, part, **near) else "list"
 
 
-def _declare(model, outputs, spare, rows):
+def _declare(model, outputs, spare, rows, symbol):
     for port in model.graph.output:
         if port.type.HasField("sequence_type"):
             continue
         if port.name not in outputs:  # a label
-            port.CopyFrom(onnx.helper.make_tensor_value_info(port.name, onnx.TensorProto.STRING, ["N"]))
+            port.CopyFrom(onnx.helper.make_tensor_value_info(port.name, onnx.TensorProto.STRING, [symbol]))
             continue
         one, two = outputs[port.name], spare[port.name]
         dims = [
-            a if a == b else "N" if a == rows else f"{port.name}_{axis}"
+            a if a == b else symbol if a == rows else f"{port.name}_{axis}"
             for axis, (a, b) in enumerate(zip(one.shape, two.shape))
         ]
         kind = onnx.helper.np_dtype_to_tensor_dtype(one.dtype)

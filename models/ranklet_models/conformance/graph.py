@@ -21,6 +21,8 @@ class Graph:
         self.cells = [(operator, value)]
         self.name = f"{operator}/{value}/{k}" if value else f"{operator}/{k}"
         self.opset, self.ml = opset, ml
+        # The name of the axis of candidates is the exporter's choice.
+        self.symbol = ("N", "batch_size")[k]
         seed = zlib.crc32(self.name.encode())
         self.rng = np.random.default_rng(seed)
         # The second graph of a cell never has the number of rows of the first.
@@ -55,11 +57,12 @@ class Graph:
         """An input with a row per candidate, `[N, *shape]`; floats unless `data` are given."""
         data = self.floats(self.rows, *shape, **drawn) if data is None else data
         self._candidates[name] = 0
-        return self.given(name, data, ["N", *data.shape[1:]])
+        return self.given(name, data, [self.symbol, *data.shape[1:]])
 
     def whole(self, *shape, name="X"):
         """The list as one input with an axis of its own, `[1, N, *shape]`, as batch-first modules are exported."""
         self._candidates[name] = 1
+        self.symbol = "N"  # by which alone an axis that is not the first is known to count candidates
         return self.given(name, self.floats(1, self.rows, *shape), [1, "N", *shape])
 
     def shared(self, *shape, name="S", data=None, **drawn):
@@ -88,7 +91,9 @@ class Graph:
         self._uses_ml |= domain == "ai.onnx.ml"
         self._uses_microsoft |= domain == "com.microsoft"
         names = [f"v{len(self._nodes)}_{i}" for i in range(outputs)]
-        node = helper.make_node(op, list(inputs), names, name=f"{op.lower()}_{len(self._nodes)}", domain=domain, **attributes)
+        node = helper.make_node(
+            op, list(inputs), names, name=f"{op.lower()}_{len(self._nodes)}", domain=domain, **attributes
+        )
         self._nodes.append(node)
         return names[0] if outputs == 1 else names
 
@@ -131,6 +136,12 @@ class Graph:
         graph = helper.make_graph(self._nodes, "graph", self._inputs, outputs, self._constants)
         model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_OF_OPSET.get(self.opset, IR_VERSION))
         return finish(
-            self.name, model, self._data, self._candidates,
-            cells=dict.fromkeys(self.cells), bound=bound, labels=labels, declare=True,
+            self.name,
+            model,
+            self._data,
+            self._candidates,
+            cells=dict.fromkeys(self.cells),
+            bound=bound,
+            labels=labels,
+            declare=self.symbol,
         )

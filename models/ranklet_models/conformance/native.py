@@ -19,7 +19,9 @@ def judge(binary, home, entry):
     if ended.returncode:
         return "wrong", f"compile ended with {ended.returncode}: {_why(ended)}"
     for run in entry["runs"]:
-        ended = _call(binary, "score", bundle, "--inputs", home / f"{run}.in.safetensors", "-o", home / f"{run}.out.safetensors")
+        ended = _call(
+            binary, "score", bundle, "--inputs", home / f"{run}.in.safetensors", "-o", home / f"{run}.out.safetensors"
+        )
         if ended.returncode:
             return "wrong", f"score of {run} ended with {ended.returncode}: {_why(ended)}"
     whole = load_file(home / "whole.out.safetensors")
@@ -61,8 +63,14 @@ def _call(binary, *arguments):
     command = [str(binary), *map(str, arguments)]
     try:
         return subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=SECONDS,
-            env={**os.environ, "NO_COLOR": "1"}, check=False,
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=SECONDS,
+            env={**os.environ, "NO_COLOR": "1"},
+            check=False,
         )
     except subprocess.TimeoutExpired:
         return subprocess.CompletedProcess(command, 124, "", f"did not end within {SECONDS} s")

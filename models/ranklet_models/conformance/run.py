@@ -47,7 +47,9 @@ def makers():
 def main(arguments=None):
     options = _parse(arguments)
     if sys.version_info < (3, 11):
-        print("skipped: the conformance suites need Python 3.11: the last ONNX Runtime before lacks operators of theirs")
+        print(
+            "skipped: the conformance suites need Python 3.11: the last ONNX Runtime before lacks operators of theirs"
+        )
         return UNMET
     work = options.work or ROOT / "target/ranklet/conformance"
     binary = Path(os.environ.get("RANKLET_BIN") or ROOT / "target/release/ranklet")
@@ -88,10 +90,12 @@ def main(arguments=None):
 def _run(folder, chosen, binary, package, jobs):
     """Statuses by name: natively in `jobs` processes, then what passed through the wasm."""
     with ThreadPoolExecutor(jobs) as pool:
-        found = dict(zip(
-            [entry["name"] for entry in chosen],
-            pool.map(lambda entry: judge(binary, folder / entry["folder"], entry), chosen),
-        ))
+        found = dict(
+            zip(
+                [entry["name"] for entry in chosen],
+                pool.map(lambda entry: judge(binary, folder / entry["folder"], entry), chosen),
+            )
+        )
     if package is not None:
         passed = [entry for entry in chosen if found[entry["name"]][0] == "passed"]
         found.update(compare_all(package, folder, passed))
@@ -106,13 +110,17 @@ def _matches(entry, only):
 
 
 def _parse(arguments):
-    parser = argparse.ArgumentParser(prog="python -m ranklet_models.conformance.run", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m ranklet_models.conformance.run", description=__doc__.split("\n")[0]
+    )
     parser.add_argument("--suite", action="append", choices=SUITES, help="only this one")
     parser.add_argument("--only", metavar="REGEX", help="cases whose name or operator it matches")
     parser.add_argument("--native", action="store_true", help="leave the wasm out")
     parser.add_argument("--jobs", type=int, default=2, help="processes at a time")
     parser.add_argument("--work", type=Path, metavar="FOLDER", help="where graphs and answers are kept")
-    parser.add_argument("--tables", type=Path, default=ROOT / "tests/conformance", metavar="FOLDER", help="the committed tables")
+    parser.add_argument(
+        "--tables", type=Path, default=ROOT / "tests/conformance", metavar="FOLDER", help="the committed tables"
+    )
     parser.add_argument("--update", action="store_true", help="rewrite the committed tables")
     parser.add_argument("--json", type=Path, metavar="FOLDER", help="write every status and reason there")
     parser.add_argument("--verbose", action="store_true", help="say of each case that did not pass why")

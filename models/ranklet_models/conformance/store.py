@@ -1,8 +1,8 @@
 """Cases on disk, so that a run need not make them again.
 
 A suite's folder holds `index.json` and for each case a folder with `graph.onnx`, `expected.safetensors` and
-`RUN.in.safetensors`: the run `whole`, and where candidates are independent also `reversed`, `first`, `last` and `middle`,
-whose outputs must have the bits of the same rows of `whole`.
+`RUN.in.safetensors`: the run `whole`, and where candidates are independent also `reversed`, `first`, `last` and
+`middle`, whose outputs must have the bits of the same rows of `whole`.
 """
 
 import hashlib
@@ -25,7 +25,17 @@ def digest():
     sources = hashlib.sha256()
     for path in sorted(HERE.rglob("*.py")):
         sources.update(path.relative_to(HERE).as_posix().encode() + path.read_bytes())
-    for package in ("numpy", "onnx", "onnxruntime", "onnxmltools", "skl2onnx", "scikit-learn", "lightgbm", "xgboost-cpu", "catboost"):
+    for package in (
+        "numpy",
+        "onnx",
+        "onnxruntime",
+        "onnxmltools",
+        "skl2onnx",
+        "scikit-learn",
+        "lightgbm",
+        "xgboost-cpu",
+        "catboost",
+    ):
         sources.update(f"{package} {_version(version, package)}\n".encode())
     return sources.hexdigest()
 
@@ -64,14 +74,24 @@ def write(folder, cases):
         save_file(_plain(case.outputs), home / "expected.safetensors")
         runs = picks(case)
         for run, rows in runs.items():
-            inputs = case.inputs if rows is None else {
-                k: v[rows] if k in case.candidates else v for k, v in case.inputs.items()
-            }
+            inputs = (
+                case.inputs
+                if rows is None
+                else {k: v[rows] if k in case.candidates else v for k, v in case.inputs.items()}
+            )
             save_file(_plain(inputs), home / f"{run}.in.safetensors")
-        index.append({
-            "name": case.name, "folder": slug, "cells": case.cells, "relative": case.bound.relative,
-            "scale": case.bound.scale, "labels": case.labels, "kinds": case.kinds, "runs": runs,
-        })
+        index.append(
+            {
+                "name": case.name,
+                "folder": slug,
+                "cells": case.cells,
+                "relative": case.bound.relative,
+                "scale": case.bound.scale,
+                "labels": case.labels,
+                "kinds": case.kinds,
+                "runs": runs,
+            }
+        )
     (folder / "index.json").write_text(json.dumps(index, indent=1))
     return index
 

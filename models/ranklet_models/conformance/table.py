@@ -6,6 +6,18 @@ from collections import Counter, defaultdict
 from .backend import listed
 
 STATUSES = ("passed", "refused", "wrong")
+HEADINGS = {
+    "suite": """# Generated suite
+
+Every operator and attribute value, model families and exporters, against ONNX Runtime at one thread, natively and
+through the wasm (bit-equal to each other). Made by `cargo xtask conformance --update`.
+""",
+    "backend": """# Standard ONNX node tests
+
+Tests of the pinned onnx for f32, i32, i64 and bool up to rank 4; inputs that decide a shape, an axis or a count are
+bound as initialisers. A refusal is a failure, a wrong answer a defect. Made by `cargo xtask conformance --update`.
+""",
+}
 
 
 def count_line(found):
@@ -35,7 +47,9 @@ def render(suite, index, found, verbose):
     """The table for a terminal, and with `verbose` every case that did not pass."""
     lines = []
     if suite == "backend":
-        lines += _rows([("operator", *STATUSES)] + [(name, *_counts(c)) for name, c in sorted(operators(index, found).items())])
+        lines += _rows(
+            [("operator", *STATUSES)] + [(name, *_counts(c)) for name, c in sorted(operators(index, found).items())]
+        )
     else:
         body = [("operator", "attribute", *STATUSES)]
         for operator, values in sorted(cells(index, found).items()):
@@ -54,7 +68,9 @@ def _rows(body):
     widths = [max(len(row[i]) for row in body) for i in range(len(body[0]))]
     texts = len(widths) - len(STATUSES)
     return [
-        "  ".join(cell.ljust(w) if i < texts else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths))).rstrip()
+        "  ".join(
+            cell.ljust(w) if i < texts else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths))
+        ).rstrip()
         for row in body
     ]
 
@@ -80,23 +96,21 @@ def regressions(folder, suite, found, whole):
         elif status == "passed" and whole and name not in found:
             lines.append(f"{name}: it is not in the suite any more")
     # What is new must be right or refused from the start.
-    lines += [f"{name}: new and wrong: {why}" for name, (status, why) in found.items() if status == "wrong" and name not in before]
+    lines += [
+        f"{name}: new and wrong: {why}"
+        for name, (status, why) in found.items()
+        if status == "wrong" and name not in before
+    ]
     return lines
 
 
 def _page(suite, index, found):
-    heading = {
-        "suite": "# Generated suite\n\nEvery operator and attribute value, model families and exporters, against ONNX Runtime at one "
-        "thread,\nnatively and through the wasm (bit-equal to each other). Made by `cargo xtask conformance --update`.",
-        "backend": "# Standard ONNX node tests\n\nTests of the pinned onnx for f32, i32, i64 and bool up to rank 4; inputs that decide a "
-        "shape, an axis or a\ncount are bound as initialisers. A refusal is a failure, a wrong answer a defect.\n"
-        "Made by `cargo xtask conformance --update`.",
-    }[suite]
-    lines = [heading, "", f"{count_line(found)}.", ""]
+    lines = [HEADINGS[suite], f"{count_line(found)}.", ""]
     if suite == "backend":
         rows = sorted(operators(index, found).items())
         for title, chosen in (
-            ("Named by the issue", [r for r in rows if listed(r[0])]), ("Beyond", [r for r in rows if not listed(r[0])]),
+            ("Named by the issue", [r for r in rows if listed(r[0])]),
+            ("Beyond", [r for r in rows if not listed(r[0])]),
         ):
             total = sum((counter for _, counter in chosen), Counter())
             lines += [f"## {title}", "", "| operator | passed | refused | wrong |", "| --- | --: | --: | --: |"]

@@ -40,7 +40,9 @@ function difference(native, found) {
   for (const [name, expected] of Object.entries(native)) {
     const own = found[name];
     if (own === undefined) return `output ${name} is missing`;
-    if (String(own.dims) !== String(expected.dims)) return `output ${name} has shape [${own.dims}], natively [${expected.dims}]`;
+    if (String(own.dims) !== String(expected.dims)) {
+      return `output ${name} has shape [${own.dims}], natively [${expected.dims}]`;
+    }
     if (own.data.constructor !== expected.data.constructor) return `output ${name} is a ${own.data.constructor.name}`;
     const [one, two] = [bits(expected.data), bits(own.data)];
     const at = one.findIndex((value, index) => value !== two[index]);
@@ -53,7 +55,8 @@ async function walk({ home, runs }) {
   const scorer = await createScorer({ bundle: readFileSync(join(home, "graph.ranklet")), wasm });
   try {
     for (const run of runs) {
-      const why = difference(tensors(join(home, `${run}.out.safetensors`)), scorer.score(tensors(join(home, `${run}.in.safetensors`))));
+      const found = scorer.score(tensors(join(home, `${run}.in.safetensors`)));
+      const why = difference(tensors(join(home, `${run}.out.safetensors`)), found);
       if (why !== undefined) return `${run}: ${why}`;
     }
     return undefined;

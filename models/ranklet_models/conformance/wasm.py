@@ -20,7 +20,12 @@ def compare_all(package, folder, entries):
         {"name": entry["name"], "home": str(folder / entry["folder"]), "runs": list(entry["runs"])} for entry in entries
     ]
     ended = subprocess.run(
-        [node, str(WALKER), str(package)], input=json.dumps(jobs), stdout=subprocess.PIPE, text=True, timeout=SECONDS, check=True
+        [node, str(WALKER), str(package)],
+        input=json.dumps(jobs),
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=SECONDS,
+        check=True,
     )
     wrong = json.loads(ended.stdout)
     return {name: ("wrong", f"wasm: {why}") for name, why in wrong.items()}

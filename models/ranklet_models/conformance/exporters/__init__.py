@@ -1,6 +1,7 @@
 """Graphs from the exporters themselves: models trained here on drawn data, seeded, one thread.
 
-Two graphs each, of another size; inputs with values exactly on splits and, where the library learns from them, missing ones.
+Two graphs each, of another size; inputs with values exactly on splits and, where the library learns from them, missing
+ones.
 """
 
 import logging

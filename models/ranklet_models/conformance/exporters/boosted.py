@@ -20,7 +20,9 @@ def cases():
 
 def _lightgbm(k):
     x, signal = table(k, missing=0.1)
-    size = dict(n_estimators=(12, 30)[k], num_leaves=(7, 15)[k], random_state=0, n_jobs=1, deterministic=True, verbose=-1)
+    size = dict(
+        n_estimators=(12, 30)[k], num_leaves=(7, 15)[k], random_state=0, n_jobs=1, deterministic=True, verbose=-1
+    )
     convert = lambda model, **options: convert_lightgbm(model, initial_types=KIND, target_opset=OPSET, **options)
     sums = dict(special=True, bound=BITS)
 
@@ -36,13 +38,29 @@ def _lightgbm(k):
     yield exported("LightGBM", "ranker", k, convert(ranker), **sums)
     whole = x.copy()
     whole[:, 3] = abs(whole[:, 3])
-    codes = lightgbm.LGBMRegressor(**size, min_data_per_group=5, cat_smooth=1).fit(whole, signal, categorical_feature=[3])
+    codes = lightgbm.LGBMRegressor(**size, min_data_per_group=5, cat_smooth=1).fit(
+        whole, signal, categorical_feature=[3]
+    )
     yield exported("LightGBM", "regressor, a column of categories", k, convert(codes), special=False, bound=BITS)
     for zipmap in (False, True):
         model = lightgbm.LGBMClassifier(**size).fit(x, binary(signal))
-        yield exported("LightGBM", f"binary{', ZipMap' if zipmap else ''}", k, convert(model, zipmap=zipmap), special=True, labels=LABELS)
+        yield exported(
+            "LightGBM",
+            f"binary{', ZipMap' if zipmap else ''}",
+            k,
+            convert(model, zipmap=zipmap),
+            special=True,
+            labels=LABELS,
+        )
         model = lightgbm.LGBMClassifier(**size).fit(x, classes(signal, (10, 20, 30)))
-        yield exported("LightGBM", f"multi-class{', ZipMap' if zipmap else ''}", k, convert(model, zipmap=zipmap), special=True, labels=LABELS)
+        yield exported(
+            "LightGBM",
+            f"multi-class{', ZipMap' if zipmap else ''}",
+            k,
+            convert(model, zipmap=zipmap),
+            special=True,
+            labels=LABELS,
+        )
 
 
 def _xgboost(k):
@@ -55,7 +73,9 @@ def _xgboost(k):
     yield exported("XGBoost", "regressor", k, convert(model), **sums)
     model = xgboost.XGBRegressor(**size, base_score=0.25).fit(x, signal)
     yield exported("XGBoost", "regressor, base_score given", k, convert(model), **sums)
-    ranker = xgboost.XGBRanker(**size, objective=("rank:ndcg", "rank:pairwise")[k]).fit(x, grades(signal), group=queries(len(x)))
+    ranker = xgboost.XGBRanker(**size, objective=("rank:ndcg", "rank:pairwise")[k]).fit(
+        x, grades(signal), group=queries(len(x))
+    )
     yield exported("XGBoost", "ranker", k, convert(_as_regressor(ranker)), **sums)
     model = xgboost.XGBClassifier(**size).fit(x, binary(signal))
     yield exported("XGBoost", "binary", k, convert(model), special=True, labels=XGB_LABELS)

@@ -13,7 +13,14 @@ from .data import binary, classes, exported, grades, table
 def cases():
     for k in range(2):
         x, signal = table(k, missing=0.1)
-        size = dict(iterations=(10, 25)[k], depth=(3, 5)[k], random_seed=0, thread_count=1, verbose=False, allow_writing_files=False)
+        size = dict(
+            iterations=(10, 25)[k],
+            depth=(3, 5)[k],
+            random_seed=0,
+            thread_count=1,
+            verbose=False,
+            allow_writing_files=False,
+        )
         model = catboost.CatBoostRegressor(**size).fit(x, signal)
         yield _exported("regressor", k, model)
         model = catboost.CatBoostRegressor(**size, loss_function=("Poisson", "Quantile")[k]).fit(x, abs(signal))
@@ -30,6 +37,8 @@ def cases():
 def _exported(name, k, model, labels=None):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
-        model.save_model(str(path), format="onnx", export_parameters={"onnx_domain": "ranklet", "onnx_model_version": 1})
+        model.save_model(
+            str(path), format="onnx", export_parameters={"onnx_domain": "ranklet", "onnx_model_version": 1}
+        )
         graph = onnx.load(path)
     return exported("CatBoost", name, k, graph, special=True, bound=FLOAT if labels else leaves(graph), labels=labels)

@@ -7,10 +7,22 @@ from onnx import helper
 from skl2onnx import to_onnx
 from skl2onnx.common import _container
 from sklearn.ensemble import (
-    ExtraTreesRegressor, GradientBoostingClassifier, GradientBoostingRegressor, HistGradientBoostingClassifier,
-    HistGradientBoostingRegressor, RandomForestClassifier, RandomForestRegressor,
+    ExtraTreesRegressor,
+    GradientBoostingClassifier,
+    GradientBoostingRegressor,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
 )
-from sklearn.linear_model import ElasticNet, LinearRegression, LogisticRegression, PoissonRegressor, Ridge, SGDClassifier
+from sklearn.linear_model import (
+    ElasticNet,
+    LinearRegression,
+    LogisticRegression,
+    PoissonRegressor,
+    Ridge,
+    SGDClassifier,
+)
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
@@ -44,7 +56,10 @@ def cases():
         for name, model in _regressors(k):
             graph = convert(model.fit(x, np.abs(signal) if "Poisson" in name else signal), x)
             yield exported("scikit-learn", name, k, graph, bound=_bound(graph))
-        for name, model in (("LinearRegression, two targets", LinearRegression()), ("RandomForestRegressor, two targets", _forest(k, RandomForestRegressor))):
+        for name, model in (
+            ("LinearRegression, two targets", LinearRegression()),
+            ("RandomForestRegressor, two targets", _forest(k, RandomForestRegressor)),
+        ):
             graph = convert(model.fit(x, many), x)
             yield exported("scikit-learn", name, k, graph, bound=_bound(graph))
         for name, model in _classifiers(k):
@@ -55,7 +70,9 @@ def cases():
         model = LogisticRegression().fit(x, classes(signal, ("low", "middle", "top")))
         yield exported("scikit-learn", "LogisticRegression, string labels", k, convert(model, x))
         yield exported("scikit-learn", "LogisticRegression, ZipMap", k, convert(model, x, zipmap=True))
-        for name, model in (("HistGradientBoostingRegressor", HistGradientBoostingRegressor(max_iter=8 + 8 * k, max_leaf_nodes=9)),):
+        for name, model in (
+            ("HistGradientBoostingRegressor", HistGradientBoostingRegressor(max_iter=8 + 8 * k, max_leaf_nodes=9)),
+        ):
             holed, wanted = table(k, missing=0.1)
             graph = convert(model.fit(holed, wanted), x)
             yield exported("scikit-learn", f"{name}, missing values", k, graph, special=True, bound=_bound(graph))
@@ -73,22 +90,48 @@ def _forest(k, kind):
 
 def _regressors(k):
     return [
-        ("LinearRegression", LinearRegression()), ("Ridge", Ridge()), ("ElasticNet", ElasticNet(alpha=0.05)),
+        ("LinearRegression", LinearRegression()),
+        ("Ridge", Ridge()),
+        ("ElasticNet", ElasticNet(alpha=0.05)),
         ("PoissonRegressor", PoissonRegressor()),
         ("DecisionTreeRegressor", DecisionTreeRegressor(max_depth=5, random_state=0)),
-        ("RandomForestRegressor", _forest(k, RandomForestRegressor)), ("ExtraTreesRegressor", _forest(k, ExtraTreesRegressor)),
+        ("RandomForestRegressor", _forest(k, RandomForestRegressor)),
+        ("ExtraTreesRegressor", _forest(k, ExtraTreesRegressor)),
         ("GradientBoostingRegressor", GradientBoostingRegressor(n_estimators=12 + 8 * k, random_state=0)),
-        ("HistGradientBoostingRegressor", HistGradientBoostingRegressor(max_iter=10 + 5 * k, max_leaf_nodes=9, random_state=0)),
-        ("MLPRegressor", MLPRegressor(hidden_layer_sizes=(12,) if k == 0 else (16, 8), activation=("relu", "tanh")[k], max_iter=30, random_state=0)),
+        (
+            "HistGradientBoostingRegressor",
+            HistGradientBoostingRegressor(max_iter=10 + 5 * k, max_leaf_nodes=9, random_state=0),
+        ),
+        (
+            "MLPRegressor",
+            MLPRegressor(
+                hidden_layer_sizes=(12,) if k == 0 else (16, 8),
+                activation=("relu", "tanh")[k],
+                max_iter=30,
+                random_state=0,
+            ),
+        ),
     ]
 
 
 def _classifiers(k):
     return [
-        ("LogisticRegression", LogisticRegression()), ("SGDClassifier", SGDClassifier(loss="log_loss", random_state=0)),
+        ("LogisticRegression", LogisticRegression()),
+        ("SGDClassifier", SGDClassifier(loss="log_loss", random_state=0)),
         ("DecisionTreeClassifier", DecisionTreeClassifier(max_depth=4, random_state=0)),
         ("RandomForestClassifier", _forest(k, RandomForestClassifier)),
         ("GradientBoostingClassifier", GradientBoostingClassifier(n_estimators=6 + 6 * k, random_state=0)),
-        ("HistGradientBoostingClassifier", HistGradientBoostingClassifier(max_iter=6 + 4 * k, max_leaf_nodes=9, random_state=0)),
-        ("MLPClassifier", MLPClassifier(hidden_layer_sizes=(12,) if k == 0 else (16, 8), activation=("relu", "logistic")[k], max_iter=30, random_state=0)),
+        (
+            "HistGradientBoostingClassifier",
+            HistGradientBoostingClassifier(max_iter=6 + 4 * k, max_leaf_nodes=9, random_state=0),
+        ),
+        (
+            "MLPClassifier",
+            MLPClassifier(
+                hidden_layer_sizes=(12,) if k == 0 else (16, 8),
+                activation=("relu", "logistic")[k],
+                max_iter=30,
+                random_state=0,
+            ),
+        ),
     ]

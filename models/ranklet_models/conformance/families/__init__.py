@@ -1,4 +1,7 @@
-"""Architectures of rankers, whole, as PyTorch's exporter writes them. Two graphs each: the second is wider, deeper or fed otherwise."""
+"""Architectures of rankers, whole, as PyTorch's exporter writes them.
+
+Two graphs each: the second is wider, deeper or fed otherwise.
+"""
 
 from . import crossing, listwise, multitask, sequence
 

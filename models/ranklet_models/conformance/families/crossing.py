@@ -88,11 +88,19 @@ def joined_towers(family, k):
     g = start(family, k)
     context, items = g.shared(12, name="context"), g.x(8, name="candidates")
     wide = broadcast(g, context, items, width=12)
-    x = g("Concat", wide, items, axis=1) if k == 0 else g("Concat", items, wide, g("Mul", items, linear(g, wide, 12, 8)), axis=1)
+    x = (
+        g("Concat", wide, items, axis=1)
+        if k == 0
+        else g("Concat", items, wide, g("Mul", items, linear(g, wide, 12, 8)), axis=1)
+    )
     return g.out(g("Sigmoid", mlp(g, x, 20 + 8 * k, 24, 12, 1))).done()
 
 
 FAMILIES = {
-    "wide & deep": wide_and_deep, "DeepFM": deepfm, "DCN v1": dcn_v1, "DCN v2": dcn_v2, "two towers": two_towers,
+    "wide & deep": wide_and_deep,
+    "DeepFM": deepfm,
+    "DCN v1": dcn_v1,
+    "DCN v2": dcn_v2,
+    "two towers": two_towers,
     "context and candidate joined": joined_towers,
 }

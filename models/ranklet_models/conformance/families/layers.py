@@ -57,7 +57,14 @@ def fields(g, count, width, name="ids"):
 
 def norm(g, x, width):
     """nn.LayerNorm."""
-    return g("LayerNormalization", x, g.const(g.floats(width, low=0.8, high=1.2)), g.const(g.floats(width, scale=0.1)), axis=-1, epsilon=1e-5)
+    return g(
+        "LayerNormalization",
+        x,
+        g.const(g.floats(width, low=0.8, high=1.2)),
+        g.const(g.floats(width, scale=0.1)),
+        axis=-1,
+        epsilon=1e-5,
+    )
 
 
 def broadcast(g, shared, like, *, width):

@@ -7,8 +7,13 @@ WIDTH, HEADS = 8, 2
 
 def _attention(g, x, y, *, width=WIDTH):
     """Rows of x `[N, width]` attend to those of y `[M, width]`."""
+
     def split(value):
-        return g("Transpose", g("Reshape", linear(g, value, width, width), g.const([-1, HEADS, width // HEADS])), perm=[1, 0, 2])
+        return g(
+            "Transpose",
+            g("Reshape", linear(g, value, width, width), g.const([-1, HEADS, width // HEADS])),
+            perm=[1, 0, 2],
+        )
 
     q, key, v = split(x), split(y), split(y)
     scores = g("Div", g("MatMul", q, g("Transpose", key, perm=[0, 2, 1])), g.const((width // HEADS) ** 0.5))
@@ -105,5 +110,10 @@ def dlcm(family, k):
 
 
 FAMILIES = {
-    "PRM": prm, "PRM, batch first": prm_batch, "PRM, batch first from outside": prm_batch_input, "SetRank": setrank, "statistics of the list": statistics, "DLCM": dlcm,
+    "PRM": prm,
+    "PRM, batch first": prm_batch,
+    "PRM, batch first from outside": prm_batch_input,
+    "SetRank": setrank,
+    "statistics of the list": statistics,
+    "DLCM": dlcm,
 }

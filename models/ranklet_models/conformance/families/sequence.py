@@ -56,7 +56,9 @@ def din_candidate_histories(family, k):
         scores = g("Where", g("Equal", events, g.const(0)), g.const(-1e9), scores)
     else:
         scores = g("Add", scores, g("Mul", g("Sub", g.const(1.0), _lengths(g, shared=False)), g.const(-1e9)))
-    pooled = g("ReduceSum", g("Mul", h, g("Unsqueeze", g("Softmax", scores, axis=1), g.const([2]))), g.const([1]), keepdims=0)
+    pooled = g(
+        "ReduceSum", g("Mul", h, g("Unsqueeze", g("Softmax", scores, axis=1), g.const([2]))), g.const([1]), keepdims=0
+    )
     return g.out(mlp(g, g("Concat", q, pooled, axis=1), 2 * WIDTH, 12, 1)).done()
 
 
@@ -65,7 +67,9 @@ def sasrec(family, k):
     g = start(family, k)
     table = g.const(g.floats(40, WIDTH, scale=0.4))
     events = ids(g, STEPS, name="events", shared=True)
-    positions = g("Gather", g.const(g.floats(STEPS, WIDTH, scale=0.2)), g("Range", g.const(0), g.const(STEPS), g.const(1)))
+    positions = g(
+        "Gather", g.const(g.floats(STEPS, WIDTH, scale=0.2)), g("Range", g.const(0), g.const(STEPS), g.const(1))
+    )
     x = g("Add", g("Mul", g("Gather", table, events), g.const(WIDTH**0.5)), positions)
     padding = g("Unsqueeze", g("Equal", events, g.const(0)), g.const([-1]))
     x = g("Where", padding, g.const(0.0), x)
@@ -78,7 +82,11 @@ def sasrec(family, k):
         x = g("Where", padding, g.const(0.0), x)
     last = g("Gather", norm(g, x, WIDTH), g.const(-1), axis=1)
     items = g("Gather", table, ids(g, name="items"))
-    score = g("ReduceSum", g("Mul", items, last), g.const([-1]), keepdims=0) if k == 0 else g("MatMul", items, g("Transpose", last, perm=[1, 0]))
+    score = (
+        g("ReduceSum", g("Mul", items, last), g.const([-1]), keepdims=0)
+        if k == 0
+        else g("MatMul", items, g("Transpose", last, perm=[1, 0]))
+    )
     return g.out(score).done()
 
 
@@ -109,7 +117,9 @@ def bst(family, k):
         history = g.x(STEPS - 1, WIDTH, name="history")
     else:
         rows = g("Unsqueeze", g("Gather", g("Shape", q), g.const(0), axis=0), g.const([0]))
-        history = g("Expand", g.shared(STEPS - 1, WIDTH, name="history"), g("Concat", rows, g.const([STEPS - 1, WIDTH]), axis=0))
+        history = g(
+            "Expand", g.shared(STEPS - 1, WIDTH, name="history"), g("Concat", rows, g.const([STEPS - 1, WIDTH]), axis=0)
+        )
     x = g("Add", g("Concat", history, one, axis=1), g.const(g.floats(1, STEPS, WIDTH, scale=0.2)))
     qs, key, v = (heads(g, project(g, x), STEPS) for _ in range(3))
     x = norm(g, g("Add", x, project(g, attend(g, qs, key, v, STEPS))), WIDTH)
@@ -134,6 +144,10 @@ def gru4rec(family, k):
 
 
 FAMILIES = {
-    "DIN": din, "DIN, own histories": din_candidate_histories, "SASRec": sasrec, "encoder with padding": encoder, "BST": bst,
+    "DIN": din,
+    "DIN, own histories": din_candidate_histories,
+    "SASRec": sasrec,
+    "encoder with padding": encoder,
+    "BST": bst,
     "GRU4Rec": gru4rec,
 }

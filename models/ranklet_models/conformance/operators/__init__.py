@@ -11,8 +11,21 @@ from . import quantised, recurrent, reduction, select, shape
 def cases():
     """All graphs of the generated operator suite."""
     modules = (
-        activations, arithmetic, dense, normalise, reduction, select, index, shape, recurrent, attention, quantised,
-        ml_trees, ml_trees5, ml_linear, ml_encode,
+        activations,
+        arithmetic,
+        dense,
+        normalise,
+        reduction,
+        select,
+        index,
+        shape,
+        recurrent,
+        attention,
+        quantised,
+        ml_trees,
+        ml_trees5,
+        ml_linear,
+        ml_encode,
     )
     for module in modules:
         yield from module.cases()

@@ -157,7 +157,9 @@ def _mish(g, x):
 def _dice(g, x):
     """The activation of DIN: p x + (1 - p) alpha x, p the sigmoid of the normalised x."""
     width = 8 if g.name.endswith("0") else 10
-    statistics = [g.const(v) for v in (np.ones(width), np.zeros(width), g.floats(width), g.floats(width, low=0.5, high=2))]
+    statistics = [
+        g.const(v) for v in (np.ones(width), np.zeros(width), g.floats(width), g.floats(width, low=0.5, high=2))
+    ]
     p = g("Sigmoid", g("BatchNormalization", x, *statistics))
     rest = g("Mul", g("Mul", g("Sub", g.const(1.0), p), g.const(g.floats(width, scale=0.2))), x)
     return g("Add", g("Mul", p, x), rest)

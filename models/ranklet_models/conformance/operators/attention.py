@@ -90,7 +90,8 @@ def _packed(g, k):
 def _einsum(g, k):
     x = g.x(STEPS + k, WIDTH)
     q, key, v = (
-        g("Einsum", x, g.const(g.floats(WIDTH, HEADS, WIDTH // HEADS, scale=0.4)), equation="nld,dhe->nlhe") for _ in range(3)
+        g("Einsum", x, g.const(g.floats(WIDTH, HEADS, WIDTH // HEADS, scale=0.4)), equation="nld,dhe->nlhe")
+        for _ in range(3)
     )
     weights = g("Softmax", g("Einsum", q, key, equation="nihe,njhe->nhij"), axis=-1)
     mixed = g("Einsum", weights, v, equation="nhij,njhe->nihe")
@@ -109,7 +110,8 @@ def _listwise(g, k):
     """Candidates attend to each other."""
     x = g.x(WIDTH)
     q, key, v = (
-        g("Transpose", g("Reshape", project(g, x), g.const([-1, HEADS, WIDTH // HEADS])), perm=[1, 0, 2]) for _ in range(3)
+        g("Transpose", g("Reshape", project(g, x), g.const([-1, HEADS, WIDTH // HEADS])), perm=[1, 0, 2])
+        for _ in range(3)
     )
     scores = g("Mul", g("MatMul", q, g("Transpose", key, perm=[0, 2, 1])), g.const((WIDTH // HEADS) ** -0.5))
     mixed = g("Transpose", g("MatMul", g("Softmax", scores, axis=-1), v), perm=[1, 0, 2])
@@ -138,9 +140,7 @@ def _operator():
     for k in range(2):
         g = Graph("Attention", "rank 3", k, opset=23)
         q, key, v = (g.x(STEPS, WIDTH, name=name) for name in "QKV")
-        yield g.out(g("Attention", q, key, v, q_num_heads=2, kv_num_heads=2 - k)).done() if k == 0 else g.out(
-            g("Attention", q, key, v, q_num_heads=4, kv_num_heads=4)
-        ).done()
+        yield g.out(g("Attention", q, key, v, q_num_heads=2 + 2 * k, kv_num_heads=2 + 2 * k)).done()
         g = Graph("Attention", "mask", k, opset=23)
         q, key, v = (g.x(2, STEPS, 4, name=name) for name in "QKV")
         mask = g.const(np.tril(np.ones((STEPS, STEPS), bool))) if k == 0 else g.const(g.floats(STEPS, STEPS))

@@ -4,23 +4,31 @@ import itertools
 
 from ..graph import Graph
 
-BIASES = {"C none": None, "C []": (), "C [M]": (5,), "C [1, M]": (1, 5), "C [1]": (1,), "C [N, M]": ("N", 5), "C [N, 1]": ("N", 1)}
-# ranks of MatMul: shape of X, shape of the right operand, whether that is computed
+BIASES = {
+    "C none": None,
+    "C []": (),
+    "C [M]": (5,),
+    "C [1, M]": (1, 5),
+    "C [1]": (1,),
+    "C [N, M]": ("N", 5),
+    "C [N, 1]": ("N", 1),
+}
+# ranks of MatMul: shape of X, shape of the right operand, and where that comes from; the second graph has D = 7, M = 4
 PRODUCTS = {
-    "2 x 2 constant": (("N", 6), (6, 5), "const"),
-    "2 x 1 constant": (("N", 6), (6,), "const"),
-    "3 x 2 constant": (("N", 4, 6), (6, 5), "const"),
-    "3 x 3 constant": (("N", 4, 6), (1, 6, 3), "const"),
-    "3 x 1 constant": (("N", 4, 6), (6,), "const"),
-    "4 x 2 constant": (("N", 2, 4, 6), (6, 3), "const"),
-    "4 x 4 constant": (("N", 2, 4, 6), (1, 2, 6, 3), "const"),
-    "4 x 3 constant": (("N", 2, 4, 6), (2, 6, 3), "const"),
-    "3 x 3 computed": (("N", 4, 6), ("N", 6, 5), "x"),
-    "4 x 4 computed": (("N", 2, 4, 6), ("N", 2, 6, 3), "x"),
-    "3 x 3 shared": (("N", 4, 6), (1, 6, 5), "shared"),
-    "2 x 2 shared": (("N", 6), (6, 5), "shared"),
-    "4 x 4 broadcast inside": (("N", 2, 4, 6), ("N", 1, 6, 3), "x"),
-    "4 x 3 computed, broadcast": (("N", 1, 4, 6), (2, 6, 3), "shared"),
+    "2 x 2 constant": ("N D", "D M", "const"),
+    "2 x 1 constant": ("N D", "D", "const"),
+    "3 x 2 constant": ("N 4 D", "D M", "const"),
+    "3 x 3 constant": ("N 4 D", "1 D M", "const"),
+    "3 x 1 constant": ("N 4 D", "D", "const"),
+    "4 x 2 constant": ("N 2 4 D", "D M", "const"),
+    "4 x 4 constant": ("N 2 4 D", "1 2 D M", "const"),
+    "4 x 3 constant": ("N 2 4 D", "2 D M", "const"),
+    "3 x 3 computed": ("N 4 D", "N D M", "x"),
+    "4 x 4 computed": ("N 2 4 D", "N 2 D M", "x"),
+    "3 x 3 shared": ("N 4 D", "1 D M", "shared"),
+    "2 x 2 shared": ("N D", "D M", "shared"),
+    "4 x 4 broadcast inside": ("N 2 4 D", "N 1 D M", "x"),
+    "4 x 3 computed, broadcast": ("N 1 4 D", "2 D M", "shared"),
 }
 LEFT = {
     "constant 2 x 3": ((4, 6), ("N", 6, 3)),
@@ -72,13 +80,10 @@ def _transposed_rows(g):
 def _matmul():
     for (value, (left, right, how)), k in itertools.product(PRODUCTS.items(), range(2)):
         g = Graph("MatMul", value, k)
-        sizes = [g.rows if d == "N" else d + k for d in left]
-        if left[1:2] == (1,) and len(left) == 4:
-            sizes[1] = 1
-        grown = [g.rows if d == "N" else d if d <= 2 else d + k for d in right]
-        sizes[1:-2] = [d - k for d in sizes[1:-2]] if len(left) == 4 and sizes[1] != 1 else sizes[1:-2]
-        x = g.x(data=g.floats(*sizes))
-        data = g.floats(*grown, scale=0.4)
+        sizes = {"N": g.rows, "D": 6 + k, "M": 3 + k}
+        shapes = [[sizes.get(d) or int(d) for d in text.split()] for text in (left, right)]
+        x = g.x(data=g.floats(*shapes[0]))
+        data = g.floats(*shapes[1], scale=0.4)
         b = {"const": g.const, "x": lambda v: g.x(name="Z", data=v), "shared": lambda v: g.given("S", v)}[how](data)
         y = g("MatMul", x, b)
         yield g.direct(y).done() if k == 0 else g.out(g("Tanh", y)).done()
@@ -101,7 +106,12 @@ def _matmul():
 
 def _stacks():
     """Dense stacks of several depths and widths."""
-    shapes = {"1 layer": (9, 1), "2 layers": (16, 24, 1), "3 layers": (33, 64, 17, 4), "5 layers": (8, 12, 12, 12, 12, 2)}
+    shapes = {
+        "1 layer": (9, 1),
+        "2 layers": (16, 24, 1),
+        "3 layers": (33, 64, 17, 4),
+        "5 layers": (8, 12, 12, 12, 12, 2),
+    }
     for (value, widths), k in itertools.product(shapes.items(), range(2)):
         g = Graph("dense stack", value, k)
         last = g.x(widths[0])

@@ -124,4 +124,6 @@ def _scatter():
         yield g.direct(g("ScatterElements", g.x(5), g.x(name="Z", data=index - 5 * k), g.x(2, name="U"), axis=1)).done()
         g = Graph("ScatterElements", "reduction=add", k, opset=18)
         index = g.ints(g.rows, 3, low=0, high=4)
-        yield g.direct(g("ScatterElements", g.x(4), g.x(name="Z", data=index), g.x(3, name="U"), axis=1 - 2 * k, reduction="add")).done()
+        yield g.direct(
+            g("ScatterElements", g.x(4), g.x(name="Z", data=index), g.x(3, name="U"), axis=1 - 2 * k, reduction="add")
+        ).done()

@@ -61,7 +61,9 @@ def _onehot():
 
 
 def _columns():
-    for (value, index), k in itertools.product({"one": [2], "several": [4, 0, 2], "repeated": [1, 1]}.items(), range(2)):
+    for (value, index), k in itertools.product(
+        {"one": [2], "several": [4, 0, 2], "repeated": [1, 1]}.items(), range(2)
+    ):
         g = Graph("ArrayFeatureExtractor", value, k)
         x = g.x(5, special=0.1) if k == 0 else g.x(data=g.ints(g.rows, 5))
         yield g.direct(g("ArrayFeatureExtractor", x, g.const(index), domain=ML)).done()

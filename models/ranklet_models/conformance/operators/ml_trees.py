@@ -62,12 +62,19 @@ class Forest:
         """For `kind` "target" (regressor) or "class" (classifier)."""
         column = lambda key: [entry[key] for entry in self.nodes]
         found = dict(
-            nodes_treeids=column("tree"), nodes_nodeids=column("node"), nodes_featureids=column("feature"), nodes_modes=column("mode"),
-            nodes_values=column("value"), nodes_truenodeids=column("yes"), nodes_falsenodeids=column("no"),
+            nodes_treeids=column("tree"),
+            nodes_nodeids=column("node"),
+            nodes_featureids=column("feature"),
+            nodes_modes=column("mode"),
+            nodes_values=column("value"),
+            nodes_truenodeids=column("yes"),
+            nodes_falsenodeids=column("no"),
             nodes_missing_value_tracks_true=column("missing"),
         )
         tree, node, target, weight = map(list, zip(*self.weights))
-        found.update({f"{kind}_treeids": tree, f"{kind}_nodeids": node, f"{kind}_ids": target, f"{kind}_weights": weight})
+        found.update(
+            {f"{kind}_treeids": tree, f"{kind}_nodeids": node, f"{kind}_ids": target, f"{kind}_weights": weight}
+        )
         return found
 
     def rows(self, special=True):
@@ -93,7 +100,9 @@ def _finish(g, forest, node, labels=None, special=True):
 
 
 def _regressor(g, forest, **attributes):
-    return g("TreeEnsembleRegressor", "X", domain=ML, n_targets=forest.targets, **forest.attributes("target"), **attributes)
+    return g(
+        "TreeEnsembleRegressor", "X", domain=ML, n_targets=forest.targets, **forest.attributes("target"), **attributes
+    )
 
 
 def _classifier(g, forest, labels, **attributes):
@@ -141,8 +150,12 @@ def _regressors():
         yield _finish(g, forest, _regressor(g, forest, base_values=base))
     for (value, trees, depth, targets, per_leaf), k in itertools.product(
         (
-            ("one tree", 1, 4, 1, 0), ("single leaf trees", 3, [0, 2], 1, 0), ("deep", 2, 9, 1, 0), ("many trees", 60, 4, 1, 0),
-            ("every target in each leaf", 4, 3, 4, 4), ("some targets in each leaf", 4, 3, 4, 2),
+            ("one tree", 1, 4, 1, 0),
+            ("single leaf trees", 3, [0, 2], 1, 0),
+            ("deep", 2, 9, 1, 0),
+            ("many trees", 60, 4, 1, 0),
+            ("every target in each leaf", 4, 3, 4, 4),
+            ("some targets in each leaf", 4, 3, 4, 2),
             ("uneven depths", 6, [1, 5, 2], 2, 0),
         ),
         range(2),
@@ -197,7 +210,9 @@ def _forms():
     for count, k in itertools.product((2, 3), range(2)):
         g = Graph("TreeEnsembleClassifier", f"string labels, {count} classes", k)
         forest = Forest(g, 6, 3, count, per_leaf=count)
-        label, scores = _classifier(g, forest, ["no", "yes", "perhaps"][:count], post_transform="SOFTMAX" if k else "NONE")
+        label, scores = _classifier(
+            g, forest, ["no", "yes", "perhaps"][:count], post_transform="SOFTMAX" if k else "NONE"
+        )
         yield _finish(g, forest, [label, scores])
         g = Graph("ZipMap", f"i64 labels, {count} classes", k)
         forest = Forest(g, 6, 3, count, per_leaf=count)
@@ -227,4 +242,6 @@ def _zipped(g, forest, label, scores, **classes):
     g.x(data=forest.rows())
     if label is not None:
         g.out(label)
-    return g.mapped(zipped, int if "classlabels_int64s" in classes else str).done(labels={"Y0": zipped} if label else None)
+    return g.mapped(zipped, int if "classlabels_int64s" in classes else str).done(
+        labels={"Y0": zipped} if label else None
+    )

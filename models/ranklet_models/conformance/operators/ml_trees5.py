@@ -78,10 +78,22 @@ def _case(value, k, *, trees=4, depth=3, targets=1, modes=(0,), missing=True, **
     if forest.members:
         extra["membership_values"] = tensor(forest.members, np.float32)
     y = g(
-        "TreeEnsemble", "X", domain="ai.onnx.ml", n_targets=targets, tree_roots=forest.roots, nodes_featureids=forest.feature,
-        nodes_splits=tensor(forest.value, np.float32), nodes_modes=tensor(forest.mode, np.uint8), nodes_truenodeids=forest.yes,
-        nodes_falsenodeids=forest.no, nodes_trueleafs=forest.yes_leaf, nodes_falseleafs=forest.no_leaf,
-        leaf_targetids=forest.leaf_target, leaf_weights=tensor(forest.leaf_weight, np.float32), **extra, **attributes,
+        "TreeEnsemble",
+        "X",
+        domain="ai.onnx.ml",
+        n_targets=targets,
+        tree_roots=forest.roots,
+        nodes_featureids=forest.feature,
+        nodes_splits=tensor(forest.value, np.float32),
+        nodes_modes=tensor(forest.mode, np.uint8),
+        nodes_truenodeids=forest.yes,
+        nodes_falsenodeids=forest.no,
+        nodes_trueleafs=forest.yes_leaf,
+        nodes_falseleafs=forest.no_leaf,
+        leaf_targetids=forest.leaf_target,
+        leaf_weights=tensor(forest.leaf_weight, np.float32),
+        **extra,
+        **attributes,
     )
     whole = 6 in modes or 4 in modes
     x = g.ints(g.rows, COLUMNS, low=-3, high=4).astype(np.float32) if whole else g.floats(g.rows, COLUMNS)

@@ -35,8 +35,11 @@ def _batch():
 def _layer():
     for (value, axis, shape, bias), k in itertools.product(
         (
-            ("axis=-1", -1, (8,), True), ("axis=-1, no bias", -1, (8,), False), ("axis=2 of rank 3", 2, (3, 8), True),
-            ("axis=1 of rank 3", 1, (3, 8), True), ("axis=-2 of rank 4", -2, (2, 3, 5), True),
+            ("axis=-1", -1, (8,), True),
+            ("axis=-1, no bias", -1, (8,), False),
+            ("axis=2 of rank 3", 2, (3, 8), True),
+            ("axis=1 of rank 3", 1, (3, 8), True),
+            ("axis=-2 of rank 4", -2, (2, 3, 5), True),
         ),
         range(2),
     ):

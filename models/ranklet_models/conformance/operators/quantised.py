@@ -19,8 +19,16 @@ def cases():
         zeros = g.ints(5, low=0, high=20).astype(dtype)
         yield _round_trip(g, g.x(5, scale=3.0) if k == 0 else g.x(2, 5, scale=3.0), scales, zeros, axis=-1).done()
         g = Graph("DequantizeLinear", f"{name} weights of a dense layer", k)
-        weights = g.rng.integers(-100, 100, size=(6, 4)).astype(dtype) if dtype is np.int8 else g.ints(6, 4, low=0, high=255).astype(dtype)
-        scale, zeros = (np.float32(0.02), dtype(3)) if k == 0 else (g.floats(4, low=0.01, high=0.05), g.ints(4, low=0, high=9).astype(dtype))
+        weights = (
+            g.rng.integers(-100, 100, size=(6, 4)).astype(dtype)
+            if dtype is np.int8
+            else g.ints(6, 4, low=0, high=255).astype(dtype)
+        )
+        scale, zeros = (
+            (np.float32(0.02), dtype(3))
+            if k == 0
+            else (g.floats(4, low=0.01, high=0.05), g.ints(4, low=0, high=9).astype(dtype))
+        )
         w = g("DequantizeLinear", g.const(weights), g.const(scale), g.const(zeros), **({"axis": 1} if k else {}))
         yield g.out(g("Gemm", g.x(6), w, g.const(g.floats(4)))).done()
     for k in range(2):

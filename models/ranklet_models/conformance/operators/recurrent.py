@@ -155,4 +155,6 @@ def _activations():
     for k in range(2):
         g = Graph("RNN", "activations, both directions", k)
         weights = _weights(g, "RNN", 2)
-        yield _run(g, "RNN", _sequence(g), weights, k=k, direction="bidirectional", activations=["Tanh", "Sigmoid"]).done()
+        yield _run(
+            g, "RNN", _sequence(g), weights, k=k, direction="bidirectional", activations=["Tanh", "Sigmoid"]
+        ).done()

@@ -7,8 +7,16 @@ import numpy as np
 from ..graph import Graph
 
 REDUCTIONS = (
-    "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd",
-    "ReduceSum", "ReduceSumSquare",
+    "ReduceL1",
+    "ReduceL2",
+    "ReduceLogSum",
+    "ReduceLogSumExp",
+    "ReduceMax",
+    "ReduceMean",
+    "ReduceMin",
+    "ReduceProd",
+    "ReduceSum",
+    "ReduceSumSquare",
 )
 AXES = {"axes=[-1]": [-1], "axes=[1]": [1], "axes=[1, 2]": [1, 2], "axes=[2, 1]": [2, 1]}
 
@@ -46,7 +54,9 @@ def _forms(name):
         axes = [g.const(np.zeros(0, np.int64))] if k == 0 else []
         yield g.out(g(name, g.x(3, low=low, high=1.5), *axes, noop_with_empty_axes=1)).done()
         g = Graph(name, "all axes: list-wise", k, opset=late)
-        yield g.direct(g(name, g.x(3, low=0.2, high=1.5) if k == 0 else g.x(2, 2, low=0.5, high=1.2), keepdims=k)).done()
+        yield g.direct(
+            g(name, g.x(3, low=0.2, high=1.5) if k == 0 else g.x(2, 2, low=0.5, high=1.2), keepdims=k)
+        ).done()
         g = Graph(name, "of a shared value", k, opset=late)
         s = g(name, g.shared(5, low=low, high=1.5), g.const([1]), keepdims=k)
         yield g.out(g("Add", g.x(1), s)).done()
@@ -74,7 +84,9 @@ def _topk():
         yield g.direct(*y).done()
     for k in range(2):
         g = Graph("TopK", "equal values", k)
-        yield g.direct(*g("TopK", g.x(data=g.ints(g.rows, 8, low=0, high=3).astype(np.float32)), g.const([4 + k]), outputs=2)).done()
+        yield g.direct(
+            *g("TopK", g.x(data=g.ints(g.rows, 8, low=0, high=3).astype(np.float32)), g.const([4 + k]), outputs=2)
+        ).done()
         g = Graph("TopK", "i64", k)
         data = np.stack([g.rng.permutation(9) for _ in range(g.rows)]).astype(np.int64)
         yield g.direct(*g("TopK", g.x(data=data), g.const([3 + k]), outputs=2)).done()

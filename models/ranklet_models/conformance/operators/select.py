@@ -96,8 +96,11 @@ def _slice():
 
 def _pad():
     pads = {
-        "constant": dict(mode="constant"), "constant, value": dict(mode="constant"), "reflect": dict(mode="reflect"),
-        "edge": dict(mode="edge"), "wrap": dict(mode="wrap"),
+        "constant": dict(mode="constant"),
+        "constant, value": dict(mode="constant"),
+        "reflect": dict(mode="reflect"),
+        "edge": dict(mode="edge"),
+        "wrap": dict(mode="wrap"),
     }
     for (value, attributes), k in itertools.product(pads.items(), range(2)):
         g = Graph("Pad", value, k, opset=19)
@@ -120,7 +123,9 @@ def _pad():
 
 
 def _tile():
-    for (value, repeats), k in itertools.product({"last axis": [1, 3], "middle axis": [1, 2, 1], "two axes": [1, 2, 3]}.items(), range(2)):
+    for (value, repeats), k in itertools.product(
+        {"last axis": [1, 3], "middle axis": [1, 2, 1], "two axes": [1, 2, 3]}.items(), range(2)
+    ):
         g = Graph("Tile", value, k)
         shape = (4 + k,) if len(repeats) == 2 else (2 + k, 3)
         yield g.direct(g("Tile", g.x(*shape), g.const(repeats))).done()

@@ -21,8 +21,11 @@ def cases():
 
 def _reshape():
     forms = {
-        "-1 leading": ([-1, 3, 4], [-1, 2, 6]), "0 keeps": ([0, 3, 4], [0, 6, 2]), "0 and -1": ([0, -1], [0, -1, 2]),
-        "-1 in the middle": ([0, -1, 3], [0, 2, -1, 2]), "to rank 4": ([-1, 2, 3, 2], [0, 1, 3, 4]),
+        "-1 leading": ([-1, 3, 4], [-1, 2, 6]),
+        "0 keeps": ([0, 3, 4], [0, 6, 2]),
+        "0 and -1": ([0, -1], [0, -1, 2]),
+        "-1 in the middle": ([0, -1, 3], [0, 2, -1, 2]),
+        "to rank 4": ([-1, 2, 3, 2], [0, 1, 3, 4]),
     }
     for (value, targets), k in itertools.product(forms.items(), range(2)):
         g = Graph("Reshape", value, k)
@@ -63,7 +66,11 @@ def _flatten():
 
 def _transpose():
     perms = {
-        "[0, 2, 1]": (3, 4), "[0, 1, 3, 2]": (2, 3, 4), "[0, 2, 1, 3]": (2, 3, 4), "[0, 3, 1, 2]": (2, 3, 4), "[0, 3, 2, 1]": (2, 3, 4),
+        "[0, 2, 1]": (3, 4),
+        "[0, 1, 3, 2]": (2, 3, 4),
+        "[0, 2, 1, 3]": (2, 3, 4),
+        "[0, 3, 1, 2]": (2, 3, 4),
+        "[0, 3, 2, 1]": (2, 3, 4),
     }
     for (value, shape), k in itertools.product(perms.items(), range(2)):
         g = Graph("Transpose", f"perm={value}", k)
@@ -105,9 +112,8 @@ def _expand():
         x = g.x(4)
         rows = g("Shape", x, start=0, end=1)
         target = g("Concat", rows, g.const([3, 4]), axis=0)
-        yield g.out(g("Expand", g("Unsqueeze", x, g.const([1])), target)).done() if k == 0 else g.out(
-            g("Expand", g("Reshape", x, g.const([-1, 1, 4])), target)
-        ).done()
+        tall = g("Unsqueeze", x, g.const([1])) if k == 0 else g("Reshape", x, g.const([-1, 1, 4]))
+        yield g.out(g("Expand", tall, target)).done()
         g = Graph("Expand", "smaller target", k)
         yield g.direct(g("Expand", g.x(3, 4), g.const([4] if k == 0 else [1, 1]))).done()
         g = Graph("Expand", "shared to N, as PyTorch writes -1", k)
@@ -173,11 +179,17 @@ def _constants():
     """Constant in all its forms."""
     tensor = numpy_helper.from_array(np.array([[0.5, -1.0, 2.0]], np.float32))
     sparse = helper.make_sparse_tensor(
-        numpy_helper.from_array(np.array([0.5, 3.0], np.float32), "values"), numpy_helper.from_array(np.array([0, 2], np.int64), "at"), [3]
+        numpy_helper.from_array(np.array([0.5, 3.0], np.float32), "values"),
+        numpy_helper.from_array(np.array([0, 2], np.int64), "at"),
+        [3],
     )
     forms = {
-        "value": dict(value=tensor), "value_float": dict(value_float=1.5), "value_floats": dict(value_floats=[1.0, 2.0, -3.0]),
-        "value_int": dict(value_int=3), "value_ints": dict(value_ints=[2, -1, 4]), "sparse_value": dict(sparse_value=sparse),
+        "value": dict(value=tensor),
+        "value_float": dict(value_float=1.5),
+        "value_floats": dict(value_floats=[1.0, 2.0, -3.0]),
+        "value_int": dict(value_int=3),
+        "value_ints": dict(value_ints=[2, -1, 4]),
+        "sparse_value": dict(sparse_value=sparse),
     }
     for (value, attributes), k in itertools.product(forms.items(), range(2)):
         g = Graph("Constant", value, k)
@@ -215,7 +227,9 @@ def _einsum():
         written = equation if k == 0 else equation.replace(",", ", ").replace("->", " -> ")
         y = g("Einsum", x, b, equation=written)
         yield g.direct(y).done() if k == 0 else g.out(g("Relu", y)).done()
-    for (equation, shape), k in itertools.product({"nij->nji": (3, 4), "nij->ni": (3, 4), "nii->ni": (4, 4)}.items(), range(2)):
+    for (equation, shape), k in itertools.product(
+        {"nij->nji": (3, 4), "nij->ni": (3, 4), "nii->ni": (4, 4)}.items(), range(2)
+    ):
         g = Graph("Einsum", equation, k)
         yield g.out(g("Einsum", g.x(*shape), equation=equation)).done()
     for k in range(2):
