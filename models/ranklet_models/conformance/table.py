@@ -120,6 +120,6 @@ def _page(suite, index, found):
         lines += ["| operator | attribute | passed | refused | wrong |", "| --- | --- | --: | --: | --: |"]
         for operator, values in sorted(cells(index, found).items()):
             for value, counter in values.items():
-                lines.append(f"| {operator} | {value.replace('|', '/')} | {' | '.join(_counts(counter))} |")
+                lines.append(f"| {operator} | {value or '-'} | {' | '.join(_counts(counter))} |")
         lines.append("")
     return "\n".join(lines)
