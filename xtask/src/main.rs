@@ -4,6 +4,7 @@
 //! `error: what, where, mend`.
 
 mod bench;
+mod conformance;
 mod demo;
 mod failure;
 mod glue;
@@ -59,6 +60,8 @@ enum Task {
     },
     /// Measure ranklet beside onnxruntime-web and onnxruntime native on the same models and rows (minutes)
     Bench(bench::Options),
+    /// Hold every operator, model family and exporter against ONNX Runtime, and ONNX's node tests, natively and in wasm
+    Conformance(conformance::Options),
     /// Train and evaluate the models of models/ (minutes)
     Train {
         /// Which ones; both by default
@@ -137,6 +140,7 @@ fn run(task: &Task) -> Result<bool> {
             }
         }
         Task::Bench(options) => bench::run(&work, options)?,
+        Task::Conformance(options) => return conformance::run(&work, options),
         Task::Train { models } => {
             native::build(&work)?;
             let both = [python::Model::AdsRecs, python::Model::Movielens];
