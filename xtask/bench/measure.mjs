@@ -45,10 +45,10 @@ export async function measureModel(model, engines, data, tile, effort, note = ()
     note(lists.at(-1), false);
   }
   const prepared = [];
-  for (const rows of model.prepared.length > 0 ? PREPARED_ROWS : []) {
+  for (const rows of model.preparedInputs.length > 0 ? PREPARED_ROWS : []) {
     const [own, ...peers] = present;
     if (own?.name !== RANKLET) break;
-    const list = listOf(model, data.whole, rows, model.prepared);
+    const list = listOf(model, data.whole, rows, model.preparedInputs);
     const ours = own.prepared(model, list);
     const difference = await worst(model, [ours], () => list, data.expected);
     const taken = await takeTurns([ours, ...peers], list, effort);

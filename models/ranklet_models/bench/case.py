@@ -78,5 +78,5 @@ class Case:
             "outputs": outputs,
             "multiplyAdds": count,
             "layers": self.layers,
-            "prepared": self.prepared,
+            "preparedInputs": self.prepared,
         }

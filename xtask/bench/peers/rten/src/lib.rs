@@ -72,8 +72,10 @@ pub extern "C" fn load() -> i32 {
 pub extern "C" fn bind(rank: usize, integers: bool) -> i32 {
     attempt(|state| {
         let (sizes, name) = state.scratch.split_at_checked(4 * rank).ok_or("the scratch buffer is too short")?;
-        let dims: Vec<usize> =
-            sizes.chunks_exact(4).map(|size| u32::from_le_bytes([size[0], size[1], size[2], size[3]]) as usize).collect();
+        let dims: Vec<usize> = sizes
+            .chunks_exact(4)
+            .map(|size| u32::from_le_bytes([size[0], size[1], size[2], size[3]]) as usize)
+            .collect();
         let name = std::str::from_utf8(name).map_err(|error| error.to_string())?;
         let model = state.model.as_ref().ok_or("no model is loaded")?;
         let id = model.node_id(name).map_err(|error| error.to_string())?;

@@ -91,8 +91,7 @@ fn say(line: &Value) -> std::io::Result<()> {
 /// Optimises for this length of list and reads its inputs.
 fn open(folder: &Path, model: &Listed, key: (String, usize)) -> Result<Prepared> {
     let refuse = |error: TractError| format!("{error:#}");
-    let mut graph =
-        tract_onnx::onnx().model_for_path(folder.join(format!("{}.onnx", model.name))).map_err(refuse)?;
+    let mut graph = tract_onnx::onnx().model_for_path(folder.join(format!("{}.onnx", model.name))).map_err(refuse)?;
     let names: Vec<String> = graph.inputs.iter().map(|outlet| graph.nodes()[outlet.node].name.clone()).collect();
     let mut inputs = TVec::new();
     for (slot, name) in names.iter().enumerate() {
@@ -108,8 +107,7 @@ fn open(folder: &Path, model: &Listed, key: (String, usize)) -> Result<Prepared>
 
 /// The first `rows` rows of an input's file.
 fn read(folder: &Path, input: &InputFile, rows: usize) -> Result<Tensor> {
-    let dims: Vec<usize> =
-        input.dims.iter().map(|size| size.as_u64().map_or(rows, |size| size as usize)).collect();
+    let dims: Vec<usize> = input.dims.iter().map(|size| size.as_u64().map_or(rows, |size| size as usize)).collect();
     let bytes = fs::read(folder.join(&input.file)).map_err(|error| format!("{}: {error}", input.file))?;
     let count: usize = dims.iter().product();
     let tensor = match input.kind.as_str() {
@@ -133,7 +131,9 @@ fn turn(model: &mut Prepared, asked: &Asked, place: &mut usize) -> Result<Value>
     let refuse = |error: TractError| format!("{error:#}");
     if asked.calls == 0 {
         let outputs = model.plan.run(model.inputs.clone()).map_err(refuse)?;
-        let floats = |value: &TValue| -> Option<Vec<f32>> { Some(value.to_plain_array_view::<f32>().ok()?.iter().copied().collect()) };
+        let floats = |value: &TValue| -> Option<Vec<f32>> {
+            Some(value.to_plain_array_view::<f32>().ok()?.iter().copied().collect())
+        };
         return Ok(json!({ "outputs": outputs.iter().map(floats).collect::<Vec<_>>() }));
     }
     let varied: Vec<usize> =
@@ -151,7 +151,8 @@ fn turn(model: &mut Prepared, asked: &Asked, place: &mut usize) -> Result<Value>
 /// One element of a float input, in place: nobody else holds it between two calls.
 fn change(value: &mut TValue, place: &mut usize) -> TractResult<()> {
     let mut tensor = std::mem::replace(value, Tensor::default().into_tvalue()).into_tensor();
-    let values = tensor.try_as_plain_ram_mut()?.as_slice_mut::<f32>()?;
+    let mut view = tensor.try_as_plain_ram_mut()?;
+    let values = view.as_slice_mut::<f32>()?;
     *place = (*place + STRIDE) % values.len();
     values[*place] = (*place & 255) as f32 / 128.0 - 1.0;
     *value = tensor.into_tvalue();
