@@ -10,12 +10,16 @@ export const PREPARED_ROWS = [100, 1000];
 /** |difference| <= BOUND max(1, |expected|): the bound of the design for dense layers. */
 const BOUND = 1e-5;
 
+/** A peer whose call would take longer is of no use for a comparison and costs the others their turns. */
+const TOO_SLOW_MS = 300;
+
 /** Rounds that are taken however long they last: fewer have no median. */
 const LEAST_ROUNDS = 5;
 
 /**
- * Every length of list, and the prepared ones where the model has some: `{ lists, prepared, absent }`. An engine that
- * cannot run the model is left out, with its reason; ranklet and onnxruntime-web must agree with ONNX Runtime.
+ * Every length of list, and the prepared ones where the model has some: `{ lists, prepared, absent }`. A peer that cannot
+ * run the model, or not at this length in reasonable time, is left out with its reason; ranklet and onnxruntime-web must
+ * agree with ONNX Runtime.
  *
  * @param engines what could be opened; ranklet first, where it could
  * @param data { whole: { input: values }, expected: { output: values } } of the longest list
@@ -24,51 +28,62 @@ const LEAST_ROUNDS = 5;
  */
 export async function measureModel(model, engines, data, tile, effort, note = () => {}) {
   const absent = {};
-  const present = [];
-  for (const engine of engines) {
-    // A peer's failure is part of the result.
-    try {
-      await agree(model, engine, listOf(model, data.whole, ROWS[1]), data.expected);
-      present.push(engine);
-    } catch (error) {
-      if (engine.name === RANKLET) throw error;
-      absent[engine.name] = firstLine(error);
-    }
-  }
+  let present = engines;
   const lists = [];
   for (const rows of ROWS) {
-    const difference = await worst(model, present, () => listOf(model, data.whole, rows), data.expected);
+    const admitted = await admit(model, tooSlow(present, lists.at(-1), rows, absent), data, rows, absent);
+    present = admitted.engines;
     const [list, loops] = [listOf(model, data.whole, rows), await bareLoop(tile, model.layers, rows)];
     const taken = await takeTurns([...present, ...loops], list, effort);
     await sameAfterwards(model, present, list);
-    lists.push({ rows, difference, ...taken });
+    lists.push({ rows, difference: admitted.difference, ...taken });
     note(lists.at(-1), false);
   }
   const prepared = [];
-  for (const rows of model.preparedInputs.length > 0 ? PREPARED_ROWS : []) {
-    const [own, ...peers] = present;
-    if (own?.name !== RANKLET) break;
+  const [own, ...peers] = present;
+  for (const rows of own?.name === RANKLET && model.preparedInputs.length > 0 ? PREPARED_ROWS : []) {
     const list = listOf(model, data.whole, rows, model.preparedInputs);
     const ours = own.prepared(model, list);
-    const difference = await worst(model, [ours], () => list, data.expected);
+    const difference = await agree(model, ours, list, data.expected);
     const taken = await takeTurns([ours, ...peers], list, effort);
     await sameAfterwards(model, [ours, ...peers], list);
     prepared.push({ rows, difference, ...taken });
     ours.dispose();
     note(prepared.at(-1), true);
   }
-  for (const engine of present) engine.dispose();
+  for (const engine of engines) engine.dispose();
   return { lists, prepared, absent };
+}
+
+/** The engines that run this length and agree with ONNX Runtime, and the largest difference. */
+async function admit(model, engines, { whole, expected }, rows, absent) {
+  const admitted = { engines: [], difference: 0 };
+  for (const engine of engines) {
+    try {
+      const difference = await agree(model, engine, listOf(model, whole, rows), expected);
+      admitted.engines.push(engine);
+      admitted.difference = Math.max(admitted.difference, difference);
+    } catch (error) {
+      // A peer's failure is part of the result.
+      if (engine.name === RANKLET || engine.name === WEB) throw error;
+      absent[engine.name] = firstLine(error);
+    }
+  }
+  return admitted;
+}
+
+/** Without the peers of which one call would take longer than TOO_SLOW_MS, by the length before. */
+function tooSlow(engines, last, rows, absent) {
+  return engines.filter(({ name }) => {
+    const ms = last?.engines[name]?.ms ?? 0;
+    if (name === RANKLET || name === WEB || (ms * rows) / (last?.rows ?? rows) <= TOO_SLOW_MS) return true;
+    absent[name] = `beyond ${last.rows} rows: a call of these took ${ms.toFixed(0)} ms`;
+    return false;
+  });
 }
 
 /** An error as one line of the document. */
 export const firstLine = (error) => String(error?.message ?? error).split("\n")[0].slice(0, 300);
-
-async function worst(model, engines, list, expected) {
-  const differences = [];
-  for (const engine of engines) differences.push(await agree(model, engine, list(), expected));
-  return Math.max(0, ...differences);
-}
 
 /** The largest relative difference of an engine's outputs from ONNX Runtime's native ones. Throws beyond the bound. */
 async function agree(model, engine, list, expected) {

@@ -36,6 +36,12 @@ def mlp(widths: list[int], rows: int) -> Case:
     )
 
 
+def tower(graph: Graph, x: str, name: str, widths: list[int]) -> str:
+    """Relu between the layers and none after the last, whose values are small: a score is a sum of about 1."""
+    x = graph.stack(x, name, widths[:-1])
+    return graph.gemm(x, f"{name}.last", widths[-2], widths[-1], gain=1 / 16)
+
+
 def two_towers(rows: int) -> Case:
     """score [N, 1], the dot product of a tower of the context and a tower of each candidate.
 
@@ -46,7 +52,7 @@ def two_towers(rows: int) -> Case:
     context = graph.input("context", "f32", [1, CONTEXT])
     candidates = graph.input("candidates", "f32", ["N", CANDIDATE])
     user, item = [CONTEXT, 256, 128, 64], [CANDIDATE, 128, 64]
-    left, right = graph.stack(context, "user", user, None), graph.stack(candidates, "item", item, None)
+    left, right = tower(graph, context, "user", user), tower(graph, candidates, "item", item)
     product = graph.op("Mul", left, right)
     graph.output(graph.op("ReduceSum", product, graph.ints(-1), keepdims=1), "score", ["N", 1])
     each = products(item) + item[-1]

@@ -59,18 +59,16 @@ class Graph:
         product = self.op("MatMul", x, self.matrix(f"{name}.weight", inputs, outputs))
         return self.op("Add", self.bias(f"{name}.bias", outputs), product)
 
-    def stack(self, x: str, name: str, widths: list[int], last: str | None = "Relu") -> str:
+    def stack(self, x: str, name: str, widths: list[int], last: str = "Relu") -> str:
         """Dense layers with Relu between them and `last` at the end."""
         for layer, (inputs, outputs) in enumerate(zip(widths, widths[1:])):
-            x = self.gemm(x, f"{name}.{layer}", inputs, outputs)
-            activation = "Relu" if layer < len(widths) - 2 else last
-            if activation:
-                x = self.op(activation, x)
+            end = layer == len(widths) - 2
+            x = self.op(last if end else "Relu", self.gemm(x, f"{name}.{layer}", inputs, outputs))
         return x
 
     def rows(self, x: str) -> str:
         """`x.size(0)`, as [1] i64."""
-        first = self.op("Gather", self.op("Shape", x), self.weight(f"zero_{len(self.weights)}", np.array(0, np.int64)))
+        first = self.op("Gather", self.op("Shape", x), self.weight(f"int_{len(self.weights)}", np.array(0, np.int64)))
         return self.op("Unsqueeze", first, self.ints(0))
 
     def expand(self, x: str, rows: str, *sizes: int) -> str:
