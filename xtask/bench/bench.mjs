@@ -47,7 +47,7 @@ const document = {
     node: process.versions.node,
     v8: process.versions.v8,
     [WEB]: JSON.parse(readFileSync(new URL("node_modules/onnxruntime-web/package.json", import.meta.url), "utf8")).version,
-    ...Object.fromEntries(children.map(({ name, version }) => [name, version])),
+    ...Object.fromEntries(children.filter(({ version }) => version).map(({ name, version }) => [name, version])),
   },
   models: [],
   flat: [],

@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 
-/** Starts a peer: `{ name, version, of(model), close() }`. */
+/** Starts a peer: `{ name, version, of(model), close() }`; the version where the peer knows it best. */
 export async function openChild(name, [program, ...args]) {
   const child = spawn(program, args, { stdio: ["pipe", "pipe", "inherit"] });
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();

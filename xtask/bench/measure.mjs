@@ -137,19 +137,22 @@ async function takeTurns(engines, list, effort) {
     // A long list on a busy machine: enough is enough.
     if (round + 1 >= LEAST_ROUNDS && performance.now() - start > effort.budgetMs) break;
   }
-  const own = engines.findIndex(({ name }) => name === RANKLET);
+  const own = taken[engines.findIndex(({ name }) => name === RANKLET)];
   const measured = engines.map((engine, i) => ({ engine, times: taken[i] }));
-  const peers = measured.filter(({ engine }, i) => i !== own && !engine.layer);
+  const [players, loops] = [measured.filter(({ engine }) => !engine.layer), measured.filter(({ engine }) => engine.layer)];
+  // Of each round's own pair: what the machine did meanwhile cancels.
+  const beside = (times) => quartiles(own.map((ms, round) => times(round) / ms));
   return {
     rounds: taken[0].length,
-    engines: Object.fromEntries(
-      measured.filter(({ engine }) => !engine.layer).map(({ engine, times }) => [engine.name, summary(times)]),
+    engines: Object.fromEntries(players.map(({ engine, times }) => [engine.name, summary(times)])),
+    ratios: Object.fromEntries(
+      players.filter(({ times }) => own && times !== own).map(({ engine, times }) => [engine.name, beside((round) => times[round])]),
     ),
-    // Of each round's own pair: what the machine did meanwhile cancels.
-    ratios: own < 0 ? {} : Object.fromEntries(
-      peers.map(({ engine, times }) => [engine.name, quartiles(times.map((ms, round) => ms / taken[own][round]))]),
-    ),
-    bare: measured.filter(({ engine }) => engine.layer).map(({ engine, times }) => ({ ...engine.layer, ...summary(times) })),
+    bare: loops.map(({ engine, times }) => ({ ...engine.layer, ...summary(times) })),
+    // Each layer's own columns at the speed of its panels.
+    bareShare: own && loops.length > 0
+      ? beside((round) => loops.reduce((sum, { engine, times }) => sum + engine.filled * times[round], 0))
+      : undefined,
   };
 }
 

@@ -100,6 +100,7 @@ pub struct Cold {
 
 /// One length of list.
 #[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct List {
     pub rows: usize,
     /// The largest |d| / max(1, |y|) of any engine from ONNX Runtime's native outputs.
@@ -112,6 +113,9 @@ pub struct List {
     /// The bare 4 x 8 loop on each dense layer, in the same rounds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bare: Vec<Bare>,
+    /// The bare loop's time over all layers by ranklet's whole call, round by round: 1 is as fast as the loop alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bare_share: Option<Ratio>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -194,6 +198,7 @@ pub mod tests {
                     "engines": { "ranklet": { "ms": 0.1, "low": 0.1, "high": 0.1 },
                       "onnxruntime-web": { "ms": 0.275, "low": 0.2, "high": 0.3 } },
                     "ratios": { "onnxruntime-web": { "median": 2.75, "low": 2, "high": 3 } },
+                    "bareShare": { "median": 0.82, "low": 0.8, "high": 0.85 },
                     "bare": [
                       { "inputs": 64, "outputs": 128, "multiplyAdds": 819200, "ms": 0.04096, "low": 0, "high": 0 },
                       { "inputs": 128, "outputs": 64, "multiplyAdds": 819200, "ms": 0.04096, "low": 0, "high": 0 },

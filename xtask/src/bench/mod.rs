@@ -62,6 +62,9 @@ pub fn run(work: &Workspace, options: &Options) -> Result<()> {
     peers::tile(work, &folder)?;
     let mut document = measure(work, &scripts, &folder, &peers, options.mode())?;
     document.commit = commit(work);
+    for (name, package) in [(RTEN, "rten"), (TRACT, "tract-onnx")] {
+        document.versions.insert(name.into(), peers::version(work, package)?);
+    }
     document.brotli.insert(RANKLET.into(), size::measure(work)?.total);
     let dist = scripts.join("node_modules/onnxruntime-web/dist");
     document.brotli.insert(WEB.into(), brotli(work, WEB, &WEB_FILES.map(|name| dist.join(name)))?);

@@ -44,7 +44,7 @@ pub fn make(work: &Workspace, peers: &Peers) -> Result<PathBuf> {
     for model in entries.iter().filter(|path| path.extension().is_some_and(|ending| ending == "onnx")) {
         let name = model.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let mut reasons = BTreeMap::new();
-        if let Some(reason) = compile(work, model)? {
+        if let Some(reason) = compile(work, &folder, model)? {
             eprintln!("ranklet compiles no {name}: {reason}");
             reasons.insert(RANKLET.to_owned(), reason);
         }
@@ -65,13 +65,15 @@ pub fn make(work: &Workspace, peers: &Peers) -> Result<PathBuf> {
 }
 
 /// Compiles one model with nothing but its ONNX file. Gives the reason of a refusal.
-fn compile(work: &Workspace, model: &Path) -> Result<Option<String>> {
+fn compile(work: &Workspace, folder: &Path, model: &Path) -> Result<Option<String>> {
     let bundle = model.with_extension("ranklet");
     if bundle.exists() {
         fs::remove_file(&bundle).at(&bundle)?;
     }
+    // Names within the folder: a reason is recorded, and no path of this machine with it.
+    let name = |path: &Path| PathBuf::from(path.file_name().unwrap_or_default());
     let mut compile = Command::new(work.binary());
-    compile.arg("compile").arg(model).arg("-o").arg(&bundle);
+    compile.arg("compile").arg(name(model)).arg("-o").arg(name(&bundle)).current_dir(folder);
     let progress = Progress::start(format!("ranklet compile {}", work.show(model)));
     let ended = run(&mut compile, &progress);
     progress.vanish();

@@ -11,7 +11,7 @@ impl Paint {
 
     /// Colours where stdout is a terminal and nobody forbids them.
     pub fn of_stdout() -> Self {
-        Self(std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty()))
+        Self::new(std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty()))
     }
 
     fn with(&self, code: &str, text: &str) -> String {

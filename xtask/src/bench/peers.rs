@@ -2,7 +2,7 @@
 //! `target/ranklet/peers`.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::failure::{AtPath, Failure, Result};
@@ -50,8 +50,21 @@ fn build_one(work: &Workspace, name: &str, how: &[&str], flags: &str) -> std::re
     })
 }
 
+/// The version of a crate that the peers' own lock file names.
+pub fn version(work: &Workspace, name: &str) -> Result<String> {
+    let path = work.root.join("xtask/bench/peers/Cargo.lock");
+    let bad = |what: String| Failure::new(what, path.display(), "run `cargo update` beside it");
+    let lock: toml::Table = fs::read_to_string(&path).at(&path)?.parse().map_err(|error| bad(format!("{error}")))?;
+    let packages = lock.get("package").and_then(toml::Value::as_array).into_iter().flatten();
+    let mut named = packages.filter(|package| package.get("name").and_then(toml::Value::as_str) == Some(name));
+    named
+        .next()
+        .and_then(|package| package.get("version")?.as_str().map(str::to_owned))
+        .ok_or_else(|| bad(format!("{name} is not locked")))
+}
+
 /// Assembles `tile.mjs`'s text into `tile.wasm` of the benchmark's folder.
-pub fn tile(work: &Workspace, folder: &std::path::Path) -> Result<()> {
+pub fn tile(work: &Workspace, folder: &Path) -> Result<()> {
     let script = work.root.join("xtask/bench/tile.mjs");
     let module = folder.join("tile.wasm");
     let stamp = Stamp::of("bench tile 1").path(&script)?.value();
