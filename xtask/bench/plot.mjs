@@ -10,6 +10,8 @@ const [COLUMNS, WIDTH, HEIGHT] = [2, 470, 230];
 /** Above and below the panels. */
 const [HEAD, FOOT] = [78, 34];
 const MARGIN = 16;
+/** Logarithmic and the same in all panels: upwards ranklet is the faster one, downwards the slower. */
+const [SCALE, TICKS] = [[0.3, 80], [0.5, 1, 2, 4, 8, 16, 32, 64]];
 const FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif";
 const COLOURS = { Node: "#1d6f5f", Chromium: "#8cc4a8" };
 const [INK, PALE, GOAL] = ["#1f2328", "#656d76", "#c2410c"];
@@ -53,7 +55,6 @@ function panel(name, x, y) {
     .filter(({ mark }) => mark?.model === name && mark.peer === WEB)
     .map(({ mark }) => ({ rows: `${mark.rows}${mark.prepared ? " p" : ""}`, times: mark.times }));
   const lengths = [...new Set(bars.map(({ rows }) => rows))];
-  const top = 1.12 * Math.max(1, ...bars.map(({ ratio }) => ratio), ...goals.map(({ times }) => times));
   const plot = Plot.plot({
     document,
     className: "plot",
@@ -65,16 +66,17 @@ function panel(name, x, y) {
     marginBottom: 24,
     style: { fontSize: "11px", color: INK, background: "none" },
     x: { axis: null, domain: Object.keys(COLOURS), padding: 0.08 },
-    y: { domain: [0, top], ticks: 4, label: null, tickFormat: (value) => `${value}x` },
+    y: { type: "log", base: 2, domain: SCALE, label: null, axis: null, clamp: true },
     fx: { domain: lengths, label: null, padding: 0.18, axis: "bottom" },
     color: { domain: Object.keys(COLOURS), range: Object.values(COLOURS) },
     marks: [
-      Plot.gridY({ ticks: 4, stroke: "#d0d7de", strokeOpacity: 1 }),
-      Plot.barY(bars, { fx: "rows", x: "place", y: "ratio", fill: "place" }),
-      Plot.text(bars, { fx: "rows", x: "place", y: "ratio", text: ({ ratio }) => short(ratio), dy: -6, fontSize: 9, fill: INK }),
-      Plot.ruleY([1], { stroke: INK, strokeDasharray: "3,3" }),
+      Plot.axisY(TICKS, { tickSize: 0, tickFormat: (value) => `${value}x` }),
+      Plot.gridY(TICKS, { stroke: "#d0d7de", strokeOpacity: 1 }),
+      Plot.barY(bars, { fx: "rows", x: "place", y1: 1, y2: drawn, fill: "place" }),
+      numbers(bars.filter(({ ratio }) => ratio >= 1), -6),
+      numbers(bars.filter(({ ratio }) => ratio < 1), 7),
+      Plot.ruleY([1], { stroke: INK }),
       Plot.ruleY(goals, { fx: "rows", y: "times", stroke: GOAL, strokeWidth: 2 }),
-      Plot.ruleY([0], { stroke: INK }),
     ],
   });
   plot.setAttribute("x", x);
@@ -84,7 +86,17 @@ function panel(name, x, y) {
   return group;
 }
 
-/** Two digits that count. */
+/** What is far below stays clear of the axis. */
+function drawn({ ratio }) {
+  return Math.max(ratio, TICKS[0]);
+}
+
+/** A bar's number at its end. */
+function numbers(bars, dy) {
+  return Plot.text(bars, { fx: "rows", x: "place", y: drawn, text: ({ ratio }) => short(ratio), dy, fontSize: 9, fill: INK });
+}
+
+/** Two digits, or as many as there are before the point. */
 function short(ratio) {
   return ratio >= 10 ? ratio.toFixed(0) : ratio.toFixed(1);
 }
@@ -98,8 +110,6 @@ function legend(x, y) {
   }
   svg.append(element("rect", { x: at, y: y - 5, width: 16, height: 2, fill: GOAL }));
   text(at + 21, y, "goal");
-  svg.append(element("line", { x1: at + 66, x2: at + 82, y1: y - 4, y2: y - 4, stroke: INK, "stroke-dasharray": "3,3" }));
-  text(at + 87, y, "as long as ranklet");
 }
 
 function text(x, y, words, attributes = {}) {

@@ -25,7 +25,7 @@ class Input:
 
 @dataclass(frozen=True)
 class Count:
-    """Multiply-adds: of a candidate when nothing is shared; what is left of it when what is shared is done once; once."""
+    """Multiply-adds: of a candidate as the graph stands; what is left of it when what is shared is done once; that, once."""
 
     unsplit: int
     candidate: int

@@ -64,6 +64,6 @@ def two_towers(rows: int) -> Case:
             Input("context", "f32", [1, CONTEXT], rng.normal(size=(1, CONTEXT))),
             Input("candidates", "f32", ["N", CANDIDATE], rng.normal(size=(rows, CANDIDATE))),
         ],
-        count=Count(unsplit=products(user) + each, candidate=each, request=products(user)),
+        count=Count(unsplit=each, candidate=each, request=products(user)),
         prepared=["context"],
     )

@@ -9,12 +9,20 @@ import json
 import sys
 from pathlib import Path
 
+from ranklet_models.bench.case import Case
 from ranklet_models.bench.dense import mlp, two_towers
 from ranklet_models.bench.forest import forest
 from ranklet_models.bench.multi_task import multi_task
 
 ROWS = 5000
 """The longest list that is measured."""
+
+
+def work(case: Case) -> str:
+    count = case.count
+    if count is None:
+        return "trees"
+    return f"{count.unsplit:,} multiply-adds a candidate; shared work done once {count.candidate:,}, and {count.request:,} once"
 
 
 def main(folder: Path) -> None:
@@ -30,10 +38,7 @@ def main(folder: Path) -> None:
     listed = []
     for case in cases:
         listed.append(case.write(folder))
-        count = case.count
-        work = f"multiply-adds: {count.unsplit:,} a candidate, {count.candidate:,} when what is shared is done once " \
-            f"({count.request:,})" if count else "trees"
-        print(f"{case.name}: {work}", flush=True)
+        print(f"{case.name}: {work(case)}", flush=True)
     (folder / "models.json").write_text(json.dumps(listed, indent=2) + "\n")
 
 

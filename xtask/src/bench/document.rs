@@ -81,7 +81,7 @@ pub struct Model {
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct MultiplyAdds {
-    /// Of one candidate, when nothing is shared.
+    /// Of one candidate, as the graph stands.
     pub unsplit: f64,
     /// Of one candidate, when what is shared is done once.
     pub candidate: f64,
