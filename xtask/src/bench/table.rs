@@ -52,7 +52,7 @@ fn model_table(model: &Model, place: &str, paint: &Paint) -> String {
     let peers: Vec<&str> =
         PEERS.into_iter().filter(|name| model.lists.iter().any(|list| list.engines.contains_key(*name))).collect();
     let bare = model.lists.iter().any(|list| !list.bare.is_empty());
-    let speed = if model.multiply_adds.is_some() { "GFLOP/s" } else { "Mrow/s" };
+    let speed = if model.multiply_adds.is_some() { "GFLOP/s" } else { "krow/s" };
     let mut head = format!("{:>15}  {RANKLET:>9}  {speed:>8}", "rows");
     if bare {
         head.push_str(&format!("  {:>6}", "bare"));
@@ -82,7 +82,7 @@ fn row(model: &Model, list: &List, prepared: bool, bare: bool, peers: &[&str], p
     let speed = match &model.multiply_adds {
         _ if prepared => None,
         Some(count) => list.gflops(count),
-        None => list.engines.get(RANKLET).map(|own| 1e-3 * list.rows as f64 / own.ms),
+        None => list.engines.get(RANKLET).map(|own| list.rows as f64 / own.ms),
     };
     let number = |value: Option<f64>, width: usize| {
         value.map_or_else(|| format!("{:>width$}", ""), |value| format!("{value:>width$.1}"))
