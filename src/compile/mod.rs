@@ -30,6 +30,7 @@ mod split;
 mod table;
 mod tree_ensemble;
 mod trusted;
+mod two_classes;
 
 pub use assemble::{Report, Tamper, compile_onnx, compile_spec};
 pub use calibrator::{CalibratorForm, recognise_calibrator};

@@ -52,9 +52,9 @@ impl Oracle {
         // A value is dropped after its last reader, so that memory stays that of the widest cut of the graph.
         let mut last: BTreeMap<&str, usize> = BTreeMap::new();
         for (i, node) in graph.nodes.iter().enumerate() {
-            node.inputs.iter().flatten().for_each(|name| drop(last.insert(name, i)));
+            last.extend(node.inputs.iter().flatten().map(|name| (name.as_str(), i)));
         }
-        graph.outputs.iter().for_each(|name| drop(last.insert(name, graph.nodes.len())));
+        last.extend(graph.outputs.iter().map(|name| (name.as_str(), graph.nodes.len())));
         for (i, node) in graph.nodes.iter().enumerate() {
             let outputs = evaluate(node, &values)?;
             for (name, output) in node.outputs.iter().zip(outputs) {

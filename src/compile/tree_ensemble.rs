@@ -47,10 +47,12 @@ pub(super) fn parse(spec: &Spec) -> Result<Forest, String> {
         trees,
         targets: lists.n_targets,
         base: vec![],
+        // ONNX has SOFTMAX for 1 and LOGISTIC for 2; ONNX Runtime (1.32) reads them the other way about, and scores that
+        // differ from the server's help nobody.
         post: match spec.int("post_transform", 0) {
             0 => PostTransform::None,
-            1 => PostTransform::Softmax,
-            2 => PostTransform::Logistic,
+            1 => PostTransform::Logistic,
+            2 => PostTransform::Softmax,
             3 => PostTransform::SoftmaxZero,
             4 => PostTransform::Probit,
             other => return Err(format!("post_transform {other}")),

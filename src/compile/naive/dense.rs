@@ -57,13 +57,14 @@ impl Shapes {
         let mut y = vec![];
         for &(a, b) in &self.starts {
             for r in 0..self.rows {
-                for c in 0..self.columns {
-                    let mut sum = S::default();
-                    for k in 0..self.inner {
-                        sum += term(a + r * self.inner + k, b + k * self.columns + c);
-                    }
-                    y.push(sum);
+                // Term by term for a whole row, in the order in which memory holds the second factor: large layers
+                // are checked on thousands of rows.
+                let mut sums: Vec<S> = std::iter::repeat_with(S::default).take(self.columns).collect();
+                for k in 0..self.inner {
+                    let (i, j) = (a + r * self.inner + k, b + k * self.columns);
+                    sums.iter_mut().enumerate().for_each(|(c, sum)| *sum += term(i, j + c));
                 }
+                y.append(&mut sums);
             }
         }
         y

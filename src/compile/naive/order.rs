@@ -45,14 +45,19 @@ fn arg(spec: &Spec, args: &Args) -> Outputs {
     let x = args.get(0)?;
     let along = axis(spec.int("axis", 0), x.rank())?;
     let (least, last) = (spec.op == "ArgMin", spec.int("select_last_index", 0) == 1);
-    let order = order(x)?;
+    // As ONNX Runtime compares: NaN is neither above nor below anything, so that it stays where it stands first.
+    let order = |i: usize, j: usize| match &x.values {
+        Values::Float(v) => v[i].partial_cmp(&v[j]),
+        Values::Int(v) => Some(integer(x.elem, v[i]).cmp(&integer(x.elem, v[j]))),
+        Values::Text(_) => None,
+    };
     let mut y = vec![];
     for line in lines(&x.dims, along)? {
         let mut best = 0;
         for i in 1..line.len() {
             let compared = order(line[i], line[best]);
-            let compared = if least { compared.reverse() } else { compared };
-            if compared.is_gt() || (last && compared.is_eq()) {
+            let compared = compared.map(|order| if least { order.reverse() } else { order });
+            if compared.is_some_and(|order| order.is_gt() || (last && order.is_eq())) {
                 best = i;
             }
         }
@@ -132,7 +137,9 @@ mod tests {
         assert_eq!(last.run1(&[&x]), i64s(&[2], &[2, 2]));
         assert_eq!(node("ArgMin").run1(&[&x]), i64s(&[1, 3], &[1, 1, 1]));
         let nan = f32s(&[3], &[f32::NAN, 2.0, 1.0]);
-        assert_eq!(node("ArgMax").run1(&[&nan]).ints().unwrap(), &[1]);
+        assert_eq!(node("ArgMax").run1(&[&nan]).ints().unwrap(), &[0]);
+        let later = f32s(&[3], &[1.0, f32::NAN, 2.0]);
+        assert_eq!(node("ArgMax").run1(&[&later]).ints().unwrap(), &[2]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! RNN, GRU and LSTM, one step and one row after the other, in f64.
 
-use super::super::constant::{Constant, Elem, Values};
+use super::super::constant::Constant;
 use super::super::node::Spec;
 use super::elementwise::{recurrent_activation, rounded};
 use super::moves::transposed;
@@ -233,6 +233,7 @@ fn recurrent(spec: &Spec, args: &Args) -> Outputs {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::constant::{Elem, Values};
     use super::super::testing::{NodeBuilder, f32s, node};
     use super::*;
 

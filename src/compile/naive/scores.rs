@@ -5,7 +5,7 @@ use crate::engine::plan::PostTransform;
 /// How the one score of a classifier of two classes becomes two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Second {
-    /// The score is a probability: `[1 - s, s]`.
+    /// The score is a probability: `[1 - s, s]`; as a margin's where LOGISTIC is asked for.
     Probability,
     /// The score is a margin: `[-s, s]`, each through LOGISTIC where that is asked for.
     Margin,
@@ -22,8 +22,8 @@ pub(super) fn finish(post: PostTransform, scores: &[f32], second: Second) -> Vec
     };
     match (post, second) {
         (PostTransform::Probit, _) => vec![probit(s)],
+        (PostTransform::Logistic, Second::Probability | Second::Margin) => vec![logistic(-s), logistic(s)],
         (_, Second::Probability) => vec![1.0 - s, s],
-        (PostTransform::Logistic, Second::Margin) => vec![logistic(-s), logistic(s)],
         (_, Second::Margin) => vec![-s, s],
         (_, Second::None) => vec![s],
     }
@@ -97,6 +97,7 @@ mod tests {
         close(run(PostTransform::Probit, &[0.5, 0.9]), &[0.0, 1.281]);
         close(run(PostTransform::Logistic, &[2.0]), &[2.0]);
         close(finish(PostTransform::Logistic, &[2.0], Second::Margin), &[0.119_203, 0.880_797]);
+        close(finish(PostTransform::Logistic, &[2.0], Second::Probability), &[0.119_203, 0.880_797]);
         close(finish(PostTransform::None, &[0.25], Second::Probability), &[0.75, 0.25]);
     }
 }

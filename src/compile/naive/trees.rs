@@ -89,8 +89,9 @@ fn takes_yes(mode: Mode, missing_yes: bool, v: f32, split: f32) -> bool {
 }
 
 fn regress(forest: &Forest, sums: &[Option<f32>]) -> Vec<f32> {
+    // A target that no leaf of the row names is zero, without its base value.
     let base = |target: usize| forest.base.get(target).copied().unwrap_or(0.0);
-    let scores: Vec<f32> = (0..forest.targets).map(|t| sums[t].unwrap_or(0.0) + base(t)).collect();
+    let scores: Vec<f32> = (0..forest.targets).map(|t| sums[t].map_or(0.0, |sum| sum + base(t))).collect();
     scores::finish(forest.post, &scores, Second::None)
 }
 
@@ -138,21 +139,23 @@ fn classify(forest: &Forest, labels: &Labels, facts: &Facts, sums: &[Option<f32>
         let scores: Vec<f32> = scored.iter().map(|score| score.unwrap_or(0.0)).collect();
         return (scores::finish(forest.post, &scores, Second::None), label(best.map_or(0, |(class, _)| class)));
     }
-    // The second score is dropped where no leaf of the row names its class.
+    // The second score is dropped where no leaf of the row names its class; a base value is for a score that there is.
     let (mut first, mut second) = (sums[0].unwrap_or(0.0), sums[1]);
+    let mut deciding = second;
     match forest.base[..] {
         [_, base] if second.is_some() => {
             second = Some(base + first);
-            first = -(base + first);
+            first = if sums[0].is_some() { -(base + first) } else { 0.0 };
+            deciding = second;
         }
-        [zero, one] => {
-            first += zero;
-            second = Some(one);
+        [base, _] => {
+            first += base;
+            second = Some(0.0);
         }
-        [base] => first += base,
+        [base] if sums[0].is_some() => first += base,
         _ => {}
     }
-    let deciding = second.unwrap_or(first);
+    let deciding = deciding.unwrap_or(first);
     let (threshold, one_score) = match (facts.one_of_two, facts.positive) {
         (true, true) => (0.5, Second::Probability),
         (true, false) => (0.0, Second::Margin),
