@@ -261,7 +261,7 @@ fn a_wrong_weight_of_a_dense_layer_is_refused() {
     else {
         panic!("no layer")
     };
-    alter(&mut wrong, &weights, |data| {
+    alter(&mut wrong, &weights.unwrap(), |data| {
         if let Data::F32(w) = data {
             w[0] += 0.01;
         }

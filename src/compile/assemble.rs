@@ -1,7 +1,7 @@
 //! Specification and ONNX files -> bundle bytes. Files come through a closure: no file system here.
 
 use super::spec::{HeadSpec, Spec};
-use super::{CalibratorForm, InputHints, Lowered, check_inputs, compare, lower, lower_with, recognise_calibrator};
+use super::{CalibratorForm, Comparison, InputHints, Lowered, check_inputs, compare, lower, lower_with, recognise_calibrator};
 use crate::bundle::{FORMAT, MINOR, read_tensors, sha256_hex, write};
 use crate::calibration::{Calibrator, CalibratorSpec};
 use crate::engine::{Buffer, Data, Interpreter, NUMERICS, Plan, Tensor, Tensors, slice};
@@ -35,6 +35,18 @@ pub struct Report {
     pub calibrators: Vec<String>,
     /// Things worth knowing that stop nothing.
     pub warnings: Vec<String>,
+}
+
+impl Report {
+    /// Says how many elements fell on the other side of a jump.
+    fn note_flips(&mut self, seen: &Comparison, against: &str) {
+        if seen.flipped > 0 {
+            self.warnings.push(format!(
+                "{} of {} elements differ from {against} behind a step that jumps (a rounding, a comparison, a split) at a computed value",
+                seen.flipped, seen.elements
+            ));
+        }
+    }
 }
 
 /// Lets a test alter the plan between lowering and checking, to see that the check refuses it.
@@ -156,6 +168,7 @@ impl Build {
         let checked = compare(&expected, &got, &lowered).map_err(|e| e.at("against the graph's own definition"))?;
         report.checked_rows = rows;
         report.largest_difference = checked.largest_difference;
+        report.note_flips(&checked, "the graph's own definition");
         let mut stored = inputs;
         let mut oracle = "graph".to_owned();
         if let Some(bytes) = golden {
@@ -167,6 +180,7 @@ impl Build {
                 return Err(Error::new(ErrorKind::SpecInvalid, message));
             }
             let checked = compare(&given, &got, &lowered).map_err(|e| e.at("against ONNX Runtime's outputs"))?;
+            report.note_flips(&checked, "ONNX Runtime's outputs");
             report.golden_rows = rows_of(&given, &lowered.plan);
             if checked.largest_difference > report.largest_difference {
                 report.largest_difference = checked.largest_difference;

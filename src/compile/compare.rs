@@ -3,9 +3,12 @@
 //! Sums of leaves: the same number (bit for bit but for the sign of zero). Everything else in
 //! f32: |d| <= 1e-5 max(1, |expected|), NaN where NaN is expected, the same infinity. Labels:
 //! equal, except where the two best scores lie within that bound of each other.
+//!
+//! A step that jumps (Floor, Cast to whole numbers, a comparison, ArgMax, a tree) may fall on either side where its
+//! operand was rounded on the way: behind such a step one element in two hundred may differ, and is counted.
 
 use super::Lowered;
-use crate::engine::plan::{Op, Plan, Port};
+use crate::engine::plan::{Binary, DType, Op, Plan, Port, Reduce, Unary};
 use crate::engine::tensor::{Data, Tensor, Tensors};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -21,6 +24,8 @@ pub struct Comparison {
     pub elements: usize,
     /// Labels that differ where two scores tie within the bound.
     pub tied_labels: usize,
+    /// Elements that differ behind a step that jumps (a rounding, a comparison, a split) at a computed value.
+    pub flipped: usize,
 }
 
 /// Compares every output of the plan.
@@ -65,12 +70,14 @@ fn output(
         return Err(Error::new(ErrorKind::GoldenMismatch, message));
     }
     seen.elements += count;
+    let mut flips = Flips::of(plan, port.value, count);
     if let (Data::F32(want), Data::F32(have)) = (&want.data, &have.data) {
         let exact = sums_of_leaves(plan, port.value);
         for (at, (&w, &h)) in want.iter().zip(have).enumerate() {
             match difference(w, h, exact) {
                 Some(d) if d > seen.largest_difference => seen.largest_difference = d,
                 Some(_) => {}
+                None if flips.take(seen) => {}
                 None => return Err(mismatch(port, at, width, w, h)),
             }
         }
@@ -90,10 +97,80 @@ fn output(
         }
         match scores {
             Some((scores, width)) if tie(&scores[at * width..(at + 1) * width]) => seen.tied_labels += 1,
+            _ if flips.take(seen) => {}
             _ => return Err(mismatch(port, at, 1, w, h)),
         }
     }
     Ok(())
+}
+
+/// How many elements of an output may still differ.
+struct Flips {
+    left: usize,
+}
+
+impl Flips {
+    fn of(plan: &Plan, value: u32, elements: usize) -> Self {
+        Flips { left: if jumps(plan, value) { (elements / 200).max(1) } else { 0 } }
+    }
+
+    fn take(&mut self, seen: &mut Comparison) -> bool {
+        let taken = self.left > 0;
+        self.left -= usize::from(taken);
+        seen.flipped += usize::from(taken);
+        taken
+    }
+}
+
+/// Whether a value lies behind a step that jumps at a value that was rounded otherwise than the oracle rounds it.
+fn jumps(plan: &Plan, value: u32) -> bool {
+    let mut rounded = vec![false; plan.values.len()];
+    let mut jumping = rounded.clone();
+    for step in &plan.steps {
+        let any = |flags: &[bool]| step.inputs.iter().any(|&input| flags[input as usize]);
+        let float = |i: usize| step.inputs.get(i).is_some_and(|&v| plan.values[v as usize].dtype == DType::F32);
+        let jump = match &step.op {
+            Op::Unary(f) => matches!(f, Unary::Floor | Unary::Ceil | Unary::Round | Unary::Sign),
+            Op::Binary { f, .. } => float(0) && (f.compares() || matches!(f, Binary::Mod | Binary::Fmod)),
+            Op::Reduce { f, .. } | Op::ReduceRows { f } => float(0) && f.gives_index(),
+            Op::Cast => float(0) && plan.values[step.output as usize].dtype != DType::F32,
+            Op::TopK { .. } | Op::Trees(_) => true,
+            _ => false,
+        };
+        let output = step.output as usize;
+        jumping[output] = any(&jumping) || (jump && any(&rounded));
+        rounded[output] = !jump && (any(&rounded) || rounds(&step.op));
+    }
+    jumping[value as usize]
+}
+
+/// Whether a step's result is rounded more than once on the way, so that it may differ from the oracle's in its last
+/// digits: sums, and functions without an exact form.
+fn rounds(op: &Op) -> bool {
+    match op {
+        Op::Dense { .. } | Op::Product(_) | Op::Softmax { .. } | Op::LayerNorm { .. } => true,
+        Op::PostTransform { .. } | Op::BinaryScores { .. } => true,
+        Op::Reduce { f, .. } | Op::ReduceRows { f } => matches!(f, Reduce::Sum | Reduce::Mean | Reduce::Prod),
+        Op::CumSum { .. } => true,
+        Op::Binary { f, .. } => matches!(f, Binary::Pow),
+        Op::Unary(f) => !matches!(
+            f,
+            Unary::Identity
+                | Unary::Relu
+                | Unary::LeakyRelu { .. }
+                | Unary::Neg
+                | Unary::Abs
+                | Unary::Sqrt
+                | Unary::Reciprocal
+                | Unary::Clip { .. }
+                | Unary::ThresholdedRelu { .. }
+                | Unary::Floor
+                | Unary::Ceil
+                | Unary::Round
+                | Unary::Sign
+        ),
+        _ => false,
+    }
 }
 
 /// The relative difference, if it is allowed.

@@ -287,6 +287,11 @@ fn select(lowering: &mut Lowering, call: &Call) -> Lowered {
     if let Some(val) = chosen(condition, a, b) {
         return Ok(vec![val]);
     }
+    chosen_by(lowering, condition, a, b).map(|val| vec![val])
+}
+
+/// `a` where the condition holds, else `b`, broadcast.
+pub(super) fn chosen_by(lowering: &mut Lowering, condition: &Val, a: &Val, b: &Val) -> Result<Val, String> {
     let elem = a.elem();
     let shape = shape::joint(&shape::joint(&condition.shape(), &a.shape())?, &b.shape())?;
     let mut operands = vec![];
@@ -294,7 +299,7 @@ fn select(lowering: &mut Lowering, call: &Call) -> Lowered {
         operands.push(whole_width(lowering, val, to, &shape)?);
     }
     let value = lowering.step(Op::Where, &operands, dtype(elem)?, shape::width(&shape));
-    Ok(vec![lowering.run(value, elem, shape)])
+    Ok(lowering.run(value, elem, shape))
 }
 
 /// A choice among sizes by constants, as exporters write it for Expand.
@@ -400,15 +405,19 @@ fn clip(lowering: &mut Lowering, call: &Call) -> Lowered {
         }
     };
     if let (Ok(low), Ok(high), true) = (bound(1, "min"), bound(2, "max"), elem.is_float()) {
-        let (low, high) = (low.unwrap_or(f32::NEG_INFINITY), high.unwrap_or(f32::INFINITY));
+        // A bound left out is the largest float, not infinity (ONNX Runtime).
+        let (low, high) = (low.unwrap_or(f32::MIN), high.unwrap_or(f32::MAX));
         if !low.is_nan() && !high.is_nan() {
             return unary(lowering, call, Unary::Clip { low, high });
         }
     }
     let mut result = val.clone();
-    for (i, f) in [(1, Binary::Max), (2, Binary::Min)] {
-        if let Some(bound) = call.optional(i) {
-            result = binary(lowering, f, &result, bound)?;
+    for (i, f, open) in [(1, Binary::Max, f32::MIN), (2, Binary::Min, f32::MAX)] {
+        let open = Val::Constant(Rc::new(super::constant::Constant::f32(&[], vec![open])));
+        match call.optional(i) {
+            Some(bound) => result = binary(lowering, f, &result, bound)?,
+            None if elem.is_float() => result = binary(lowering, f, &result, &open)?,
+            None => {}
         }
     }
     Ok(vec![result])

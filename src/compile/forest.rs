@@ -10,6 +10,9 @@ use super::node::Spec;
 use crate::engine::plan::{Aggregate, PostTransform};
 use std::collections::HashMap;
 
+/// Nodes of one tree, so that shared parts cannot grow without bound.
+const MAX_NODES: usize = 1 << 20;
+
 /// How a branch compares the row's value with the split value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {
@@ -99,8 +102,10 @@ impl Forest {
         }
         let places = forest.read_nodes(spec)?;
         forest.read_leaves(spec, &places, if classifier { "class" } else { "target" })?;
-        for (t, tree) in forest.trees.iter().enumerate() {
-            check_tree(tree).map_err(|problem| format!("tree {t}: {problem}"))?;
+        for (t, tree) in forest.trees.iter_mut().enumerate() {
+            if check_tree(tree).is_err() {
+                *tree = unshared(tree).map_err(|problem| format!("tree {t}: {problem}"))?;
+            }
         }
         Ok(forest)
     }
@@ -234,6 +239,33 @@ pub(super) fn check_tree(tree: &[Node]) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// The tree without shared parts: what has several parents is there for each of them. LightGBM's exporter writes a
+/// split over categories as a chain of equalities with one true side.
+fn unshared(tree: &[Node]) -> Result<Vec<Node>, String> {
+    let mut copy: Vec<Node> = vec![];
+    // (node, the copy of its parent and the side, how deep): a path longer than the tree has nodes is a cycle.
+    let mut todo = vec![(0, None, 0)];
+    while let Some((at, parent, depth)) = todo.pop() {
+        let here = copy.len();
+        if depth >= tree.len() {
+            return Err(format!("its node number {at} lies on a cycle"));
+        }
+        if here >= MAX_NODES {
+            return Err(format!("it has more than {MAX_NODES} nodes when its shared parts are written out"));
+        }
+        if let Some((parent, on_yes)) = parent
+            && let Some(Node::Branch { yes, no, .. }) = copy.get_mut::<usize>(parent)
+        {
+            *(if on_yes { yes } else { no }) = here;
+        }
+        copy.push(tree[at].clone());
+        if let Node::Branch { yes, no, .. } = tree[at] {
+            todo.extend([(no, Some((here, false)), depth + 1), (yes, Some((here, true)), depth + 1)]);
+        }
+    }
+    Ok(copy)
 }
 
 fn labels(spec: &Spec) -> Result<Labels, String> {

@@ -127,9 +127,8 @@ impl Lowering {
         let call = Call { spec: &node.spec, inputs: node.inputs.iter().map(get).collect() };
         self.node = node.spec.name.clone();
         let refused = call.inputs.iter().flatten().any(|input| matches!(input, Val::Refused));
-        let mark = (self.plan.steps.len(), self.plan.values.len());
         let given = if refused { Ok(vec![]) } else { super::ops::lower(self, &call) };
-        let given = given.and_then(|given| self.fold(given, mark)).unwrap_or_else(|problem| {
+        let given = given.and_then(|given| self.fold(given)).unwrap_or_else(|problem| {
             self.problems.add(&node.spec.name, &node.spec.op, problem);
             vec![]
         });
@@ -142,12 +141,10 @@ impl Lowering {
         }
     }
 
-    /// Outputs that follow from constants become constants: the steps since `mark` are run by the engine, at once.
-    fn fold(&mut self, given: Vec<Val>, mark: (usize, usize)) -> Lowered {
+    /// Outputs that follow from constants become constants: their steps are run by the engine, at once.
+    fn fold(&mut self, given: Vec<Val>) -> Lowered {
         let folds = |val: &Val| match val {
-            Val::Run { value, shape, .. } => {
-                *value as usize >= mark.1 && self.known[*value as usize] && shape::candidates(shape) == 0
-            }
+            Val::Run { value, shape, .. } => self.known[*value as usize] && shape::candidates(shape) == 0,
             _ => false,
         };
         if !given.iter().any(folds) {

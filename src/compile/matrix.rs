@@ -18,7 +18,6 @@ pub(super) fn lower(lowering: &mut Lowering, call: &Call) -> Option<Lowered> {
             .and_then(|a| Ok((a.clone(), call.need(1)?.clone())))
             .and_then(|(a, b)| product(lowering, &a, &b))
             .map(|val| vec![val]),
-        "LinearRegressor" => linear_regressor(lowering, call),
         _ => return None,
     })
 }
@@ -59,16 +58,6 @@ fn gemm(lowering: &mut Lowering, call: &Call) -> Lowered {
         result = binary(lowering, Binary::Add, &result, &c)?;
     }
     Ok(vec![result])
-}
-
-/// ai.onnx.ml's linear model: coefficients `[targets, features]`.
-fn linear_regressor(lowering: &mut Lowering, call: &Call) -> Lowered {
-    let spec = call.spec;
-    if !matches!(spec.string("post_transform").as_deref(), None | Some("NONE")) {
-        return Err("a post_transform: apply it as an operator of its own".into());
-    }
-    let targets = spec.int("targets", 1).max(1) as usize;
-    linear(lowering, call.need(0)?, spec.floats("coefficients"), spec.floats("intercepts"), targets).map(|val| vec![val])
 }
 
 /// `x C' + intercepts` from ai.onnx.ml's coefficients.

@@ -32,6 +32,7 @@ mod tree_ensemble;
 mod trusted;
 #[cfg(test)]
 mod twins;
+mod two_classes;
 
 pub use assemble::{Report, Tamper, compile_onnx, compile_spec};
 pub use calibrator::{CalibratorForm, recognise_calibrator};

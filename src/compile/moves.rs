@@ -52,6 +52,12 @@ pub(super) fn moved(lowering: &mut Lowering, val: &Val, table: &Table, shape: Ve
             let sizes = Sizes { elem: sizes.elem, dims, list };
             sizes.constant().map_or_else(|| Val::Sizes(Rc::new(sizes)), |c| Val::Constant(Rc::new(c)))
         }
+        Val::Run { elem, .. } if table.index.is_empty() => {
+            // Nothing is left to compute; a Concat passes it over.
+            let dims = shape::fixed(&shape).ok_or("it has no elements")?;
+            let values = if elem.is_float() { Values::Float(vec![]) } else { Values::Int(vec![]) };
+            Val::Constant(Rc::new(Constant { elem: *elem, dims, values }))
+        }
         Val::Run { value, elem, .. } => {
             let value = lowering.moved(*value, table)?;
             lowering.run(value, *elem, shape)
@@ -500,13 +506,20 @@ fn pad(lowering: &mut Lowering, call: &Call) -> Lowered {
     if pads.len() != 2 * axes.len() {
         return Err(format!("{} pads for {} axes", pads.len(), axes.len()));
     }
+    let computed = match call.optional(2) {
+        Some(value @ Val::Run { .. }) if shape::width(&value.shape()) == 1 && shape::candidates(&value.shape()) == 0 => {
+            Some(value)
+        }
+        _ => None,
+    };
     let fill = match call.optional(2) {
+        _ if computed.is_some() => 0.0,
         Some(Val::Constant(c)) => match &c.values {
             Values::Float(v) => v.first().copied().unwrap_or(0.0),
             Values::Int(v) => v.first().copied().unwrap_or(0) as f32,
             Values::Text(_) => 0.0,
         },
-        Some(_) => return Err("the value is computed: make it a constant of the graph".into()),
+        Some(_) => return Err("the value is no single number".into()),
         None => call.spec.float("value", 0.0),
     };
     let mode = call.spec.string("mode").unwrap_or_else(|| "constant".into());
@@ -556,7 +569,17 @@ fn pad(lowering: &mut Lowering, call: &Call) -> Lowered {
     if !val.elem().is_float() && fill.abs() > 16_777_216.0 {
         return Err("a whole number beyond 2^24 as padding".into());
     }
-    let value = lowering.select(value, table.index, fill);
+    let value = match computed {
+        Some(fill) => {
+            // The value stands behind the row, and is picked from there.
+            let (fill, behind) = (lowering.operand(fill)?.0, lowering.width(value) as i32);
+            let dtype = lowering.dtype_of(value);
+            let source = lowering.step(Op::Concat, &[value, fill], dtype, behind as usize + 1);
+            let columns = table.index.iter().map(|&at| if at < 0 { behind } else { at }).collect();
+            lowering.select(source, columns, 0.0)
+        }
+        None => lowering.select(value, table.index, fill),
+    };
     Ok(vec![lowering.run(value, val.elem(), shape)])
 }
 

@@ -2,7 +2,7 @@
 
 use super::constant::Constant;
 use std::sync::Arc;
-use tract_onnx::pb::{AttributeProto, NodeProto};
+use tract_onnx::pb::{AttributeProto, NodeProto, SparseTensorProto};
 
 /// A node and the names of the values it joins.
 #[derive(Debug, Clone)]
@@ -86,6 +86,10 @@ impl Spec {
     /// A tensor attribute, if given; it was checked when the graph was read.
     pub fn tensor(&self, name: &str) -> Option<Constant> {
         self.attribute(name)?.t.as_ref().and_then(|tensor| Constant::from_onnx(tensor).ok())
+    }
+    /// A sparse tensor attribute, if given.
+    pub fn sparse(&self, name: &str) -> Option<&SparseTensorProto> {
+        self.attribute(name)?.sparse_tensor.as_ref()
     }
     /// Whether the attribute stands in the node.
     pub fn has(&self, name: &str) -> bool {

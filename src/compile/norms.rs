@@ -49,9 +49,14 @@ fn batch_norm(lowering: &mut Lowering, call: &Call) -> Lowered {
         None => 1,
         _ => return Err("its channels are the candidates".into()),
     };
+    let mut dims = vec![channels];
+    dims.resize(shape.len().saturating_sub(1).max(1), 1);
     let mut parameters = vec![];
     for i in 1..5 {
-        parameters.push(call.floats(i, "a parameter")?);
+        match call.need(i)? {
+            Val::Constant(c) => parameters.push(c.floats()?.to_vec()),
+            _ => return batch_norm_computed(lowering, call, &dims),
+        }
     }
     if parameters.iter().any(|p| p.len() != channels) {
         return Err(format!("its parameters are not of {channels} channels"));
@@ -64,11 +69,28 @@ fn batch_norm(lowering: &mut Lowering, call: &Call) -> Lowered {
             (scale as f32, (wide(1, c) - wide(2, c) * scale) as f32)
         })
         .unzip();
-    let mut dims = vec![channels];
-    dims.resize(shape.len().saturating_sub(1).max(1), 1);
     let row = |list: Vec<f32>| Val::Constant(Rc::new(Constant::f32(&dims, list)));
     let scaled = binary(lowering, Binary::Mul, x, &row(scale))?;
     Ok(vec![binary(lowering, Binary::Add, &scaled, &row(shift))?])
+}
+
+/// The same with computed parameters, each of the shape `dims`.
+fn batch_norm_computed(lowering: &mut Lowering, call: &Call, dims: &[usize]) -> Lowered {
+    let mut parameters = vec![];
+    for i in 1..5 {
+        let parameter = call.need(i)?;
+        if parameter.shape() != [Dim::Fixed(dims[0])] {
+            return Err(format!("its parameters are not of {} channels", dims[0]));
+        }
+        parameters.push(reshaped(parameter, shape::of_sizes(dims))?);
+    }
+    let [scale, bias, mean, variance] = &parameters[..] else { return Err("a parameter is missing".into()) };
+    let shifted = binary(lowering, Binary::Add, variance, &scalar(call.spec.float("epsilon", 1e-5)))?;
+    let deviation = unary(lowering, Unary::Sqrt, &shifted)?;
+    let centred = binary(lowering, Binary::Sub, call.need(0)?, mean)?;
+    let normal = binary(lowering, Binary::Div, &centred, &deviation)?;
+    let scaled = binary(lowering, Binary::Mul, &normal, scale)?;
+    Ok(vec![binary(lowering, Binary::Add, &scaled, bias)?])
 }
 
 /// `(x - mean) / sqrt(variance + epsilon) * scale + bias` over the last axes.
@@ -135,7 +157,11 @@ fn lp_norm(lowering: &mut Lowering, call: &Call) -> Lowered {
         let sum = reduced(lowering, &square, Reduce::Sum, &[axis], true)?;
         unary(lowering, Unary::Sqrt, &sum)?
     };
-    Ok(vec![binary(lowering, Binary::Div, x, &norm)?])
+    // A line of norm zero is zeros: divided by one.
+    let empty = binary(lowering, Binary::Equal, &norm, &scalar(0.0))?;
+    let empty = super::elementwise::cast_to(lowering, &empty, Elem::F32)?;
+    let divisor = binary(lowering, Binary::Add, &norm, &empty)?;
+    Ok(vec![binary(lowering, Binary::Div, x, &divisor)?])
 }
 
 /// Softmax over one axis (operator sets from 13), or over all from `axis` on (before).
@@ -186,13 +212,11 @@ fn hardmax(lowering: &mut Lowering, call: &Call) -> Lowered {
     let flat = call.spec.opset < 13;
     let axis = shape::axis(call.spec.int("axis", if flat { 1 } else { -1 }), shape.len())?;
     let axes: Vec<usize> = if flat { (axis..shape.len()).collect() } else { vec![axis] };
-    if axes.len() > 1 {
-        return Err("over several axes: flatten them first".into());
-    }
-    let Dim::Fixed(size) = shape[axis] else { return Err("over the candidates".into()) };
+    let over = shape::fixed(&shape[axis..axis + axes.len()]).ok_or("over the candidates")?;
     let best = reduced(lowering, x, Reduce::ArgMax, &axes, true)?;
     let mut dims = vec![1; shape.len()];
-    dims[axis] = size;
+    dims[axis..axis + over.len()].copy_from_slice(&over);
+    let size: usize = over.iter().product();
     let places = Val::Constant(Rc::new(Constant::i64(&dims, (0..size as i64).collect())));
     let hit = binary(lowering, Binary::Equal, &best, &places)?;
     Ok(vec![super::elementwise::cast_to(lowering, &hit, x.elem())?])
@@ -257,6 +281,7 @@ fn log_sum_exp(lowering: &mut Lowering, x: &Val, axes: &[usize], keep: bool) -> 
 /// A reduction over axes, wherever the candidates are; the axes stay as 1 if `keep`.
 pub(super) fn reduced(lowering: &mut Lowering, x: &Val, f: Reduce, axes: &[usize], keep: bool) -> Result<Val, String> {
     let shape = x.shape();
+    let axes: &[usize] = &(0..shape.len()).filter(|axis| axes.contains(axis)).collect::<Vec<_>>();
     let kept: Vec<Dim> =
         shape.iter().enumerate().map(|(i, dim)| if axes.contains(&i) { Dim::Fixed(1) } else { *dim }).collect();
     let finish = |val: Val| -> Result<Val, String> {

@@ -1,7 +1,9 @@
 //! Which operator is lowered where, and what helps where none is.
 
-use super::lower::{Call, Lowered, Lowering};
+use super::constant::{Constant, Elem};
+use super::lower::{Call, Lowered, Lowering, Val};
 use super::{elementwise, matrix, moves, norms, scores};
+use std::rc::Rc;
 
 /// Lowers one node.
 pub(super) fn lower(lowering: &mut Lowering, call: &Call) -> Lowered {
@@ -11,12 +13,24 @@ pub(super) fn lower(lowering: &mut Lowering, call: &Call) -> Lowered {
     let families = [elementwise::lower, moves::lower, matrix::lower, norms::lower, scores::lower];
     match call.spec.op.as_str() {
         "Identity" | "ZipMap" => Ok(vec![call.need(0)?.clone()]),
-        "Dropout" => Ok(vec![call.need(0)?.clone()]),
+        "Dropout" => dropout(lowering, call),
         op => families
             .iter()
             .find_map(|family| family(lowering, call))
             .unwrap_or_else(|| Err(format!("it has no lowering; {}", instead(op)))),
     }
+}
+
+/// Nothing is dropped at inference: the mask is all ones.
+fn dropout(lowering: &mut Lowering, call: &Call) -> Lowered {
+    let x = call.need(0)?;
+    let mut given = vec![x.clone()];
+    if call.spec.outputs > 1 {
+        let one = Val::Constant(Rc::new(Constant::f32(&vec![1; x.shape().len()], vec![1.0])));
+        let one = elementwise::cast_to(lowering, &one, if call.spec.opset < 10 { x.elem() } else { Elem::Bool })?;
+        given.push(moves::expanded(lowering, &one, x.shape())?);
+    }
+    Ok(given)
 }
 
 /// What to do about an operator that has no lowering.

@@ -1,18 +1,22 @@
 //! Tree ensembles, linear classifiers and labels.
 
-use super::constant::Elem;
+use super::constant::{Constant, Elem};
+use super::elementwise::{binary, chosen_by};
 use super::forest::{Forest, Labels, Mode, Node};
 use super::lower::{Call, Lowered, Lowering, Val};
-use super::matrix;
+use super::node::Spec;
 use super::shape::Dim;
-use crate::engine::plan::{Aggregate, BinaryScores, DType, Op, PostTransform, Trees};
+use super::{matrix, two_classes};
+use crate::engine::plan::{Aggregate, Binary, BinaryScores, DType, Op, PostTransform, Trees};
 use crate::engine::tensor::Tensor;
+use std::rc::Rc;
 
 /// Lowers what gives scores; none if it is not such.
 pub(super) fn lower(lowering: &mut Lowering, call: &Call) -> Option<Lowered> {
     Some(match call.spec.op.as_str() {
         "TreeEnsembleRegressor" | "TreeEnsembleClassifier" | "TreeEnsemble" => trees(lowering, call),
         "LinearClassifier" => linear_classifier(lowering, call),
+        "LinearRegressor" => linear_regressor(lowering, call),
         _ => return None,
     })
 }
@@ -39,8 +43,16 @@ fn trees(lowering: &mut Lowering, call: &Call) -> Lowered {
     let forest = Forest::parse(call.spec)?;
     let (rows, columns) = rows_of(call.need(0)?)?;
     let (value, _) = lowering.float_operand(call.need(0)?)?;
-    let x = Rowed { value, columns };
+    let x = Rowed { value, columns, rows };
     let targets = forest.targets;
+    if call.spec.op == "TreeEnsemble" && targets > 1 && matches!(forest.post, PostTransform::Logistic | PostTransform::Softmax) {
+        lowering.problems.warn(format!(
+            "node `{}`: post_transform {} is computed as ONNX Runtime does ({}), not as ONNX names it",
+            call.spec.name,
+            call.spec.int("post_transform", 0),
+            if forest.post == PostTransform::Logistic { "LOGISTIC" } else { "SOFTMAX" }
+        ));
+    }
     Ok(match &forest.labels {
         None => {
             let value = regressor(lowering, &forest, x)?;
@@ -57,15 +69,35 @@ fn trees(lowering: &mut Lowering, call: &Call) -> Lowered {
     })
 }
 
-/// A matrix and its number of columns.
+/// A matrix `[rows, columns]`.
 #[derive(Clone, Copy)]
-struct Rowed {
+pub(super) struct Rowed {
     value: u32,
     columns: usize,
+    rows: Dim,
+}
+
+impl Rowed {
+    /// What is computed from its rows, so many columns each.
+    pub fn scores(&self, lowering: &Lowering, value: u32, columns: usize) -> Val {
+        lowering.run(value, Elem::F32, vec![self.rows, Dim::Fixed(columns)])
+    }
 }
 
 fn regressor(lowering: &mut Lowering, forest: &Forest, x: Rowed) -> Result<u32, String> {
-    let sums = sums(lowering, forest, x, forest.targets, None, forest.base.clone())?;
+    let targets = forest.targets;
+    let bare = forest.base.is_empty() || (0..targets).all(|target| forest.always_scores(target));
+    let sums = if bare {
+        sums(lowering, forest, x, targets, None, forest.base.clone())?
+    } else {
+        // A target that no leaf of the row names is zero, without its base value.
+        let there = there(lowering, forest, x)?;
+        let value = sums(lowering, forest, x, targets, None, forest.base.clone())?;
+        let based = x.scores(lowering, value, targets);
+        let zero = Val::Constant(Rc::new(Constant::f32(&[], vec![0.0])));
+        let scored = chosen_by(lowering, &there, &based, &zero)?;
+        lowering.operand(&scored)?.0
+    };
     // ONNX Runtime applies no other transform to a single target.
     let applies = forest.targets > 1 || forest.post == PostTransform::Probit;
     Ok(if applies { post(lowering, forest.post, sums, forest.targets) } else { sums })
@@ -74,58 +106,43 @@ fn regressor(lowering: &mut Lowering, forest: &Forest, x: Rowed) -> Result<u32, 
 /// Label and scores, as ONNX Runtime forms them.
 fn classifier(lowering: &mut Lowering, forest: &Forest, labels: Vec<i64>, x: Rowed) -> Result<[u32; 2], String> {
     let classes = forest.targets;
-    if classes == 1 {
-        return Err("a classifier of one class: export a regressor".into());
+    match classes {
+        1 => return Err("a classifier of one class: export a regressor".into()),
+        2 => return two_classes::lower(lowering, forest, labels, x),
+        _ => {}
     }
-    if classes > 2 {
-        let positive = forest.trees.iter().flatten().all(|node| match node {
-            Node::Leaf(entries) => entries.iter().all(|e| e.1 >= 0.0) && entries.iter().any(|e| e.1 > 0.0),
-            Node::Branch { .. } => true,
-        });
-        if forest.base.is_empty() && !positive && !(0..classes).all(|class| forest.always_scores(class)) {
-            return Err("some rows get no score for some class, for which ONNX Runtime's label is not that of the largest score: give every class a base value".into());
-        }
-        let sums = sums(lowering, forest, x, classes, None, forest.base.clone())?;
-        return Ok([label(lowering, sums, labels, classes, 0.0), post(lowering, forest.post, sums, classes)]);
+    let value = sums(lowering, forest, x, classes, None, forest.base.clone())?;
+    let positive = forest.trees.iter().flatten().all(|node| match node {
+        Node::Leaf(entries) => entries.iter().all(|e| e.1 >= 0.0) && entries.iter().any(|e| e.1 > 0.0),
+        Node::Branch { .. } => true,
+    });
+    let mut deciding = value;
+    if forest.base.is_empty() && !positive && !(0..classes).all(|class| forest.always_scores(class)) {
+        // A class without a score is shown as zero, and is never the label.
+        let there = there(lowering, forest, x)?;
+        let lowest = Val::Constant(Rc::new(Constant::f32(&[], vec![f32::NEG_INFINITY])));
+        let shown = x.scores(lowering, value, classes);
+        let scored = chosen_by(lowering, &there, &shown, &lowest)?;
+        deciding = lowering.operand(&scored)?.0;
     }
-    let named = |class| forest.entries().any(|entry| entry.0 == class);
-    let positive = forest.entries().all(|entry| entry.1 >= 0.0);
-    let threshold = if positive { 0.5 } else { 0.0 };
-    if named(0) && !named(1) {
-        // One sum for two classes. With LOGISTIC both scores come from the margin, positive or not.
-        if forest.base.len() == 2 || forest.post == PostTransform::Probit {
-            return Err("two base_values, or PROBIT, with leaves that name one of two classes, which ONNX Runtime does not compute either: export with one base value and LOGISTIC".into());
-        }
-        let sum = sums(lowering, forest, x, 1, Some(0), forest.base.clone())?;
-        let logistic = forest.post == PostTransform::Logistic;
-        let mode = if positive && !logistic { BinaryScores::Probability } else { BinaryScores::Margin };
-        let transform = if logistic { PostTransform::Logistic } else { PostTransform::None };
-        let width = lowering.width(sum) * 2;
-        let scores = lowering.float_step(Op::BinaryScores { mode, post: transform }, &[sum], width);
-        return Ok([label(lowering, sum, labels, 1, threshold), scores]);
-    }
-    if !forest.base.is_empty() && (!named(0) || forest.base.len() == 2) {
-        return Err("base_values in a classifier of two classes whose leaves name the second, where ONNX Runtime drops a score: export without base values".into());
-    }
-    if !forest.always_scores(1) {
-        return Err("some rows get no score for the second of two classes, where ONNX Runtime changes its rule: give every leaf a weight for it".into());
-    }
-    let base = if forest.base.is_empty() { vec![] } else { vec![forest.base[0], 0.0] };
-    let sums = sums(lowering, forest, x, 2, None, base)?;
-    let seconds = (0..lowering.width(sums) as i32).filter(|c| c % 2 == 1).collect();
-    let second = lowering.select(sums, seconds, 0.0);
-    // With leaves for both classes ONNX Runtime gives the labels 1 and 0, whatever the classes are called.
-    let label =
-        if named(0) { label(lowering, second, vec![0, 1], 1, 0.0) } else { label(lowering, second, labels, 1, threshold) };
-    Ok([label, post(lowering, forest.post, sums, 2)])
+    Ok([label(lowering, deciding, labels, classes, 0.0), post(lowering, forest.post, value, classes)])
 }
 
-fn label(lowering: &mut Lowering, scores: u32, labels: Vec<i64>, group: usize, threshold: f32) -> u32 {
+/// Where a row has a score for a target.
+fn there(lowering: &mut Lowering, forest: &Forest, x: Rowed) -> Result<Val, String> {
+    let counts = two_classes::counts(lowering, forest, x)?;
+    let zero = Val::Constant(Rc::new(Constant::f32(&[], vec![0.0])));
+    binary(lowering, Binary::Greater, &counts, &zero)
+}
+
+/// Labels of rows of scores, each of `group`.
+pub(super) fn label(lowering: &mut Lowering, scores: u32, labels: Vec<i64>, group: usize, threshold: f32) -> u32 {
     let width = lowering.width(scores) / group;
     lowering.step(Op::Label { labels, group: group as u32, threshold }, &[scores], DType::I64, width)
 }
 
-fn post(lowering: &mut Lowering, f: PostTransform, sums: u32, group: usize) -> u32 {
+/// Scores after the post transform, each row of `group`.
+pub(super) fn post(lowering: &mut Lowering, f: PostTransform, sums: u32, group: usize) -> u32 {
     let width = lowering.width(sums);
     let op = Op::PostTransform { f, group: group as u32 };
     if f == PostTransform::None { sums } else { lowering.float_step(op, &[sums], width) }
@@ -201,7 +218,7 @@ fn mode_bits(mode: Mode) -> u8 {
 }
 
 /// The step that sums leaves. `only` names the one class whose sums are kept as column 0.
-fn sums(
+pub(super) fn sums(
     lowering: &mut Lowering,
     forest: &Forest,
     x: Rowed,
@@ -254,22 +271,59 @@ fn linear_classifier(lowering: &mut Lowering, call: &Call) -> Lowered {
         Some(ints) if !ints.is_empty() => ints.to_vec(),
         _ => (0..spec.strings("classlabels_strings").len() as i64).collect(),
     };
-    let f = match spec.string("post_transform").as_deref() {
-        None | Some("NONE") => PostTransform::None,
-        Some("LOGISTIC") => PostTransform::Logistic,
-        Some("SOFTMAX") => PostTransform::Softmax,
-        Some("SOFTMAX_ZERO") => PostTransform::SoftmaxZero,
-        Some(other) => return Err(format!("post_transform `{other}`: use NONE, LOGISTIC or SOFTMAX")),
-    };
+    let f = transform(spec)?;
     let (coefficients, intercepts) = (spec.floats("coefficients"), spec.floats("intercepts"));
     let (rows, columns) = rows_of(call.need(0)?)?;
     let classes = labels.len();
     let given = coefficients.len() / columns.max(1);
-    if classes < 2 || given != classes || !(intercepts.is_empty() || intercepts.len() == classes) {
-        return Err("it has no row of coefficients for each class: export with a row for each".into());
+    if given == 0 || (given != classes && given != 1) {
+        return Err(format!("{given} rows of coefficients for {classes} classes: export with a row for each"));
     }
-    let scores = matrix::linear(lowering, call.need(0)?, coefficients, intercepts, classes)?;
+    let scores = matrix::linear(lowering, call.need(0)?, coefficients, intercepts, given)?;
     let (scores, _) = lowering.operand(&scores)?;
-    let both = [label(lowering, scores, labels, classes, 0.0), post(lowering, f, scores, classes)];
-    Ok(outcome(lowering, both, rows, classes))
+    if given == classes && classes > 1 {
+        let both = [label(lowering, scores, labels, classes, 0.0), post(lowering, f, scores, classes)];
+        return Ok(outcome(lowering, both, rows, classes));
+    }
+    // One row of coefficients: a second score for two classes, else one score and the labels 0 and 1.
+    if f == PostTransform::Probit {
+        return Err("PROBIT with one row of coefficients, which gives one score for all classes: use LOGISTIC".into());
+    }
+    let two = classes == 2;
+    let label = label(lowering, scores, if two { labels } else { vec![0, 1] }, 1, 0.0);
+    if !two {
+        return Ok(outcome(lowering, [label, scores], rows, 1));
+    }
+    let logistic = f == PostTransform::Logistic;
+    let mode = if logistic { BinaryScores::Margin } else { BinaryScores::Probability };
+    let transform = if logistic { f } else { PostTransform::None };
+    let width = lowering.width(scores) * 2;
+    let scores = lowering.float_step(Op::BinaryScores { mode, post: transform }, &[scores], width);
+    Ok(outcome(lowering, [label, scores], rows, 2))
+}
+
+/// ai.onnx.ml's linear model: coefficients `[targets, features]`.
+fn linear_regressor(lowering: &mut Lowering, call: &Call) -> Lowered {
+    let spec = call.spec;
+    let f = transform(spec)?;
+    let targets = spec.int("targets", 1).max(1) as usize;
+    let scores = matrix::linear(lowering, call.need(0)?, spec.floats("coefficients"), spec.floats("intercepts"), targets)?;
+    // A single score passes all of them but PROBIT as it is.
+    if f == PostTransform::None || (targets == 1 && f != PostTransform::Probit) {
+        return Ok(vec![scores]);
+    }
+    let (value, shape) = lowering.operand(&scores)?;
+    let value = post(lowering, f, value, targets);
+    Ok(vec![lowering.run(value, Elem::F32, shape)])
+}
+
+fn transform(spec: &Spec) -> Result<PostTransform, String> {
+    Ok(match spec.string("post_transform").as_deref() {
+        None | Some("NONE") => PostTransform::None,
+        Some("LOGISTIC") => PostTransform::Logistic,
+        Some("SOFTMAX") => PostTransform::Softmax,
+        Some("SOFTMAX_ZERO") => PostTransform::SoftmaxZero,
+        Some("PROBIT") => PostTransform::Probit,
+        Some(other) => return Err(format!("post_transform `{other}`")),
+    })
 }

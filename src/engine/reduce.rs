@@ -44,10 +44,14 @@ pub(super) fn floats(f: Reduce, x: &[f32], group: usize, inner: usize, y: &mut [
 /// One whole number for each line of whole numbers; a mean is cut towards zero.
 #[inline(never)]
 pub(super) fn ints(f: Reduce, x: &[i64], group: usize, inner: usize, dtype: DType, y: &mut [i64]) {
+    let (low, high) = match dtype {
+        DType::I64 => (i64::MIN, i64::MAX),
+        _ => (i64::from(i32::MIN), i64::from(i32::MAX)),
+    };
     match f {
         Reduce::Prod => fold(x, group, inner, 1, y, |s, v| wrap(s.wrapping_mul(v), dtype)),
-        Reduce::Max => fold(x, group, inner, wrap(i64::MIN, dtype), y, |s, v| if v > s { v } else { s }),
-        Reduce::Min => fold(x, group, inner, wrap(i64::MAX, dtype), y, |s, v| if v < s { v } else { s }),
+        Reduce::Max => fold(x, group, inner, low, y, |s, v| if v > s { v } else { s }),
+        Reduce::Min => fold(x, group, inner, high, y, |s, v| if v < s { v } else { s }),
         Reduce::Sum | Reduce::Mean => {
             fold(x, group, inner, 0, y, |s, v| wrap(s.wrapping_add(v), dtype));
             if f == Reduce::Mean && group > 0 {

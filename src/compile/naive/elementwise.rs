@@ -245,6 +245,7 @@ fn clip(spec: &Spec, args: &Args) -> Outputs {
     Ok(vec![clipped(x, args.optional(1), args.optional(2))?])
 }
 
+/// A bound left out is the largest float, not infinity (ONNX Runtime).
 fn clipped(x: &Constant, low: Option<&Constant>, high: Option<&Constant>) -> Result<Constant, String> {
     let one = |bound: Option<&Constant>| match bound {
         Some(bound) if bound.len() != 1 => Err(format!("a bound of shape {:?}", bound.dims)),
@@ -254,8 +255,8 @@ fn clipped(x: &Constant, low: Option<&Constant>, high: Option<&Constant>) -> Res
     one(high)?;
     let values = match &x.values {
         Values::Float(v) => {
-            let low = low.map(Constant::floats).transpose()?.map_or(f32::NEG_INFINITY, |list| list[0]);
-            let high = high.map(Constant::floats).transpose()?.map_or(f32::INFINITY, |list| list[0]);
+            let low = low.map(Constant::floats).transpose()?.map_or(f32::MIN, |list| list[0]);
+            let high = high.map(Constant::floats).transpose()?.map_or(f32::MAX, |list| list[0]);
             Values::Float(
                 v.iter().map(|&v| if v < low { low } else { v }).map(|v| if v > high { high } else { v }).collect(),
             )

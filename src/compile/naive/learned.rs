@@ -130,7 +130,8 @@ fn linear_classifier(spec: &Spec, args: &Args) -> Outputs {
         Some(ints) if !ints.is_empty() => ints.to_vec(),
         _ => (0..spec.strings("classlabels_strings").len() as i64).collect(),
     };
-    let targets = spec.floats("intercepts").len();
+    let width = rows(args.get(0)?)?.1;
+    let targets = spec.floats("coefficients").len() / width.max(1);
     let second = if targets == 1 && labels.len() == 2 { Second::Probability } else { Second::None };
     if targets != labels.len() && targets != 1 {
         return Err(format!("{targets} rows of coefficients for {} classes", labels.len()));

@@ -105,7 +105,7 @@ fn rms(spec: &Spec, args: &Args) -> Outputs {
     Ok(vec![rounded(x.elem, &x.dims, y)?])
 }
 
-/// A line of norm zero becomes zero.
+/// A line of norm zero becomes zero. Squares are of f32 as in ONNX Runtime: what underflows there is a norm of zero.
 fn lp(spec: &Spec, args: &Args) -> Outputs {
     let x = args.get(0)?;
     let along = axis(spec.int("axis", -1), x.rank())?;
@@ -115,7 +115,7 @@ fn lp(spec: &Spec, args: &Args) -> Outputs {
     for line in lines(&x.dims, along)? {
         let norm = match p {
             1 => line.iter().map(|&i| v[i].abs()).sum(),
-            2 => line.iter().map(|&i| v[i] * v[i]).sum::<f64>().sqrt(),
+            2 => line.iter().map(|&i| f64::from((v[i] * v[i]) as f32)).sum::<f64>().sqrt(),
             other => return Err(format!("the norm of order {other}")),
         };
         for i in line {

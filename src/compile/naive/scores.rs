@@ -5,7 +5,7 @@ use crate::engine::plan::PostTransform;
 /// How the one score of a classifier of two classes becomes two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Second {
-    /// The score is a probability: `[1 - s, s]`.
+    /// The score is a probability: `[1 - s, s]`; as a margin's where LOGISTIC is asked for.
     Probability,
     /// The score is a margin: `[-s, s]`. LOGISTIC makes margins of both.
     Margin,
@@ -101,6 +101,7 @@ mod tests {
         close(run(PostTransform::Probit, &[0.5, 0.9]), &[0.0, 1.281_712]);
         close(run(PostTransform::Logistic, &[2.0]), &[2.0]);
         close(finish(PostTransform::Logistic, &[2.0], Second::Margin), &[0.119_203, 0.880_797]);
+        close(finish(PostTransform::Logistic, &[2.0], Second::Probability), &[0.119_203, 0.880_797]);
         close(finish(PostTransform::None, &[0.25], Second::Probability), &[0.75, 0.25]);
     }
 }
