@@ -287,6 +287,11 @@ fn select(lowering: &mut Lowering, call: &Call) -> Lowered {
     if let Some(val) = chosen(condition, a, b) {
         return Ok(vec![val]);
     }
+    choose(lowering, condition, a, b).map(|val| vec![val])
+}
+
+/// `a` where the condition holds, else `b`, broadcast.
+pub(super) fn choose(lowering: &mut Lowering, condition: &Val, a: &Val, b: &Val) -> Result<Val, String> {
     let elem = a.elem();
     let shape = shape::joint(&shape::joint(&condition.shape(), &a.shape())?, &b.shape())?;
     let mut operands = vec![];
@@ -294,7 +299,7 @@ fn select(lowering: &mut Lowering, call: &Call) -> Lowered {
         operands.push(whole_width(lowering, val, to, &shape)?);
     }
     let value = lowering.step(Op::Where, &operands, dtype(elem)?, shape::width(&shape));
-    Ok(vec![lowering.run(value, elem, shape)])
+    Ok(lowering.run(value, elem, shape))
 }
 
 /// A choice among sizes by constants, as exporters write it for Expand.

@@ -7,13 +7,17 @@ mod calibrator;
 mod check;
 mod compare;
 mod constant;
+mod domain;
 mod elementwise;
+mod encode;
 mod forest;
 mod functions;
 mod fuse;
 mod graph;
 mod initial;
+mod lookup;
 mod lower;
+mod marks;
 mod matrix;
 mod moves;
 mod naive;
@@ -21,8 +25,11 @@ mod node;
 mod norms;
 mod ops;
 mod oracle;
+mod order;
 mod paths;
 mod problems;
+mod recurrent;
+mod scatter;
 mod scores;
 mod shape;
 mod spec;
@@ -55,6 +62,7 @@ pub struct Lowered {
     /// What was done otherwise than the graph says, one sentence each.
     pub warnings: Vec<String>,
     pub(crate) oracle: Oracle,
+    pub(crate) domains: domain::Domains,
 }
 
 impl Lowered {
@@ -89,5 +97,6 @@ fn lower_graph(onnx: &[u8], prefix: &str, dims: &BTreeMap<String, i64>) -> Resul
         tensors: lowering.tensors,
         warnings: lowering.problems.warnings,
         oracle: Oracle::new(graph),
+        domains: lowering.domains,
     })
 }

@@ -1,14 +1,26 @@
 //! Which operator is lowered where, and what helps where none is.
 
 use super::lower::{Call, Lowered, Lowering};
-use super::{elementwise, matrix, moves, norms, scores};
+use super::{elementwise, encode, lookup, marks, matrix, moves, norms, order, recurrent, scatter, scores};
 
 /// Lowers one node.
 pub(super) fn lower(lowering: &mut Lowering, call: &Call) -> Lowered {
     if !matches!(call.spec.domain.as_str(), "" | "ai.onnx.ml" | "com.microsoft") {
         return Err(format!("the domain `{}` is not ONNX's", call.spec.domain));
     }
-    let families = [elementwise::lower, moves::lower, matrix::lower, norms::lower, scores::lower];
+    let families = [
+        elementwise::lower,
+        moves::lower,
+        matrix::lower,
+        norms::lower,
+        scores::lower,
+        lookup::lower,
+        scatter::lower,
+        marks::lower,
+        order::lower,
+        encode::lower,
+        recurrent::lower,
+    ];
     match call.spec.op.as_str() {
         "Identity" | "ZipMap" => Ok(vec![call.need(0)?.clone()]),
         "Dropout" => Ok(vec![call.need(0)?.clone()]),
