@@ -3,11 +3,13 @@
 //! against. No file system and no threads, so that it also builds as a wasm of its own.
 
 mod assemble;
+mod attention;
 mod calibrator;
 mod check;
 mod compare;
 mod constant;
 mod domain;
+mod einsum;
 mod elementwise;
 mod encode;
 mod forest;
@@ -28,6 +30,7 @@ mod oracle;
 mod order;
 mod paths;
 mod problems;
+mod quantise;
 mod recurrent;
 mod scatter;
 mod scores;

@@ -1,7 +1,9 @@
 //! Which operator is lowered where, and what helps where none is.
 
 use super::lower::{Call, Lowered, Lowering};
-use super::{elementwise, encode, lookup, marks, matrix, moves, norms, order, recurrent, scatter, scores};
+use super::{
+    attention, einsum, elementwise, encode, lookup, marks, matrix, moves, norms, order, quantise, recurrent, scatter, scores,
+};
 
 /// Lowers one node.
 pub(super) fn lower(lowering: &mut Lowering, call: &Call) -> Lowered {
@@ -20,6 +22,9 @@ pub(super) fn lower(lowering: &mut Lowering, call: &Call) -> Lowered {
         order::lower,
         encode::lower,
         recurrent::lower,
+        quantise::lower,
+        einsum::lower,
+        attention::lower,
     ];
     match call.spec.op.as_str() {
         "Identity" | "ZipMap" => Ok(vec![call.need(0)?.clone()]),

@@ -2,7 +2,7 @@
 //! what comes from the state is one layer a step, whose sums start from there. So the sequence of a request, the same for
 //! all candidates, is run once.
 
-use super::constant::{Constant, Elem, Values};
+use super::constant::{Constant, Values};
 use super::elementwise::{binary, choose};
 use super::lower::{Call, Lowered, Lowering, Val};
 use super::matrix::product;
