@@ -84,6 +84,8 @@ struct Column {
     wild: bool,
     /// Values worth trying.
     pool: Vec<f32>,
+    /// The only values for which the graph is defined, where it is for some alone.
+    domain: Option<Vec<f32>>,
 }
 
 struct Table {
@@ -104,7 +106,12 @@ impl Table {
                 dtype: value.dtype,
                 wild: value.dtype == DType::F32,
                 pool: vec![],
+                domain: None,
             }));
+        }
+        for (&(port, column), values) in &lowered.domains {
+            let start: usize = plan.inputs[..port].iter().map(|p| plan.values[p.value as usize].width as usize).sum();
+            columns[start + column].domain = Some(values.clone());
         }
         for step in &plan.steps {
             let of = |i: usize| origins[step.inputs[i] as usize].clone();
@@ -133,14 +140,7 @@ impl Table {
                         }
                     }
                 }
-                // Every row of a table that a whole number can name, and the ends above all.
-                Op::Take { size, .. } => {
-                    for column in origins[step.inputs[1] as usize].iter().flatten() {
-                        let size = *size as f32;
-                        columns[*column].pool.extend([0.0, 1.0, 2.0, 3.0, size / 2.0, size - 1.0].map(|i| {
-                            if i < size { i.trunc() } else { 0.0 }
-                        }));
-                    }
+                Op::Take { .. } => {
                     origins[step.inputs[0] as usize].iter().flatten().for_each(|&column| columns[column].wild = false);
                 }
                 Op::Select { .. } | Op::Concat => {}
@@ -167,6 +167,9 @@ impl Table {
 
     fn cell(&self, column: &Column, draw: &mut Draw) -> f32 {
         let pick = draw.below(16);
+        if let Some(values) = &column.domain {
+            return values[draw.below(values.len())];
+        }
         if column.dtype != DType::F32 {
             let drawn =
                 if column.pool.is_empty() { draw.below(4) as f32 } else { column.pool[draw.below(column.pool.len())] };
@@ -189,8 +192,12 @@ impl Table {
     /// Rows for any plan: zeros, ones, small and large scales, denormals; where only trees read,
     /// also missing values and infinities.
     fn drawn_rows(&self, draw: &mut Draw) -> Vec<Vec<f32>> {
-        let fill =
-            |v: f32| self.columns.iter().map(|c| if c.dtype == DType::F32 { v } else { 0.0 }).collect::<Vec<f32>>();
+        let filled = |column: &Column, v: f32| match &column.domain {
+            Some(values) => values[0],
+            None if column.dtype == DType::F32 => v,
+            None => 0.0,
+        };
+        let fill = |v: f32| self.columns.iter().map(|column| filled(column, v)).collect::<Vec<f32>>();
         let mut rows =
             vec![fill(0.0), fill(-0.0), fill(1.0), fill(-1.0), fill(f32::from_bits(1)), fill(-f32::MIN_POSITIVE / 2.0)];
         for (i, column) in self.columns.iter().enumerate() {
@@ -199,7 +206,7 @@ impl Table {
                 values.extend([f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN]);
             }
             for value in values {
-                if column.dtype == DType::F32 && rows.len() < DRAWN_ROWS {
+                if column.dtype == DType::F32 && column.domain.is_none() && rows.len() < DRAWN_ROWS {
                     let mut row = self.row(draw);
                     row[i] = value;
                     rows.push(row);
@@ -215,7 +222,7 @@ impl Table {
             let scale = [0.1, 1.0, 1.0, 4.0][draw.below(4)];
             if rows.len() % 2 == 0 {
                 for (cell, column) in row.iter_mut().zip(&self.columns) {
-                    if column.dtype == DType::F32 {
+                    if column.dtype == DType::F32 && column.domain.is_none() {
                         *cell = draw.normal() * scale;
                     }
                 }

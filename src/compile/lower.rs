@@ -3,6 +3,7 @@
 //! with the change that would help. Nothing stops at the first problem.
 
 use super::constant::{Constant, Elem, Values};
+use super::domain::Domains;
 use super::graph::{self, Graph};
 use super::node::{Node, Spec};
 use super::problems::Problems;
@@ -69,6 +70,8 @@ pub(super) struct Lowering {
     pub origins: HashMap<u32, Origin>,
     /// Columns of the one input that are the same for all candidates of a request.
     shared: Vec<bool>,
+    /// What inputs may be, where that is limited.
+    pub domains: Domains,
     /// By value: whether it follows from constants alone.
     known: Vec<bool>,
     /// Steps by what they do, so that none is done twice.
@@ -97,6 +100,7 @@ pub(super) fn lower(graph: &Graph, prefix: &str, problems: Problems, shared: &[b
         problems,
         origins: HashMap::new(),
         shared: shared.to_vec(),
+        domains: Domains::new(),
         known: vec![],
         done: BTreeMap::new(),
         prefix: prefix.into(),

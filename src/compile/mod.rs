@@ -3,17 +3,23 @@
 //! against. No file system and no threads, so that it also builds as a wasm of its own.
 
 mod assemble;
+mod attention;
 mod calibrator;
 mod check;
 mod compare;
 mod constant;
+mod domain;
+mod einsum;
 mod elementwise;
+mod encode;
 mod forest;
 mod functions;
 mod fuse;
 mod graph;
 mod initial;
+mod lookup;
 mod lower;
+mod marks;
 mod matrix;
 mod moves;
 mod naive;
@@ -21,8 +27,12 @@ mod node;
 mod norms;
 mod ops;
 mod oracle;
+mod order;
 mod paths;
 mod problems;
+mod quantise;
+mod recurrent;
+mod scatter;
 mod scores;
 mod shape;
 mod spec;
@@ -58,6 +68,7 @@ pub struct Lowered {
     /// What was done otherwise than the graph says, one sentence each.
     pub warnings: Vec<String>,
     pub(crate) oracle: Oracle,
+    pub(crate) domains: domain::Domains,
 }
 
 impl Lowered {
@@ -105,5 +116,6 @@ fn lower_graph(onnx: &[u8], prefix: &str, dims: &BTreeMap<String, i64>, shared: 
         tensors: lowering.tensors,
         warnings: lowering.problems.warnings,
         oracle: Oracle::new(graph),
+        domains: lowering.domains,
     })
 }

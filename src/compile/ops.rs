@@ -2,7 +2,9 @@
 
 use super::constant::{Constant, Elem};
 use super::lower::{Call, Lowered, Lowering, Val};
-use super::{elementwise, matrix, moves, norms, scores};
+use super::{
+    attention, einsum, elementwise, encode, lookup, marks, matrix, moves, norms, order, quantise, recurrent, scatter, scores,
+};
 use std::rc::Rc;
 
 /// Lowers one node.
@@ -10,7 +12,22 @@ pub(super) fn lower(lowering: &mut Lowering, call: &Call) -> Lowered {
     if !matches!(call.spec.domain.as_str(), "" | "ai.onnx.ml" | "com.microsoft") {
         return Err(format!("the domain `{}` is not ONNX's", call.spec.domain));
     }
-    let families = [elementwise::lower, moves::lower, matrix::lower, norms::lower, scores::lower];
+    let families = [
+        elementwise::lower,
+        moves::lower,
+        matrix::lower,
+        norms::lower,
+        scores::lower,
+        lookup::lower,
+        scatter::lower,
+        marks::lower,
+        order::lower,
+        encode::lower,
+        recurrent::lower,
+        quantise::lower,
+        einsum::lower,
+        attention::lower,
+    ];
     match call.spec.op.as_str() {
         "Identity" | "ZipMap" => Ok(vec![call.need(0)?.clone()]),
         "Dropout" => dropout(lowering, call),

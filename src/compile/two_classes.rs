@@ -2,7 +2,7 @@
 //! of the row names has no score, and what then stands in its place depends on the base values.
 
 use super::constant::{Constant, Elem};
-use super::elementwise::{binary, cast_to, chosen_by};
+use super::elementwise::{self, binary, cast_to};
 use super::forest::{Forest, Node};
 use super::lower::{Lowering, Val};
 use super::moves::{joined, moved, table_of};
@@ -168,7 +168,7 @@ fn choose(lowering: &mut Lowering, score: &Score, yes: &Val, no: &Val) -> Result
     match &score.there {
         There::Always => whole(lowering, yes),
         There::Never => whole(lowering, no),
-        There::Where(condition) => chosen_by(lowering, condition, yes, no),
+        There::Where(condition) => elementwise::choose(lowering, condition, yes, no),
     }
 }
 

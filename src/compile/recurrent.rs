@@ -1,0 +1,492 @@
+//! RNN, GRU and LSTM, unrolled over a sequence of known length. What comes from the inputs is one layer over all steps;
+//! what comes from the state is one layer a step, whose sums start from there. So the sequence of a request, the same for
+//! all candidates, is run once.
+
+use super::constant::{Constant, Values};
+use super::elementwise::{binary, choose};
+use super::lower::{Call, Lowered, Lowering, Val};
+use super::matrix::product;
+use super::moves::{joined, moved, permuted, reshaped, table_of};
+use super::norms::unary;
+use super::shape::{self, Dim};
+use crate::engine::plan::{Binary, Unary};
+use std::rc::Rc;
+
+/// Steps of a plan that one node may become, about; a plan has at most 16,384.
+const MAX_STEPS: usize = 12_000;
+/// Steps of a plan for one step of the sequence, about.
+const STEPS_EACH: usize = 24;
+
+/// Lowers a recurrent layer; none if it is not one.
+pub(super) fn lower(lowering: &mut Lowering, call: &Call) -> Option<Lowered> {
+    let kind = match call.spec.op.as_str() {
+        "RNN" => Kind::Rnn,
+        "GRU" => Kind::Gru,
+        "LSTM" => Kind::Lstm,
+        _ => return None,
+    };
+    Some(recurrent(lowering, call, kind))
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Rnn,
+    Gru,
+    Lstm,
+}
+
+impl Kind {
+    /// Gates, and functions of one direction.
+    fn gates(self) -> (usize, &'static [&'static str]) {
+        match self {
+            Kind::Rnn => (1, &["Tanh"]),
+            Kind::Gru => (3, &["Sigmoid", "Tanh"]),
+            Kind::Lstm => (4, &["Sigmoid", "Tanh", "Tanh"]),
+        }
+    }
+}
+
+/// A function of a gate.
+#[derive(Clone, Copy)]
+enum Function {
+    Plain(Unary),
+    /// `alpha x + beta`.
+    Affine(f32, f32),
+}
+
+impl Function {
+    fn apply(self, lowering: &mut Lowering, x: &Val) -> Result<Val, String> {
+        match self {
+            Function::Plain(f) => unary(lowering, f, x),
+            Function::Affine(alpha, beta) => {
+                let scaled = binary(lowering, Binary::Mul, x, &scalar(alpha))?;
+                binary(lowering, Binary::Add, &scaled, &scalar(beta))
+            }
+        }
+    }
+}
+
+fn scalar(x: f32) -> Val {
+    row(vec![x])
+}
+
+fn row(list: Vec<f32>) -> Val {
+    let dims = if list.len() == 1 { vec![] } else { vec![list.len()] };
+    Val::Constant(Rc::new(Constant::f32(&dims, list)))
+}
+
+/// The functions of each direction. Parameters are listed for those alone that take some.
+fn functions(call: &Call, kind: Kind, directions: usize) -> Result<Vec<Vec<Function>>, String> {
+    let (_, usual) = kind.gates();
+    let mut names = call.spec.strings("activations");
+    if names.is_empty() {
+        names = usual.iter().map(|name| (*name).to_owned()).cycle().take(usual.len() * directions).collect();
+    }
+    if names.len() != usual.len() * directions {
+        return Err(format!("{} activations for {directions} directions", names.len()));
+    }
+    let mut alphas = call.spec.floats("activation_alpha").iter().copied();
+    let mut betas = call.spec.floats("activation_beta").iter().copied();
+    let mut list = vec![];
+    for name in &names {
+        let mut alpha = |default: f32| alphas.next().unwrap_or(default);
+        let mut beta = |default: f32| betas.next().unwrap_or(default);
+        list.push(match name.to_ascii_lowercase().as_str() {
+            "affine" => Function::Affine(alpha(1.0), beta(0.0)),
+            "leakyrelu" => Function::Plain(Unary::LeakyRelu { alpha: alpha(0.01) }),
+            "elu" => Function::Plain(Unary::Elu { alpha: alpha(1.0) }),
+            "hardsigmoid" => Function::Plain(Unary::HardSigmoid { alpha: alpha(0.2), beta: beta(0.5) }),
+            "sigmoid" => Function::Plain(Unary::Sigmoid),
+            "tanh" => Function::Plain(Unary::Tanh),
+            "relu" => Function::Plain(Unary::Relu),
+            "softsign" => Function::Plain(Unary::Softsign),
+            "softplus" => Function::Plain(Unary::Softplus),
+            _ => return Err(format!("the activation `{name}`: use Sigmoid, Tanh or Relu")),
+        });
+    }
+    Ok(list.chunks(usual.len()).map(<[Function]>::to_vec).collect())
+}
+
+/// One direction of a layer.
+struct Layer {
+    kind: Kind,
+    hidden: usize,
+    functions: Vec<Function>,
+    clip: Option<f32>,
+    linear_before_reset: bool,
+    input_forget: bool,
+    /// `[hidden, gates * hidden]`.
+    recurrence: Constant,
+    /// GRU's bias of the hidden gate's recurrence, where it is not part of what comes from the inputs.
+    reset_bias: Vec<f32>,
+    /// Input, output and forget gates', each `[hidden]`.
+    peepholes: Option<[Vec<f32>; 3]>,
+}
+
+/// Hidden state, and the cell's; none is zeros.
+#[derive(Clone, Default)]
+struct State {
+    h: Option<Val>,
+    c: Option<Val>,
+}
+
+/// Columns of the last axis.
+fn columns(lowering: &mut Lowering, x: &Val, from: usize, to: usize) -> Result<Val, String> {
+    let mut shape = x.shape();
+    let axis = shape.len() - 1;
+    shape[axis] = Dim::Fixed(to - from);
+    let table = table_of(x)?.pick(axis, &(from..to).collect::<Vec<_>>());
+    moved(lowering, x, &table, shape)
+}
+
+impl Layer {
+    fn activate(&self, lowering: &mut Lowering, which: usize, x: &Val) -> Result<Val, String> {
+        let x = match self.clip {
+            Some(clip) => &unary(lowering, Unary::Clip { low: -clip, high: clip }, x)?,
+            None => x,
+        };
+        self.functions[which].apply(lowering, x)
+    }
+
+    /// Gates `from..to` of a value that has them side by side.
+    fn gates(&self, lowering: &mut Lowering, x: &Val, from: usize, to: usize) -> Result<Val, String> {
+        columns(lowering, x, from * self.hidden, to * self.hidden)
+    }
+
+    /// What comes from the inputs plus the state times the weights of gates `from..to`.
+    fn with_state(
+        &self,
+        lowering: &mut Lowering,
+        x: &Val,
+        h: Option<&Val>,
+        from: usize,
+        to: usize,
+    ) -> Result<Val, String> {
+        let Some(h) = h else { return Ok(x.clone()) };
+        let part = columns(lowering, &Val::Constant(Rc::new(self.recurrence.clone())), from * self.hidden, to * self.hidden)?;
+        let product = product(lowering, h, &part)?;
+        binary(lowering, Binary::Add, &product, x)
+    }
+
+    /// The next state; `x` is what comes from the inputs, `[batch, gates * hidden]`.
+    fn step(&self, lowering: &mut Lowering, x: &Val, state: &State) -> Result<State, String> {
+        match self.kind {
+            Kind::Rnn => {
+                let sum = self.with_state(lowering, x, state.h.as_ref(), 0, 1)?;
+                Ok(State { h: Some(self.activate(lowering, 0, &sum)?), c: None })
+            }
+            Kind::Gru => Ok(State { h: Some(self.gru(lowering, x, state.h.as_ref())?), c: None }),
+            Kind::Lstm => self.lstm(lowering, x, state),
+        }
+    }
+
+    /// Gates in ONNX's order: update, reset, hidden.
+    fn gru(&self, lowering: &mut Lowering, x: &Val, h: Option<&Val>) -> Result<Val, String> {
+        let (gates, own) = (self.gates(lowering, x, 0, 2)?, self.gates(lowering, x, 2, 3)?);
+        let new;
+        let update;
+        if self.linear_before_reset {
+            // The hidden gate's part is damped with its bias, so it cannot start from the inputs' part.
+            let mut bias = vec![0.0; 2 * self.hidden];
+            bias.extend(&self.reset_bias);
+            let bias = row(bias);
+            let from_state = match h {
+                Some(h) => {
+                    let product = product(lowering, h, &Val::Constant(Rc::new(self.recurrence.clone())))?;
+                    binary(lowering, Binary::Add, &product, &bias)?
+                }
+                None => bias,
+            };
+            let state_gates = self.gates(lowering, &from_state, 0, 2)?;
+            let sums = binary(lowering, Binary::Add, &gates, &state_gates)?;
+            let both = self.activate(lowering, 0, &sums)?;
+            let reset = self.gates(lowering, &both, 1, 2)?;
+            let state_own = self.gates(lowering, &from_state, 2, 3)?;
+            let damped = binary(lowering, Binary::Mul, &reset, &state_own)?;
+            let sum = binary(lowering, Binary::Add, &own, &damped)?;
+            new = self.activate(lowering, 1, &sum)?;
+            update = self.gates(lowering, &both, 0, 1)?;
+        } else {
+            let sums = self.with_state(lowering, &gates, h, 0, 2)?;
+            let both = self.activate(lowering, 0, &sums)?;
+            let damped = match h {
+                Some(h) => {
+                    let reset = self.gates(lowering, &both, 1, 2)?;
+                    Some(binary(lowering, Binary::Mul, &reset, h)?)
+                }
+                None => None,
+            };
+            let sum = self.with_state(lowering, &own, damped.as_ref(), 2, 3)?;
+            new = self.activate(lowering, 1, &sum)?;
+            update = self.gates(lowering, &both, 0, 1)?;
+        }
+        let rest = binary(lowering, Binary::Sub, &row(vec![1.0; self.hidden]), &update)?;
+        let fresh = binary(lowering, Binary::Mul, &rest, &new)?;
+        let Some(h) = h else { return Ok(fresh) };
+        let kept = binary(lowering, Binary::Mul, &update, h)?;
+        binary(lowering, Binary::Add, &fresh, &kept)
+    }
+
+    /// Gates in ONNX's order: input, output, forget, cell.
+    fn lstm(&self, lowering: &mut Lowering, x: &Val, state: &State) -> Result<State, String> {
+        let sums = self.with_state(lowering, x, state.h.as_ref(), 0, 4)?;
+        let cell = self.gates(lowering, &sums, 3, 4)?;
+        let fresh = self.activate(lowering, 1, &cell)?;
+        let (input, output, forget) = match &self.peepholes {
+            None => {
+                let gates = self.gates(lowering, &sums, 0, 3)?;
+                let gates = self.activate(lowering, 0, &gates)?;
+                let mut one = |gate: usize| self.gates(lowering, &gates, gate, gate + 1);
+                (one(0)?, Some(one(1)?), one(2)?)
+            }
+            Some(weights) => {
+                let mut one = |gate: usize| -> Result<Val, String> {
+                    let sum = self.gates(lowering, &sums, gate, gate + 1)?;
+                    let sum = self.peep(lowering, &sum, &weights[gate], state.c.as_ref())?;
+                    self.activate(lowering, 0, &sum)
+                };
+                (one(0)?, None, one(2)?)
+            }
+        };
+        let forget =
+            if self.input_forget { binary(lowering, Binary::Sub, &row(vec![1.0; self.hidden]), &input)? } else { forget };
+        let mut c = binary(lowering, Binary::Mul, &input, &fresh)?;
+        if let Some(before) = &state.c {
+            let kept = binary(lowering, Binary::Mul, &forget, before)?;
+            c = binary(lowering, Binary::Add, &kept, &c)?;
+        }
+        let output = match (output, &self.peepholes) {
+            (Some(output), _) => output,
+            (None, Some(weights)) => {
+                let sum = self.gates(lowering, &sums, 1, 2)?;
+                let sum = self.peep(lowering, &sum, &weights[1], Some(&c))?;
+                self.activate(lowering, 0, &sum)?
+            }
+            (None, None) => return Err("it has no output gate".into()),
+        };
+        let shown = self.functions[2].apply(lowering, &c)?;
+        Ok(State { h: Some(binary(lowering, Binary::Mul, &output, &shown)?), c: Some(c) })
+    }
+
+    fn peep(&self, lowering: &mut Lowering, sum: &Val, weights: &[f32], c: Option<&Val>) -> Result<Val, String> {
+        let Some(c) = c else { return Ok(sum.clone()) };
+        let seen = binary(lowering, Binary::Mul, c, &row(weights.to_vec()))?;
+        binary(lowering, Binary::Add, sum, &seen)
+    }
+}
+
+/// `[rows, columns]` turned about.
+fn turned(list: &[f32], rows: usize, columns: usize) -> Constant {
+    let data = (0..columns).flat_map(|c| (0..rows).map(move |r| list[r * columns + c])).collect();
+    Constant::f32(&[columns, rows], data)
+}
+
+/// A constant input of a known number of elements; zeros where it is left out.
+fn weights(call: &Call, i: usize, what: &str, count: usize) -> Result<Vec<f32>, String> {
+    if call.optional(i).is_none() {
+        return Ok(vec![0.0; count]);
+    }
+    let list = call.floats(i, what)?;
+    if list.len() == count { Ok(list) } else { Err(format!("{} elements of {what}, not {count}", list.len())) }
+}
+
+/// The node as a whole.
+struct Sequence {
+    /// `[steps, batch, inputs]`.
+    x: Val,
+    steps: usize,
+    batch: Dim,
+    /// Whether each step is inside the sequence, `[batch, 1]`; none where all are.
+    inside: Option<Vec<Val>>,
+}
+
+fn recurrent(lowering: &mut Lowering, call: &Call, kind: Kind) -> Lowered {
+    let batch_first = call.spec.int("layout", 0) == 1;
+    let swap = |lowering: &mut Lowering, x: &Val| if batch_first { permuted(lowering, x, &[1, 0, 2]) } else { Ok(x.clone()) };
+    if call.need(0)?.shape().len() != 3 {
+        return Err("its input is not of rank 3".into());
+    }
+    let x = swap(lowering, call.need(0)?)?;
+    let [Dim::Fixed(steps), batch, Dim::Fixed(inputs)] = x.shape()[..] else {
+        return Err("its sequence has no fixed length: export it with one, or bind its symbol with --dim".into());
+    };
+    let backward: &[bool] = match call.spec.string("direction").as_deref() {
+        None | Some("forward") => &[false],
+        Some("reverse") => &[true],
+        Some("bidirectional") => &[false, true],
+        Some(other) => return Err(format!("the direction `{other}`")),
+    };
+    if steps == 0 || steps * backward.len() * STEPS_EACH > MAX_STEPS {
+        let most = MAX_STEPS / STEPS_EACH / backward.len();
+        return Err(format!("a sequence of {steps} steps: at most {most}; cut it to the latest, or use attention"));
+    }
+    let inside = lengths(lowering, call, steps, batch)?;
+    let sequence = Sequence { x, steps, batch, inside };
+    let mut states = vec![];
+    for i in [5, 6] {
+        states.push(call.optional(i).map(|state| swap(lowering, state)).transpose()?);
+    }
+    let directions = backward.len();
+    let all = functions(call, kind, directions)?;
+    // By direction: the outputs of all steps, in their order, and the last state.
+    let mut runs = vec![];
+    for (d, functions) in all.into_iter().enumerate() {
+        let (layer, from_inputs) = layer(call, kind, functions, (d, directions), inputs)?;
+        let mut initial = State::default();
+        for (i, state) in states.iter().enumerate() {
+            let own = state.as_ref().map(|state| direction(lowering, state, d, batch, layer.hidden)).transpose()?;
+            *(if i == 0 { &mut initial.h } else { &mut initial.c }) = own.flatten();
+        }
+        runs.push(run(lowering, &sequence, &layer, &from_inputs, initial, backward[d])?);
+    }
+    outputs(lowering, kind, &sequence, &runs, batch_first)
+}
+
+/// Which steps lie inside, from the lengths of the sequences.
+fn lengths(lowering: &mut Lowering, call: &Call, steps: usize, batch: Dim) -> Result<Option<Vec<Val>>, String> {
+    let Some(lengths) = call.optional(4) else { return Ok(None) };
+    if let Val::Constant(list) = lengths
+        && list.ints()?.iter().all(|&n| n >= steps as i64)
+    {
+        return Ok(None);
+    }
+    if lengths.shape() != [batch] {
+        return Err("the lengths of its sequences are not one for each row".into());
+    }
+    let lengths = reshaped(lengths, vec![batch, Dim::Fixed(1)])?;
+    let inside = (0..steps as i64).map(|t| {
+        let t = Constant { elem: lengths.elem(), dims: vec![], values: Values::Int(vec![t]) };
+        binary(lowering, Binary::Greater, &lengths, &Val::Constant(Rc::new(t)))
+    });
+    inside.collect::<Result<Vec<_>, _>>().map(Some)
+}
+
+/// A layer's weights, and those of its inputs with every bias that may be added there.
+fn layer(
+    call: &Call,
+    kind: Kind,
+    functions: Vec<Function>,
+    (d, directions): (usize, usize),
+    inputs: usize,
+) -> Result<(Layer, (Constant, Vec<f32>)), String> {
+    let gates = kind.gates().0;
+    let hidden = match call.constant(2, "the recurrence weights")?.dims[..] {
+        [_, _, hidden] if hidden > 0 => hidden,
+        _ => return Err("its recurrence weights are not of rank 3".into()),
+    };
+    let rows = gates * hidden;
+    let part = |i: usize, what: &str, count: usize| -> Result<Vec<f32>, String> {
+        Ok(weights(call, i, what, directions * count)?[d * count..(d + 1) * count].to_vec())
+    };
+    let w = part(1, "the input weights", rows * inputs)?;
+    let r = part(2, "the recurrence weights", rows * hidden)?;
+    let bias = part(3, "the bias", 2 * rows)?;
+    let peepholes = if call.optional(7).is_some() && kind == Kind::Lstm {
+        let p = part(7, "the peepholes", 3 * hidden)?;
+        Some([0, 1, 2].map(|gate| p[gate * hidden..(gate + 1) * hidden].to_vec()))
+    } else {
+        None
+    };
+    let linear_before_reset = kind == Kind::Gru && call.spec.int("linear_before_reset", 0) != 0;
+    let apart = if linear_before_reset { 2 * hidden } else { rows };
+    let sum = (0..rows).map(|i| if i < apart { bias[i] + bias[rows + i] } else { bias[i] }).collect();
+    let layer = Layer {
+        kind,
+        hidden,
+        functions,
+        clip: call.spec.has("clip").then(|| call.spec.float("clip", 0.0)).filter(|&clip| clip > 0.0),
+        linear_before_reset,
+        input_forget: kind == Kind::Lstm && call.spec.int("input_forget", 0) != 0,
+        recurrence: turned(&r, rows, hidden),
+        reset_bias: bias[rows + apart..].to_vec(),
+        peepholes,
+    };
+    Ok((layer, (turned(&w, rows, inputs), sum)))
+}
+
+/// The initial state of one direction, `[batch, hidden]`; none if it is zeros.
+fn direction(lowering: &mut Lowering, state: &Val, d: usize, batch: Dim, hidden: usize) -> Result<Option<Val>, String> {
+    let shape = state.shape();
+    if shape.len() != 3 || shape[1..] != [batch, Dim::Fixed(hidden)] || shape[0].inner() <= d {
+        return Err(format!("an initial state of the shape {}", shape::text(&shape)));
+    }
+    if let Val::Constant(list) = state
+        && list.floats()?.iter().all(|&v| v == 0.0)
+    {
+        return Ok(None);
+    }
+    let table = table_of(state)?.pick(0, &[d]);
+    moved(lowering, state, &table, vec![batch, Dim::Fixed(hidden)]).map(Some)
+}
+
+/// The outputs of all steps, by their place in the sequence, and the last state.
+fn run(
+    lowering: &mut Lowering,
+    sequence: &Sequence,
+    layer: &Layer,
+    (w, bias): &(Constant, Vec<f32>),
+    initial: State,
+    backward: bool,
+) -> Result<(Vec<Val>, State), String> {
+    let mut projected = product(lowering, &sequence.x, &Val::Constant(Rc::new(w.clone())))?;
+    if bias.iter().any(|&b| b != 0.0) {
+        projected = binary(lowering, Binary::Add, &projected, &row(bias.clone()))?;
+    }
+    let table = table_of(&projected)?;
+    let shape = vec![sequence.batch, Dim::Fixed(bias.len())];
+    let zeros = row(vec![0.0; layer.hidden]);
+    let mut state = initial;
+    let mut shown: Vec<Option<Val>> = vec![None; sequence.steps];
+    for i in 0..sequence.steps {
+        let t = if backward { sequence.steps - 1 - i } else { i };
+        let x = moved(lowering, &projected, &table.pick(0, &[t]), shape.clone())?;
+        let mut next = layer.step(lowering, &x, &state)?;
+        if let Some(inside) = &sequence.inside {
+            let h = next.h.as_ref().ok_or("a step without a state")?;
+            shown[t] = Some(choose(lowering, &inside[t], h, &zeros)?);
+            // Behind the end of a sequence its state stays.
+            for (next, before) in [(&mut next.h, &state.h), (&mut next.c, &state.c)] {
+                if let Some(new) = next {
+                    *new = choose(lowering, &inside[t], new, before.as_ref().unwrap_or(&zeros))?;
+                }
+            }
+        } else {
+            shown[t] = next.h.clone();
+        }
+        state = next;
+    }
+    Ok((shown.into_iter().flatten().collect(), state))
+}
+
+fn outputs(
+    lowering: &mut Lowering,
+    kind: Kind,
+    sequence: &Sequence,
+    runs: &[(Vec<Val>, State)],
+    batch_first: bool,
+) -> Lowered {
+    let hidden = runs[0].1.h.as_ref().ok_or("no state")?.shape()[1];
+    let one = |val: &Val| reshaped(val, vec![Dim::Fixed(1), sequence.batch, hidden]);
+    let mut parts = vec![];
+    for t in 0..sequence.steps {
+        for (shown, _) in runs {
+            parts.push(one(&shown[t])?);
+        }
+    }
+    let directions = Dim::Fixed(runs.len());
+    let all = joined(lowering, &parts, 0)?;
+    let all = reshaped(&all, vec![Dim::Fixed(sequence.steps), directions, sequence.batch, hidden])?;
+    let all = if batch_first { permuted(lowering, &all, &[2, 0, 1, 3])? } else { all };
+    let mut given = vec![all];
+    let cells = if kind == Kind::Lstm { 2 } else { 1 };
+    for which in 0..cells {
+        let mut parts = vec![];
+        for (_, state) in runs {
+            let state = if which == 0 { &state.h } else { &state.c };
+            parts.push(one(state.as_ref().ok_or("no state")?)?);
+        }
+        let last = joined(lowering, &parts, 0)?;
+        given.push(if batch_first { permuted(lowering, &last, &[1, 0, 2])? } else { last });
+    }
+    Ok(given)
+}
