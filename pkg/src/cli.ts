@@ -168,7 +168,7 @@ function summary(output: string, report: CompileReport): string {
     `  checked       ${report.checkedRows} rows against the graph's own definition`,
   ];
   if (report.goldenRows > 0) lines.push(`                ${report.goldenRows} rows against ONNX Runtime's outputs`);
-  lines.push(`  difference    ${report.largestDifference.toExponential()} at most, relative to max(1, |expected|)`);
+  lines.push(`  difference    ${report.largestDifference.toExponential().replace("e+", "e")} at most, relative to max(1, |expected|)`);
   lines.push(...report.calibrators.map((form) => `  calibrator    ${form}`));
   return lines.join("\n");
 }

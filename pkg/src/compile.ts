@@ -42,7 +42,7 @@ export function bindCompile(platform: Platform): Compile {
   };
 }
 
-/** The compiled module: the platform's own once for all, a caller's each time. */
+/** The compiled module: the platform's own once for all, a caller's each time. @internal */
 export function loader(platform: Platform): (wasm?: WasmInput) => Promise<WebAssembly.Module> {
   const load = async (wasm: WasmInput) => {
     const given = await wasm;
@@ -61,10 +61,10 @@ export function loader(platform: Platform): (wasm?: WasmInput) => Promise<WebAss
   };
 }
 
-/** One synchronous use of a compiler. */
+/** One synchronous use of a compiler. @internal */
 export type Job = (compiler: Compiler) => Uint8Array<ArrayBuffer>;
 
-/** Runs a job in an instance of its own, which may stop anywhere in it. */
+/** Runs a job in an instance of its own, which may stop anywhere in it. @internal */
 export async function run(
   module: Promise<WebAssembly.Module>,
   work: Job,

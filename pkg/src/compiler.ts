@@ -1,4 +1,4 @@
-/** The compile module's boundary as the face sees it. The generated class has this shape. */
+/** The compile module's boundary as the face sees it. The generated class has this shape. @internal */
 export interface Compiler {
   model(name: string, onnx: Uint8Array, golden: Uint8Array | undefined): Uint8Array<ArrayBuffer>;
   /** `form` is that of the text; `onnx`, where given, stands for the file that the specification calls its model. */
@@ -12,7 +12,7 @@ export interface Compiler {
   report(): CompileReport;
 }
 
-/** What `dist/compiler.js` exports. The module is too large to be instantiated at once on a page's thread. */
+/** What `dist/compiler.js` exports. The module is too large to be instantiated at once on a page's thread. @internal */
 export type MakeCompiler = (module: WebAssembly.Module) => Promise<{ Compiler: new () => Compiler }>;
 
 /** What a compile did, for people. */

@@ -94,10 +94,18 @@ pub fn lower(onnx: &[u8], prefix: &str, dims: &BTreeMap<String, i64>) -> Result<
 /// As [`lower`].
 pub fn lower_with(onnx: &[u8], prefix: &str, dims: &BTreeMap<String, i64>, shared: &[bool]) -> Result<Lowered> {
     // tract panics on some malformed graphs (an index outside its axis, for one).
-    std::panic::catch_unwind(|| lower_graph(onnx, prefix, dims, shared)).unwrap_or_else(|_| {
-        let message = "the graph is malformed: its analysis stopped at the message above; check it with onnx.checker";
-        Err(Error::new(ErrorKind::ModelUnsupported, message))
+    std::panic::catch_unwind(|| lower_graph(onnx, prefix, dims, shared)).unwrap_or_else(|payload| {
+        let said = payload.downcast_ref::<&str>().copied();
+        Err(panicked(said.or_else(|| payload.downcast_ref::<String>().map(String::as_str))))
     })
+}
+
+/// What a panic of the analysis is to the graph's author.
+pub(crate) fn panicked(said: Option<&str>) -> Error {
+    // What follows the first line is a backtrace, if the environment asks for one.
+    let said = said.and_then(|said| said.lines().next()).unwrap_or("a panic without words");
+    let message = format!("the graph is malformed: its analysis stopped at \"{said}\"; check it with onnx.checker");
+    Error::new(ErrorKind::ModelUnsupported, message)
 }
 
 fn lower_graph(onnx: &[u8], prefix: &str, dims: &BTreeMap<String, i64>, shared: &[bool]) -> Result<Lowered> {

@@ -326,7 +326,8 @@ impl Context {
 
     /// The whole context as versioned JSON; floats stand as their bits, so restoring gives the same ones.
     pub fn snapshot(&self) -> String {
-        serde_json::to_string(&self.state).expect("strings and finite numbers always serialise")
+        // Strings and finite numbers always serialise. `expect` would bring the words of errors that cannot come into the page.
+        serde_json::to_string(&self.state).unwrap_or_default()
     }
 
     /// Takes the place of the present content.

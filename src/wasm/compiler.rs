@@ -1,7 +1,7 @@
 //! `Compiler` of the compile module: ONNX in, a bundle out. One call an instance, which the face throws away.
 
 use super::{object, thrown};
-use crate::compile::{Report, Spec, compile_onnx, compile_spec};
+use crate::compile::{Report, Spec, compile_onnx, compile_spec, panicked};
 use crate::error::{Error, ErrorKind, Result};
 use js_sys::{Array, Function, Uint8Array};
 use std::panic::PanicHookInfo;
@@ -83,13 +83,7 @@ fn unread(path: &str, reason: &JsValue) -> Error {
     Error::new(ErrorKind::Io, format!("cannot read {path}: {said}"))
 }
 
-/// tract panics on some malformed graphs (an index outside its axis, for one).
+/// tract panics on some malformed graphs, where the native compiler catches it.
 fn throw_panic(info: &PanicHookInfo<'_>) {
-    let payload = info.payload();
-    let said = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-    let message = format!(
-        "the graph is malformed: its analysis stopped with {:?}; check it with onnx.checker",
-        said.unwrap_or("a panic")
-    );
-    wasm_bindgen::throw_val(thrown(&Error::new(ErrorKind::ModelUnsupported, message)));
+    wasm_bindgen::throw_val(thrown(&panicked(info.payload_as_str())));
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::failure::{AtPath, Failure, Result};
+use crate::stamp::{Stamp, keep};
 use crate::variant::Variant;
 use crate::workspace::Workspace;
 
@@ -69,7 +70,7 @@ fn of(work: &Workspace, variant: &Variant) -> Result<Size> {
     let mut files = BTreeMap::new();
     for file in static_modules(&entry(work, &variant.export)?)?.iter().chain([&wasm]) {
         let name = file.strip_prefix(work.dist()).unwrap_or(file).display().to_string();
-        files.insert(name, compressed(file)?);
+        files.insert(name, compressed(file, &work.made().join("brotli"))?);
     }
     let sum = |wasm: bool, part: fn(&Bytes) -> usize| -> usize {
         files.iter().filter(|(name, _)| name.ends_with(".wasm") == wasm).map(|(_, bytes)| part(bytes)).sum()
@@ -125,11 +126,22 @@ fn static_imports(text: &str) -> Vec<&str> {
     names
 }
 
-fn compressed(path: &Path) -> Result<Bytes> {
+/// The compile module takes a minute to compress: what these very bytes came to before is kept in `kept`.
+fn compressed(path: &Path, kept: &Path) -> Result<Bytes> {
     let bytes = fs::read(path).at(path)?;
-    let mut writer = brotli::CompressorWriter::new(Vec::new(), 1 << 16, QUALITY, WINDOW);
-    writer.write_all(&bytes).at(path)?;
-    Ok(Bytes { brotli: writer.into_inner().len(), raw: bytes.len() })
+    let record = kept.join(Stamp::of(&format!("brotli {QUALITY} {WINDOW}")).path(path)?.value());
+    let known = fs::read_to_string(&record).ok().and_then(|text| text.parse().ok());
+    let brotli = match known {
+        Some(brotli) => brotli,
+        None => {
+            let mut writer = brotli::CompressorWriter::new(Vec::new(), 1 << 16, QUALITY, WINDOW);
+            writer.write_all(&bytes).at(path)?;
+            let brotli = writer.into_inner().len();
+            keep(&record, &brotli.to_string())?;
+            brotli
+        }
+    };
+    Ok(Bytes { brotli, raw: bytes.len() })
 }
 
 /// Fails above a budget of `wasm-pack.toml`.
@@ -253,12 +265,20 @@ mod tests {
     }
 
     #[test]
-    fn brotli_is_at_its_best_setting() {
-        let file = std::env::temp_dir().join(format!("ranklet-size-{}", std::process::id()));
-        fs::write(&file, "rank ".repeat(1000)).unwrap();
-        let Bytes { brotli, raw } = compressed(&file).unwrap();
-        assert_eq!(raw, 5000);
-        assert!(brotli < 30, "{brotli}");
-        fs::remove_file(&file).unwrap();
+    fn brotli_is_at_its_best_setting_and_remembers_bytes_alone() {
+        let folder = std::env::temp_dir().join(format!("ranklet-size-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let (file, kept) = (folder.join("file"), folder.join("kept"));
+        let sizes = |text: &str| {
+            fs::write(&file, text).unwrap();
+            let sizes = compressed(&file, &kept).unwrap();
+            assert_eq!(compressed(&file, &kept).unwrap(), sizes);
+            sizes
+        };
+        let long = sizes(&"rank ".repeat(1000));
+        assert_eq!(long.raw, 5000);
+        assert!(long.brotli < 30, "{}", long.brotli);
+        assert_eq!(sizes("rank").raw, 4);
+        fs::remove_dir_all(&folder).unwrap();
     }
 }

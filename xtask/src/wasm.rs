@@ -41,6 +41,8 @@ fn home(work: &Workspace, variant: &Variant) -> (PathBuf, PathBuf) {
 /// Builds a variant in cargo's target folder; nothing is done that was done before.
 pub fn build(work: &Workspace, variant: &Variant) -> Result<Engine> {
     toolchain::wasm_target(work)?;
+    // Before cargo reads them: what is written while it runs is no part of what it makes.
+    let sources = sources(work, variant)?;
     let raw = compile(work, variant)?;
     let (home, record) = home(work, variant);
     let engine = Engine::of(variant, &home);
@@ -58,7 +60,7 @@ pub fn build(work: &Workspace, variant: &Variant) -> Result<Engine> {
         fs::rename(&next, &home).at(&home)?;
         keep(&record, &stamp)?;
     }
-    keep(&record.with_extension("sources"), &sources(work, variant)?)?;
+    keep(&record.with_extension("sources"), &sources)?;
     Ok(engine)
 }
 
