@@ -242,7 +242,10 @@ impl Lowering {
     ) -> Result<u32, String> {
         let inputs = w.len() / outputs;
         let (value, own) = self.float_operand(scale)?;
-        let full = shape::inner(&whole.shape());
+        let mut full = shape::inner(&whole.shape());
+        if let Some(last) = full.last_mut() {
+            *last = inputs;
+        }
         let table = super::table::Table::identity(&shape::inner(&own), 0).expand(&full);
         let scale = self.moved(value, &table)?;
         let groups = self.width(scale) / inputs;
