@@ -94,7 +94,7 @@ mod tests {
         close(run(PostTransform::Softmax, &[0.0, 0.0]), &[0.5, 0.5]);
         close(run(PostTransform::SoftmaxZero, &[0.0, 1.0, 1.0]), &[0.0, 0.5, 0.5]);
         close(run(PostTransform::Logistic, &[0.0, 2.0]), &[0.5, 0.880_797]);
-        close(run(PostTransform::Probit, &[0.5, 0.9]), &[0.0, 1.281]);
+        close(run(PostTransform::Probit, &[0.5, 0.9]), &[0.0, 1.281_712]);
         close(run(PostTransform::Logistic, &[2.0]), &[2.0]);
         close(finish(PostTransform::Logistic, &[2.0], Second::Margin), &[0.119_203, 0.880_797]);
         close(finish(PostTransform::Logistic, &[2.0], Second::Probability), &[0.119_203, 0.880_797]);
