@@ -220,7 +220,7 @@ fn well_sealed_bundles_that_are_wrong_are_refused_with_their_reason() {
             },
             ErrorKind::LimitExceeded,
         ),
-        ("a row wider than the cap", |m| m["plan"]["values"][0]["width"] = json!(70_000), ErrorKind::LimitExceeded),
+        ("a row wider than the cap", |m| m["plan"]["values"][0]["width"] = json!((1 << 24) + 1), ErrorKind::LimitExceeded),
     ];
     for (what, change, kind) in cases {
         assert_eq!(Ranker::open(&resealed(change)).unwrap_err().kind(), kind, "{what}");

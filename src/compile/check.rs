@@ -5,7 +5,7 @@
 
 use super::Lowered;
 use super::paths::{Paths, View};
-use crate::engine::plan::{DType, Op, Plan, Rows};
+use crate::engine::plan::{DType, Op, Plan, Port, Rows};
 use crate::engine::tensor::{Data, Tensor, Tensors};
 
 /// Rows that check a plan with trees, at most (about).
@@ -262,8 +262,13 @@ impl MaxOf for f32 {
     }
 }
 
+/// Where an input's candidates are: behind dimensions of 1, if at all.
+pub(super) fn rows_axis(port: &Port) -> Option<usize> {
+    port.dims.iter().position(|&dim| dim < 0)
+}
+
 /// Rows of the candidates' inputs.
 pub fn check_rows(inputs: &Tensors, plan: &Plan) -> usize {
-    let candidate = plan.inputs.iter().find(|port| plan.values[port.value as usize].rows == Rows::Candidate);
-    candidate.and_then(|port| inputs.get(&port.name)).and_then(|tensor| tensor.dims.first().copied()).unwrap_or(1)
+    let counted = plan.inputs.iter().find_map(|port| Some((port, rows_axis(port)?)));
+    counted.and_then(|(port, axis)| inputs.get(&port.name)?.dims.get(axis).copied()).unwrap_or(1)
 }

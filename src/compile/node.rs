@@ -26,8 +26,6 @@ pub(crate) struct Spec {
     pub domain: String,
     /// Version of that domain's operator set.
     pub opset: i64,
-    /// Which inputs are given: `present[i]` is false for an optional input left out.
-    pub present: Vec<bool>,
     /// Number of outputs, up to the last that is asked for.
     pub outputs: usize,
     pub(super) proto: NodeProto,
@@ -43,7 +41,6 @@ impl Spec {
             op: node.op_type.clone(),
             domain: own_domain(&node.domain).to_string(),
             opset,
-            present: node.input.iter().map(|name| !name.is_empty()).collect(),
             outputs: node.output.iter().rposition(|name| !name.is_empty()).map_or(0, |last| last + 1),
             proto: node.clone(),
         }
@@ -53,10 +50,6 @@ impl Spec {
         self.proto.attribute.iter().find(|attribute| attribute.name == name)
     }
 
-    /// Whether input `i` is given.
-    pub fn given(&self, i: usize) -> bool {
-        self.present.get(i) == Some(&true)
-    }
     /// An integer attribute or its default.
     pub fn int(&self, name: &str, default: i64) -> i64 {
         self.attribute(name).map_or(default, |attribute| attribute.i)

@@ -11,6 +11,44 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// Operators that sum, or approximate a function: their last digits depend on who computes them.
+const ROUNDING: &[&str] = &[
+    "Attention",
+    "BatchNormalization",
+    "CumSum",
+    "Einsum",
+    "Erf",
+    "Exp",
+    "GRU",
+    "Gelu",
+    "Gemm",
+    "LSTM",
+    "LayerNormalization",
+    "LinearClassifier",
+    "LinearRegressor",
+    "Log",
+    "LogSoftmax",
+    "LpNormalization",
+    "MatMul",
+    "Mish",
+    "Pow",
+    "RMSNormalization",
+    "RNN",
+    "ReduceL1",
+    "ReduceL2",
+    "ReduceLogSum",
+    "ReduceLogSumExp",
+    "ReduceMean",
+    "ReduceProd",
+    "ReduceSum",
+    "ReduceSumSquare",
+    "Sigmoid",
+    "Softmax",
+    "Softplus",
+    "Swish",
+    "Tanh",
+];
+
 /// Evaluates a graph.
 #[derive(Debug, Clone)]
 pub struct Oracle {
@@ -31,6 +69,20 @@ impl Oracle {
     /// # Errors
     /// `model_unsupported` if a node cannot be evaluated on these inputs.
     pub fn run(&self, inputs: &Tensors, rows: usize) -> Result<Tensors> {
+        self.walk(inputs, rows, None)
+    }
+
+    /// As [`run`](Self::run), with what enters and leaves every operator that sums or approximates moved by a unit in the
+    /// last place, up or down at random: the answer of an engine with other roundings.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_shaken(&self, inputs: &Tensors, rows: usize, seed: u64) -> Result<Tensors> {
+        let mut state = seed;
+        self.walk(inputs, rows, Some(&mut state))
+    }
+
+    fn walk(&self, inputs: &Tensors, rows: usize, mut shake: Option<&mut u64>) -> Result<Tensors> {
         let graph = &*self.graph;
         let mut values: BTreeMap<&str, Cow<Constant>> = BTreeMap::new();
         for (name, constant) in &graph.constants {
@@ -56,7 +108,7 @@ impl Oracle {
         }
         last.extend(graph.outputs.iter().map(|name| (name.as_str(), graph.nodes.len())));
         for (i, node) in graph.nodes.iter().enumerate() {
-            let outputs = evaluate(node, &values)?;
+            let outputs = evaluate(node, &values, shake.as_deref_mut())?;
             for (name, output) in node.outputs.iter().zip(outputs) {
                 if let Some(name) = name {
                     values.insert(name, Cow::Owned(output));
@@ -79,7 +131,11 @@ impl Oracle {
 }
 
 /// The outputs of a node. tract's error is not the last word: the naive operator may know better.
-fn evaluate(node: &Node, values: &BTreeMap<&str, Cow<Constant>>) -> Result<Vec<Constant>> {
+fn evaluate(
+    node: &Node,
+    values: &BTreeMap<&str, Cow<Constant>>,
+    shake: Option<&mut u64>,
+) -> Result<Vec<Constant>> {
     let spec = &node.spec;
     let problem = |message: String| refuse(format!("node `{}` ({}): {message}", spec.name, spec.op));
     let mut inputs: Vec<Option<&Constant>> = vec![];
@@ -91,10 +147,27 @@ fn evaluate(node: &Node, values: &BTreeMap<&str, Cow<Constant>>) -> Result<Vec<C
             None => None,
         });
     }
-    if let Some(outputs) = trusted::evaluate(spec, &inputs) {
-        return Ok(outputs);
+    let run = |inputs: &[Option<&Constant>]| match trusted::evaluate(spec, inputs) {
+        Some(outputs) => Ok(outputs),
+        None => naive::evaluate(spec, inputs).map_err(problem),
+    };
+    let Some(state) = shake.filter(|_| ROUNDING.contains(&spec.op.as_str())) else { return run(&inputs) };
+    let shaken: Vec<Option<Constant>> = inputs.iter().map(|input| Some(shaken(*input.as_ref()?, state))).collect();
+    let outputs = run(&shaken.iter().map(Option::as_ref).collect::<Vec<_>>())?;
+    Ok(outputs.iter().map(|output| self::shaken(output, state)).collect())
+}
+
+/// Floats each moved to a neighbour, up or down at random.
+fn shaken(constant: &Constant, state: &mut u64) -> Constant {
+    let mut constant = constant.clone();
+    if let Values::Float(values) = &mut constant.values {
+        for value in values {
+            // Knuth's linear congruential generator (MMIX), its top bit.
+            *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            *value *= if *state >> 63 == 0 { 1.0 + f32::EPSILON } else { 1.0 - f32::EPSILON / 2.0 };
+        }
     }
-    naive::evaluate(spec, &inputs).map_err(problem)
+    constant
 }
 
 fn from_tensor(tensor: &Tensor, elem: Elem) -> Result<Constant, String> {

@@ -91,13 +91,6 @@ impl Table {
         }
         Table { dims, index }
     }
-
-    /// The same elements in another shape.
-    pub fn shaped(mut self, dims: &[usize]) -> Self {
-        debug_assert_eq!(self.index.len(), dims.iter().product::<usize>());
-        self.dims = dims.to_vec();
-        self
-    }
 }
 
 #[cfg(test)]

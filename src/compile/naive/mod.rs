@@ -73,11 +73,6 @@ pub(crate) fn evaluate(spec: &Spec, inputs: &[Option<&Constant>]) -> Outputs {
     Ok(outputs)
 }
 
-/// Whether [`evaluate`] knows the operator.
-pub(crate) fn supported(op: &str, domain: &str) -> bool {
-    find(op, domain).is_some()
-}
-
 fn find(op: &str, domain: &str) -> Option<Evaluator> {
     match domain {
         "" => elementwise::find(op)
