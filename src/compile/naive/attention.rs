@@ -42,8 +42,10 @@ struct Mask<'a> {
     values: Option<(&'a Constant, Vec<usize>)>,
     /// Positions of the mask's last axis; keys behind them are hidden.
     length: usize,
-    /// A query at `i` sees no key behind `i + offset`.
-    causal: Option<i64>,
+    /// A query at `i` stands at the key `i + offset`.
+    offset: i64,
+    /// How many keys before and behind its own a query sees; none for all.
+    window: [Option<i64>; 2],
     /// Keys of each batch row that are not padding.
     unpadded: Option<&'a [i64]>,
 }
@@ -59,10 +61,12 @@ impl<'a> Mask<'a> {
         if unpadded.is_some_and(|list| list.len() != batch) {
             return Err("the numbers of keys that are not padding are not one for each batch row".into());
         }
+        let [left, right] = ["left_window_size", "right_window_size"].map(|name| Some(spec.int(name, -1)).filter(|&n| n >= 0));
         let mut mask = Mask {
             values: None,
             length: keys,
-            causal: (spec.int("is_causal", 0) == 1).then_some(past as i64),
+            offset: past as i64,
+            window: [left, if spec.int("is_causal", 0) == 1 { Some(0) } else { right }],
             unpadded,
         };
         if let Some(values) = args.optional(3) {
@@ -75,12 +79,11 @@ impl<'a> Mask<'a> {
     }
 
     fn bias(&self, [b, h, i, j]: [usize; 4], queries: usize) -> f64 {
-        let last = self.causal.map(|offset| match self.unpadded {
-            Some(keys) => keys[b] - queries as i64,
-            None => offset,
-        });
+        let own = i as i64 + self.unpadded.map_or(self.offset, |keys| keys[b] - queries as i64);
+        let [left, right] = self.window;
         let hidden = j >= self.length
-            || last.is_some_and(|offset| j as i64 > i as i64 + offset)
+            || left.is_some_and(|left| (j as i64) < own - left)
+            || right.is_some_and(|right| j as i64 > own + right)
             || self.unpadded.is_some_and(|keys| j as i64 >= keys[b]);
         if hidden {
             return f64::NEG_INFINITY;
@@ -177,6 +180,10 @@ mod tests {
         close(&y, &[1, 1, 2, 1], &[10.0, 10.179_862]);
         let blind = Constant::bools(&[2, 2], [false, false, false, true]);
         close(&node("Attention").run1(&[&q, &k, &v, &blind]), &[1, 1, 2, 1], &[0.0, 20.0]);
+        let last = node("Attention").int("left_window_size", 0).run1(&[&q, &k, &v]);
+        close(&last, &[1, 1, 2, 1], &[15.0, 20.0]);
+        let first = node("Attention").int("right_window_size", 0).run1(&[&q, &k, &v]);
+        close(&first, &[1, 1, 2, 1], &[10.0, 10.179_862]);
         let biased = f32s(&[1, 2], &[0.0, 1000.0]);
         close(&node("Attention").run1(&[&q, &k, &v, &biased]), &[1, 1, 2, 1], &[20.0, 20.0]);
     }
