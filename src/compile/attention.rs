@@ -19,6 +19,10 @@ fn scalar(x: f32) -> Val {
     Val::Constant(Rc::new(Constant::f32(&[], vec![x])))
 }
 
+fn whole(x: i64) -> Val {
+    Val::Constant(Rc::new(Constant::i64(&[], vec![x])))
+}
+
 fn hidden() -> Val {
     scalar(f32::NEG_INFINITY)
 }
@@ -96,22 +100,38 @@ fn scores(lowering: &mut Lowering, call: &Call, q: &Val, k: &Val, past: Option<D
         masked = choose(lowering, &there, &masked, &hidden())?;
         blind = true;
     }
+    let bound = |name: &str| Some(call.spec.int(name, -1)).filter(|&n| n >= 0);
+    let (left, mut right) = (bound("left_window_size"), bound("right_window_size"));
     if call.spec.int("is_causal", 0) == 1 {
-        let query = places(lowering, queries, 1)?;
-        let int = |v: i64| Val::Constant(Rc::new(Constant::i64(&[], vec![v])));
-        let last = match (&lengths, queries, past) {
-            (Some(lengths), Dim::Fixed(count), _) => {
-                let offset = binary(lowering, Binary::Sub, lengths, &int(count as i64))?;
-                binary(lowering, Binary::Add, &query, &offset)?
-            }
-            (None, _, Some(Dim::Fixed(past))) => binary(lowering, Binary::Add, &query, &int(past as i64))?,
-            (None, _, None) => query,
-            _ => return Err("a causal mask behind keys of which there are as many as candidates".into()),
-        };
-        let seen = binary(lowering, Binary::LessOrEqual, &key, &last)?;
-        masked = choose(lowering, &seen, &masked, &hidden())?;
+        right = Some(0);
+    }
+    if left.is_some() || right.is_some() {
+        let own = own_key(lowering, queries, lengths.as_ref(), past)?;
+        for (bound, sign, f) in [(left, -1, Binary::GreaterOrEqual), (right, 1, Binary::LessOrEqual)] {
+            let Some(bound) = bound else { continue };
+            let last = binary(lowering, Binary::Add, &own, &whole(sign * bound))?;
+            let seen = binary(lowering, f, &key, &last)?;
+            masked = choose(lowering, &seen, &masked, &hidden())?;
+        }
+        // Queries before the first key, or far behind the last, see none.
+        let always = lengths.is_none() && past.is_none() && queries == keys;
+        blind |= !always;
     }
     Ok(Scores { raw, capped, masked, blind })
+}
+
+/// The key at which each query stands, `[..., queries, 1]`.
+fn own_key(lowering: &mut Lowering, queries: Dim, lengths: Option<&Val>, past: Option<Dim>) -> Result<Val, String> {
+    let query = places(lowering, queries, 1)?;
+    match (lengths, queries, past) {
+        (Some(lengths), Dim::Fixed(count), _) => {
+            let offset = binary(lowering, Binary::Sub, lengths, &whole(count as i64))?;
+            binary(lowering, Binary::Add, &query, &offset)
+        }
+        (None, _, Some(Dim::Fixed(past))) => binary(lowering, Binary::Add, &query, &whole(past as i64)),
+        (None, _, None) => Ok(query),
+        _ => Err("a causal mask or window behind as many keys as there are candidates".into()),
+    }
 }
 
 /// Booleans hide where they are false, floats are added; keys behind a mask's end are hidden.

@@ -150,7 +150,7 @@ fn fallback(call: &Call, values: &Constant) -> Result<Constant, String> {
     }
 }
 
-/// The value of the last key that an element is; NaN may be a key.
+/// The value of the first key that an element is; NaN is a key from version 4 on, as in ONNX Runtime.
 fn label_encoder(lowering: &mut Lowering, call: &Call) -> Lowered {
     let x = call.need(0)?;
     let (keys, values) = (numbers(call, "keys")?, numbers(call, "values")?);
@@ -173,7 +173,8 @@ fn label_encoder(lowering: &mut Lowering, call: &Call) -> Lowered {
         let list: Vec<usize> = (0..keys.len()).filter(|&i| !keys[i].is_nan()).collect();
         let known = floats(&list.iter().map(|&i| keys[i]).collect::<Vec<_>>());
         let mut result = if list.is_empty() { default } else { compared(lowering, x, &known, &list, &values, default)? };
-        if let Some(missing) = keys.iter().rposition(|key| key.is_nan()) {
+        let missing = keys.iter().position(|key| key.is_nan());
+        if let Some(missing) = missing.filter(|_| call.spec.opset >= 4) {
             let there = binary(lowering, Binary::Equal, x, x)?;
             result = choose(lowering, &there, &result, &of(missing))?;
         }
@@ -207,7 +208,7 @@ fn tabled(
 ) -> Result<Val, String> {
     let Val::Constant(default) = &default else { return Err("its default is computed".into()) };
     let mut from = vec![values.len(); span as usize + 1];
-    keys.ints()?.iter().enumerate().for_each(|(i, &key)| from[(key - low) as usize] = i);
+    keys.ints()?.iter().enumerate().rev().for_each(|(i, &key)| from[(key - low) as usize] = i);
     from.push(values.len());
     let entries = match (&values.values, &default.values) {
         (Values::Float(v), Values::Float(d)) => Values::Float(from.iter().map(|&i| *v.get(i).unwrap_or(&d[0])).collect()),
@@ -246,14 +247,14 @@ fn compared(
     let hit = lowering.step(op, &[value, keys], DType::Bool, width * count);
     let marks = lowering.cast(hit, DType::I64);
     let over = |f: Reduce| Op::Reduce { f, group: count as u32, inner: 1 };
-    let last = lowering.step(over(Reduce::ArgMaxLast), &[marks], DType::I64, width);
+    let first = lowering.step(over(Reduce::ArgMax), &[marks], DType::I64, width);
     let any = lowering.step(over(Reduce::Sum), &[marks], DType::I64, width);
     let any = lowering.cast(any, DType::Bool);
     let index: Vec<i32> = list.iter().map(|&i| i as i32).collect();
     let table = super::table::Table { dims: vec![count], index };
     let table = super::moves::moved(lowering, &Val::Constant(Rc::new(values.clone())), &table, vec![Dim::Fixed(count)])?;
-    let last = lowering.run(last, Elem::I64, shape.clone());
-    let found = lookup::picked(lowering, &table, &last, 0)?;
+    let first = lowering.run(first, Elem::I64, shape.clone());
+    let found = lookup::picked(lowering, &table, &first, 0)?;
     let any = lowering.run(any, Elem::Bool, shape);
     choose(lowering, &any, &found, &default)
 }

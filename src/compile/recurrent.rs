@@ -115,12 +115,16 @@ struct Layer {
     clip: Option<f32>,
     linear_before_reset: bool,
     input_forget: bool,
+    /// `[inputs, gates * hidden]`.
+    inputs: Val,
+    /// `[gates * hidden]`: every bias that may be added to what comes from the inputs.
+    bias: Option<Val>,
     /// `[hidden, gates * hidden]`.
-    recurrence: Constant,
-    /// GRU's bias of the hidden gate's recurrence, where it is not part of what comes from the inputs.
-    reset_bias: Vec<f32>,
-    /// Input, output and forget gates', each `[hidden]`.
-    peepholes: Option<[Vec<f32>; 3]>,
+    recurrence: Val,
+    /// `[gates * hidden]`: GRU's bias of the hidden gate's recurrence alone, where the reset gate damps it.
+    reset_bias: Option<Val>,
+    /// `[3 * hidden]`: the input, output and forget gates'.
+    peepholes: Option<Val>,
 }
 
 /// Hidden state, and the cell's; none is zeros.
@@ -163,7 +167,7 @@ impl Layer {
         to: usize,
     ) -> Result<Val, String> {
         let Some(h) = h else { return Ok(x.clone()) };
-        let part = columns(lowering, &Val::Constant(Rc::new(self.recurrence.clone())), from * self.hidden, to * self.hidden)?;
+        let part = self.gates(lowering, &self.recurrence, from, to)?;
         let product = product(lowering, h, &part)?;
         binary(lowering, Binary::Add, &product, x)
     }
@@ -187,15 +191,14 @@ impl Layer {
         let update;
         if self.linear_before_reset {
             // The hidden gate's part is damped with its bias, so it cannot start from the inputs' part.
-            let mut bias = vec![0.0; 2 * self.hidden];
-            bias.extend(&self.reset_bias);
-            let bias = row(bias);
+            let zeros = row(vec![0.0; 3 * self.hidden]);
+            let bias = self.reset_bias.as_ref();
             let from_state = match h {
                 Some(h) => {
-                    let product = product(lowering, h, &Val::Constant(Rc::new(self.recurrence.clone())))?;
-                    binary(lowering, Binary::Add, &product, &bias)?
+                    let product = product(lowering, h, &self.recurrence)?;
+                    bias.map_or(Ok(product.clone()), |bias| binary(lowering, Binary::Add, &product, bias))?
                 }
-                None => bias,
+                None => bias.unwrap_or(&zeros).clone(),
             };
             let state_gates = self.gates(lowering, &from_state, 0, 2)?;
             let sums = binary(lowering, Binary::Add, &gates, &state_gates)?;
@@ -242,7 +245,7 @@ impl Layer {
             Some(weights) => {
                 let mut one = |gate: usize| -> Result<Val, String> {
                     let sum = self.gates(lowering, &sums, gate, gate + 1)?;
-                    let sum = self.peep(lowering, &sum, &weights[gate], state.c.as_ref())?;
+                    let sum = self.peep(lowering, &sum, weights, gate, state.c.as_ref())?;
                     self.activate(lowering, 0, &sum)
                 };
                 (one(0)?, None, one(2)?)
@@ -259,7 +262,7 @@ impl Layer {
             (Some(output), _) => output,
             (None, Some(weights)) => {
                 let sum = self.gates(lowering, &sums, 1, 2)?;
-                let sum = self.peep(lowering, &sum, &weights[1], Some(&c))?;
+                let sum = self.peep(lowering, &sum, weights, 1, Some(&c))?;
                 self.activate(lowering, 0, &sum)?
             }
             (None, None) => return Err("it has no output gate".into()),
@@ -268,26 +271,34 @@ impl Layer {
         Ok(State { h: Some(binary(lowering, Binary::Mul, &output, &shown)?), c: Some(c) })
     }
 
-    fn peep(&self, lowering: &mut Lowering, sum: &Val, weights: &[f32], c: Option<&Val>) -> Result<Val, String> {
+    /// What a gate sees of the cell.
+    fn peep(&self, lowering: &mut Lowering, sum: &Val, weights: &Val, gate: usize, c: Option<&Val>) -> Result<Val, String> {
         let Some(c) = c else { return Ok(sum.clone()) };
-        let seen = binary(lowering, Binary::Mul, c, &row(weights.to_vec()))?;
+        let own = self.gates(lowering, weights, gate, gate + 1)?;
+        let seen = binary(lowering, Binary::Mul, c, &own)?;
         binary(lowering, Binary::Add, sum, &seen)
     }
 }
 
-/// `[rows, columns]` turned about.
-fn turned(list: &[f32], rows: usize, columns: usize) -> Constant {
-    let data = (0..columns).flat_map(|c| (0..rows).map(move |r| list[r * columns + c])).collect();
-    Constant::f32(&[columns, rows], data)
+/// One direction of an input `[directions, ...]`, without that axis.
+fn own(lowering: &mut Lowering, x: &Val, d: usize, rest: &[usize]) -> Result<Val, String> {
+    let shape = x.shape();
+    let fits = shape.len() == rest.len() + 1 && shape::fixed(&shape[1..]).is_some_and(|dims| dims == rest);
+    if !fits || shape[0].is_rows() || shape[0].inner() <= d {
+        return Err(format!("weights of the shape {}, not {rest:?} for each direction", shape::text(&shape)));
+    }
+    let table = table_of(x)?.pick(0, &[d]);
+    moved(lowering, x, &table, shape::of_sizes(rest))
 }
 
-/// A constant input of a known number of elements; zeros where it is left out.
-fn weights(call: &Call, i: usize, what: &str, count: usize) -> Result<Vec<f32>, String> {
-    if call.optional(i).is_none() {
-        return Ok(vec![0.0; count]);
+/// The sum of two rows, of constants at once.
+fn sum(lowering: &mut Lowering, a: &Val, b: &Val) -> Result<Val, String> {
+    match (a, b) {
+        (Val::Constant(x), Val::Constant(y)) => {
+            Ok(row(x.floats()?.iter().zip(y.floats()?).map(|(x, y)| x + y).collect()))
+        }
+        _ => binary(lowering, Binary::Add, a, b),
     }
-    let list = call.floats(i, what)?;
-    if list.len() == count { Ok(list) } else { Err(format!("{} elements of {what}, not {count}", list.len())) }
 }
 
 /// The node as a whole.
@@ -331,13 +342,13 @@ fn recurrent(lowering: &mut Lowering, call: &Call, kind: Kind) -> Lowered {
     // By direction: the outputs of all steps, in their order, and the last state.
     let mut runs = vec![];
     for (d, functions) in all.into_iter().enumerate() {
-        let (layer, from_inputs) = layer(call, kind, functions, (d, directions), inputs)?;
+        let layer = layer(lowering, call, kind, functions, d, inputs)?;
         let mut initial = State::default();
         for (i, state) in states.iter().enumerate() {
             let own = state.as_ref().map(|state| direction(lowering, state, d, batch, layer.hidden)).transpose()?;
             *(if i == 0 { &mut initial.h } else { &mut initial.c }) = own.flatten();
         }
-        runs.push(run(lowering, &sequence, &layer, &from_inputs, initial, backward[d])?);
+        runs.push(run(lowering, &sequence, &layer, initial, backward[d])?);
     }
     outputs(lowering, kind, &sequence, &runs, batch_first)
 }
@@ -361,47 +372,56 @@ fn lengths(lowering: &mut Lowering, call: &Call, steps: usize, batch: Dim) -> Re
     inside.collect::<Result<Vec<_>, _>>().map(Some)
 }
 
-/// A layer's weights, and those of its inputs with every bias that may be added there.
+/// One direction's weights.
 fn layer(
+    lowering: &mut Lowering,
     call: &Call,
     kind: Kind,
     functions: Vec<Function>,
-    (d, directions): (usize, usize),
+    d: usize,
     inputs: usize,
-) -> Result<(Layer, (Constant, Vec<f32>)), String> {
-    let gates = kind.gates().0;
-    let hidden = match call.constant(2, "the recurrence weights")?.dims[..] {
-        [_, _, hidden] if hidden > 0 => hidden,
-        _ => return Err("its recurrence weights are not of rank 3".into()),
+) -> Result<Layer, String> {
+    let Some(Dim::Fixed(hidden)) = call.need(2)?.shape().get(2).copied() else {
+        return Err("its recurrence weights are not of rank 3".into());
     };
-    let rows = gates * hidden;
-    let part = |i: usize, what: &str, count: usize| -> Result<Vec<f32>, String> {
-        Ok(weights(call, i, what, directions * count)?[d * count..(d + 1) * count].to_vec())
-    };
-    let w = part(1, "the input weights", rows * inputs)?;
-    let r = part(2, "the recurrence weights", rows * hidden)?;
-    let bias = part(3, "the bias", 2 * rows)?;
-    let peepholes = if call.optional(7).is_some() && kind == Kind::Lstm {
-        let p = part(7, "the peepholes", 3 * hidden)?;
-        Some([0, 1, 2].map(|gate| p[gate * hidden..(gate + 1) * hidden].to_vec()))
-    } else {
-        None
-    };
+    let rows = kind.gates().0 * hidden;
+    let w = own(lowering, call.need(1)?, d, &[rows, inputs])?;
+    let r = own(lowering, call.need(2)?, d, &[rows, hidden])?;
     let linear_before_reset = kind == Kind::Gru && call.spec.int("linear_before_reset", 0) != 0;
-    let apart = if linear_before_reset { 2 * hidden } else { rows };
-    let sum = (0..rows).map(|i| if i < apart { bias[i] + bias[rows + i] } else { bias[i] }).collect();
-    let layer = Layer {
+    let (mut bias, mut reset_bias) = (None, None);
+    if let Some(both) = call.optional(3) {
+        let both = own(lowering, both, d, &[2 * rows])?;
+        let (input, state) = (columns(lowering, &both, 0, rows)?, columns(lowering, &both, rows, 2 * rows)?);
+        let split = if linear_before_reset { 2 * hidden } else { rows };
+        let part = |lowering: &mut Lowering, keep: fn(usize, usize) -> bool| {
+            let table = table_of(&state)?;
+            let table = table.gather(&[rows], |at| keep(at[0], split).then(|| at.to_vec()));
+            moved(lowering, &state, &table, vec![Dim::Fixed(rows)])
+        };
+        // Where the columns of a table come from nowhere there are zeros.
+        let early = part(lowering, |column, split| column < split)?;
+        bias = Some(sum(lowering, &input, &early)?);
+        if linear_before_reset {
+            reset_bias = Some(part(lowering, |column, split| column >= split)?);
+        }
+    }
+    let peepholes = match call.optional(7) {
+        Some(weights) if kind == Kind::Lstm => Some(own(lowering, weights, d, &[3 * hidden])?),
+        _ => None,
+    };
+    Ok(Layer {
         kind,
         hidden,
         functions,
         clip: call.spec.has("clip").then(|| call.spec.float("clip", 0.0)).filter(|&clip| clip > 0.0),
         linear_before_reset,
         input_forget: kind == Kind::Lstm && call.spec.int("input_forget", 0) != 0,
-        recurrence: turned(&r, rows, hidden),
-        reset_bias: bias[rows + apart..].to_vec(),
+        inputs: permuted(lowering, &w, &[1, 0])?,
+        bias,
+        recurrence: permuted(lowering, &r, &[1, 0])?,
+        reset_bias,
         peepholes,
-    };
-    Ok((layer, (turned(&w, rows, inputs), sum)))
+    })
 }
 
 /// The initial state of one direction, `[batch, hidden]`; none if it is zeros.
@@ -424,16 +444,15 @@ fn run(
     lowering: &mut Lowering,
     sequence: &Sequence,
     layer: &Layer,
-    (w, bias): &(Constant, Vec<f32>),
     initial: State,
     backward: bool,
 ) -> Result<(Vec<Val>, State), String> {
-    let mut projected = product(lowering, &sequence.x, &Val::Constant(Rc::new(w.clone())))?;
-    if bias.iter().any(|&b| b != 0.0) {
-        projected = binary(lowering, Binary::Add, &projected, &row(bias.clone()))?;
+    let mut projected = product(lowering, &sequence.x, &layer.inputs)?;
+    if let Some(bias) = &layer.bias {
+        projected = binary(lowering, Binary::Add, &projected, bias)?;
     }
     let table = table_of(&projected)?;
-    let shape = vec![sequence.batch, Dim::Fixed(bias.len())];
+    let shape = vec![sequence.batch, layer.inputs.shape()[1]];
     let zeros = row(vec![0.0; layer.hidden]);
     let mut state = initial;
     let mut shown: Vec<Option<Val>> = vec![None; sequence.steps];

@@ -1,4 +1,4 @@
-//! Attention of opsets 23 to 25: several heads, grouped keys, masks, windows, a cache of earlier keys. In f64.
+//! Attention of opsets 23 and 24: several heads, grouped keys, masks, a cache of earlier keys. In f64.
 
 use super::super::constant::{Constant, Values};
 use super::super::node::Spec;
@@ -42,9 +42,9 @@ struct Mask<'a> {
     values: Option<(&'a Constant, Vec<usize>)>,
     /// Positions of the mask's last axis; keys behind them are hidden.
     length: usize,
-    /// How many keys stand before the first query's own.
+    /// A query at `i` stands at the key `i + offset`.
     offset: i64,
-    /// How many keys a query sees to the left and to the right of its own.
+    /// How many keys before and behind its own a query sees; none for all.
     window: [Option<i64>; 2],
     /// Keys of each batch row that are not padding.
     unpadded: Option<&'a [i64]>,
@@ -61,15 +61,12 @@ impl<'a> Mask<'a> {
         if unpadded.is_some_and(|list| list.len() != batch) {
             return Err("the numbers of keys that are not padding are not one for each batch row".into());
         }
-        let bound = |name: &str| Some(spec.int(name, -1)).filter(|&size| size >= 0);
+        let [left, right] = ["left_window_size", "right_window_size"].map(|name| Some(spec.int(name, -1)).filter(|&n| n >= 0));
         let mut mask = Mask {
             values: None,
             length: keys,
             offset: past as i64,
-            window: [
-                bound("left_window_size"),
-                if spec.int("is_causal", 0) == 1 { Some(0) } else { bound("right_window_size") },
-            ],
+            window: [left, if spec.int("is_causal", 0) == 1 { Some(0) } else { right }],
             unpadded,
         };
         if let Some(values) = args.optional(3) {
@@ -82,13 +79,11 @@ impl<'a> Mask<'a> {
     }
 
     fn bias(&self, [b, h, i, j]: [usize; 4], queries: usize) -> f64 {
-        let offset = self.unpadded.map_or(self.offset, |keys| keys[b] - queries as i64);
-        // Keys behind the query's own, or before it if negative.
-        let behind = j as i64 - (i as i64 + offset);
+        let own = i as i64 + self.unpadded.map_or(self.offset, |keys| keys[b] - queries as i64);
         let [left, right] = self.window;
         let hidden = j >= self.length
-            || left.is_some_and(|left| -behind > left)
-            || right.is_some_and(|right| behind > right)
+            || left.is_some_and(|left| (j as i64) < own - left)
+            || right.is_some_and(|right| j as i64 > own + right)
             || self.unpadded.is_some_and(|keys| j as i64 >= keys[b]);
         if hidden {
             return f64::NEG_INFINITY;
@@ -183,10 +178,12 @@ mod tests {
         close(&y, &[1, 1, 2, 1], &[15.0, 10.179_862]);
         let y = node("Attention").int("is_causal", 1).run1(&[&q, &k, &v]);
         close(&y, &[1, 1, 2, 1], &[10.0, 10.179_862]);
-        let near = node("Attention").int("left_window_size", 0).int("right_window_size", 0);
-        close(&near.run1(&[&q, &k, &v]), &[1, 1, 2, 1], &[10.0, 20.0]);
         let blind = Constant::bools(&[2, 2], [false, false, false, true]);
         close(&node("Attention").run1(&[&q, &k, &v, &blind]), &[1, 1, 2, 1], &[0.0, 20.0]);
+        let last = node("Attention").int("left_window_size", 0).run1(&[&q, &k, &v]);
+        close(&last, &[1, 1, 2, 1], &[15.0, 20.0]);
+        let first = node("Attention").int("right_window_size", 0).run1(&[&q, &k, &v]);
+        close(&first, &[1, 1, 2, 1], &[10.0, 10.179_862]);
         let biased = f32s(&[1, 2], &[0.0, 1000.0]);
         close(&node("Attention").run1(&[&q, &k, &v, &biased]), &[1, 1, 2, 1], &[20.0, 20.0]);
     }

@@ -34,8 +34,8 @@ fn strings() -> String {
     "its labels are strings: encode them before the model, or train with numbers".into()
 }
 
-/// The value at the place of an element among the keys (the first of equal keys), or the default.
-/// NaN is a key from version 4 on.
+/// The value at the place of an element among the keys (the first of equal keys, as in ONNX Runtime; NaN is a key from
+/// version 4 on), or the default.
 fn label_encoder(spec: &Spec, args: &Args) -> Outputs {
     let x = args.get(0)?;
     let (keys, values) = (numbers(spec, "keys")?, numbers(spec, "values")?);
@@ -50,10 +50,10 @@ fn label_encoder(spec: &Spec, args: &Args) -> Outputs {
         }
         None => Constant::new(values.elem, &[1], Values::Int(vec![spec.int("default_int64", -1)]))?,
     };
-    let nan = spec.opset >= 4;
+    let finds = |key: f32, v: f32| key == v || (spec.opset >= 4 && key.is_nan() && v.is_nan());
     let place: Vec<Option<usize>> = match (&x.values, &keys.values) {
         (Values::Float(v), Values::Float(keys)) => {
-            v.iter().map(|&v| keys.iter().position(|&key| key == v || (nan && key.is_nan() && v.is_nan()))).collect()
+            v.iter().map(|&v| keys.iter().position(|&key| finds(key, v))).collect()
         }
         (Values::Int(v), Values::Int(keys)) => v.iter().map(|v| keys.iter().position(|key| key == v)).collect(),
         _ => return Err(format!("keys of type {:?} for a value of type {:?}", keys.elem, x.elem)),
@@ -99,8 +99,10 @@ mod tests {
         assert_eq!(y, f32s(&[1, 3], &[1.5, 9.0, 0.5]));
         let nan = ml("LabelEncoder").floats("keys_floats", &[f32::NAN, 2.0]).ints("values_int64s", &[7, 8]);
         let x = f32s(&[3], &[2.0, f32::NAN, 1.0]);
-        assert_eq!(nan.run1(&[&x]), i64s(&[3], &[8, -1, -1]));
+        assert_eq!(nan.clone().run1(&[&x]), i64s(&[3], &[8, -1, -1]));
         assert_eq!(nan.opset(4).run1(&[&x]), i64s(&[3], &[8, 7, -1]));
+        let twice = ml("LabelEncoder").ints("keys_int64s", &[1, 1]).floats("values_floats", &[0.5, 1.5]);
+        assert_eq!(twice.run1(&[&i64s(&[1], &[1])]), f32s(&[1], &[0.5]));
         let text = ml("LabelEncoder").strings("keys_strings", &["a"]).ints("values_int64s", &[1]);
         assert!(text.run(&[Some(&i64s(&[1], &[0]))]).unwrap_err().contains("strings"));
     }

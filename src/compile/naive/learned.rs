@@ -80,7 +80,8 @@ fn normalizer(spec: &Spec, args: &Args) -> Outputs {
         let size = match norm.as_str() {
             "MAX" => super::reduce::extreme(&row.clone().collect::<Vec<_>>(), false),
             "L1" => row.clone().map(f64::abs).sum(),
-            "L2" => row.clone().map(|v| v * v).sum::<f64>().sqrt(),
+            // ONNX Runtime squares in f32: a row whose squares vanish there stays.
+            "L2" => row.clone().map(|v| f64::from((v * v) as f32)).sum::<f64>().sqrt(),
             other => return Err(format!("the norm `{other}`")),
         };
         y.extend(row.map(|v| if size == 0.0 { v } else { v / size }));
