@@ -88,6 +88,41 @@ pub fn arithmetic(op: Arithmetic, a: Operand<'_>, b: Operand<'_>, y: &mut [f32])
     }
 }
 
+/// `sums[i] += x[i]`.
+///
+/// # Panics
+/// If the lengths differ.
+#[inline(never)]
+pub fn accumulate(sums: &mut [f32], x: &[f32]) {
+    assert_eq!(sums.len(), x.len());
+    let (whole, rest) = sums.as_chunks_mut::<WIDTH>();
+    let (x, tail) = x.as_chunks::<WIDTH>();
+    for (sum, x) in whole.iter_mut().zip(x) {
+        F4::load(sum).plus(F4::load(x)).store(sum);
+    }
+    for (sum, x) in rest.iter_mut().zip(tail) {
+        *sum += x;
+    }
+}
+
+/// `x[i] op one`, in place.
+#[inline(never)]
+pub fn arithmetic_with(op: Arithmetic, x: &mut [f32], one: f32) {
+    let lanes = F4::splat(one);
+    let f = |a: F4| match op {
+        Arithmetic::Add => a.plus(lanes),
+        Arithmetic::Sub => a.minus(lanes),
+        Arithmetic::Mul => a.times(lanes),
+        Arithmetic::Div => a.over(lanes),
+    };
+    let (whole, rest) = x.as_chunks_mut::<WIDTH>();
+    whole.iter_mut().for_each(|x| f(F4::load(x)).store(x));
+    if !rest.is_empty() {
+        let n = rest.len();
+        rest.copy_from_slice(&f(F4::load_some(rest)).lanes()[..n]);
+    }
+}
+
 /// The naive twin of [`arithmetic`].
 pub fn arithmetic_naive(op: Arithmetic, a: Operand<'_>, b: Operand<'_>, y: &mut [f32]) {
     let at = |operand: &Operand<'_>, i: usize| match operand {
@@ -124,6 +159,14 @@ mod tests {
                 arithmetic_naive(op, x, z, &mut naive);
                 let bits = |v: &[f32]| v.iter().map(|v| if v.is_nan() { 0 } else { v.to_bits() }).collect::<Vec<_>>();
                 prop_assert_eq!(bits(&fast), bits(&naive));
+                let (mut in_place, mut naive) = (a.clone(), vec![0.0; a.len()]);
+                arithmetic_with(op, &mut in_place, one);
+                arithmetic_naive(op, Operand::Each(&a), Operand::One(one), &mut naive);
+                prop_assert_eq!(bits(&in_place), bits(&naive));
+                let (mut sums, mut naive) = (a.clone(), vec![0.0; a.len()]);
+                accumulate(&mut sums, &b);
+                arithmetic_naive(Arithmetic::Add, Operand::Each(&a), Operand::Each(&b), &mut naive);
+                prop_assert_eq!(bits(&sums), bits(&naive));
             }
         }
     }

@@ -144,6 +144,15 @@ fn variadic(lowering: &mut Lowering, call: &Call, f: Binary) -> Lowered {
             return Ok(vec![binary(lowering, Binary::Mul, first, first)?]);
         }
     }
+    if let (Binary::Prelu, [Val::Constant(slope)], true) = (f, rest, first.elem().is_float())
+        && let ([alpha], true) = (slope.floats()?, slope.rank() <= first.shape().len())
+    {
+        let (alpha, shape) = (*alpha, first.shape());
+        let (x, _) = lowering.operand(first)?;
+        let width = lowering.width(x);
+        let value = lowering.float_step(Op::Unary(Unary::LeakyRelu { alpha }), &[x], width);
+        return Ok(vec![lowering.run(value, first.elem(), shape)]);
+    }
     let mut result = first.clone();
     for operand in rest {
         result = binary(lowering, f, &result, operand)?;

@@ -27,6 +27,8 @@ pub(super) fn fuse(lowering: &mut Lowering) -> Result<(), String> {
 struct Index {
     writer: HashMap<u32, usize>,
     uses: HashMap<u32, usize>,
+    /// By value: whether it depends on an input that all candidates share.
+    of_request: Vec<bool>,
 }
 
 impl Index {
@@ -35,7 +37,14 @@ impl Index {
         let mut uses = HashMap::new();
         let read = plan.steps.iter().flat_map(|step| &step.inputs).chain(plan.outputs.iter().map(|port| &port.value));
         read.for_each(|&value| *uses.entry(value).or_insert(0) += 1);
-        Index { writer, uses }
+        let mut of_request = vec![false; plan.values.len()];
+        for port in &plan.inputs {
+            of_request[port.value as usize] = plan.values[port.value as usize].rows == Rows::Shared;
+        }
+        for step in &plan.steps {
+            of_request[step.output as usize] = step.inputs.iter().any(|&input| of_request[input as usize]);
+        }
+        Index { writer, uses, of_request }
     }
 
     /// The plain dense layer (no activation yet) that alone feeds `value` to its only reader.
@@ -43,6 +52,18 @@ impl Index {
         let &step = self.writer.get(&value)?;
         let plain = matches!(&plan.steps[step].op, Op::Dense { activation: Unary::Identity, .. });
         (plain && self.uses.get(&value) == Some(&1)).then_some(step)
+    }
+
+    /// The addition of a shared value that alone feeds `value` to its only reader, and which operand that is.
+    fn shared_addition(&self, plan: &Plan, value: u32) -> Option<(usize, usize)> {
+        let &at = self.writer.get(&value)?;
+        let step = &plan.steps[at];
+        let adds = matches!(step.op, Op::Binary { f: Binary::Add, each: [1, 1] }) && self.uses.get(&value) == Some(&1);
+        let shared = |i: &usize| {
+            let operand = plan.values[step.inputs[*i] as usize];
+            operand.rows == Rows::Shared && operand.width == plan.values[value as usize].width
+        };
+        (0..2).find(shared).filter(|_| adds).map(|i| (at, i))
     }
 
     /// The constant row behind a value.
@@ -105,14 +126,31 @@ fn affine(
     other: u32,
     each: u32,
 ) -> bool {
-    let Some(dense) = index.dense(plan, layer) else { return false };
+    let Some(dense) = index.dense(plan, layer) else {
+        // A constant after a shared value is added to that, once.
+        let row = index.row(plan, tensors, other).map(<[f32]>::to_vec);
+        let (Binary::Add, Some(row), Some((sum, operand)), 1) = (f, row, index.shared_addition(plan, layer), each) else {
+            return false;
+        };
+        let wide = plan.values[layer as usize];
+        if wide != plan.values[plan.steps[at].output as usize] || !(wide.width as usize).is_multiple_of(row.len()) {
+            return false;
+        }
+        plan.steps[sum].output = plan.steps[at].output;
+        let moved = plan.steps[sum].clone();
+        plan.steps[at] = moved;
+        add_row(plan, tensors, at, operand, &row);
+        plan.steps.remove(sum);
+        return true;
+    };
     let Op::Dense { weights, bias, start, outputs, .. } = plan.steps[dense].op.clone() else { return false };
     let outputs = outputs as usize;
     let (wide, whole) = (plan.values[layer as usize], plan.values[plan.steps[at].output as usize]);
     if wide != whole {
         return false;
     }
-    let row = index.row(plan, tensors, other).filter(|row| each == 1 && (row.len() == outputs || row.len() == 1));
+    // A row of a part is the same in every part of its length.
+    let row = index.row(plan, tensors, other).filter(|row| each == 1 && outputs.is_multiple_of(row.len()));
     let row: Option<Vec<f32>> = row.map(|row| (0..outputs).map(|o| row[o % row.len()]).collect());
     match (f, row) {
         (Binary::Mul, Some(row)) if !start => {
@@ -147,6 +185,10 @@ fn affine(
         (Binary::Add, None) if !start && bias.is_none() => {
             let value = plan.values[other as usize];
             if value.width != whole.width || value.rows == Rows::Pair || value.dtype != DType::F32 {
+                return false;
+            }
+            // A layer over candidates alone is kept by a list that is prepared; what a request adds is not.
+            if plan.inputs.len() > 1 && !index.of_request[layer as usize] && index.of_request[other as usize] {
                 return false;
             }
             if let Op::Dense { start, .. } = &mut plan.steps[dense].op {
@@ -188,6 +230,10 @@ fn shift(plan: &mut Plan, tensors: &mut Tensors, index: &Index, dense: usize, ro
     let from = plan.steps[dense].inputs[plan.steps[dense].inputs.len() - 1];
     let value = plan.values[from as usize];
     if value.rows != Rows::Shared {
+        if let Some((sum, operand)) = index.shared_addition(plan, from) {
+            add_row(plan, tensors, sum, operand, row);
+            return true;
+        }
         // The layer that the start comes from.
         let Some(before) = index.dense(plan, from) else { return false };
         return match &plan.steps[before].op {
@@ -197,26 +243,32 @@ fn shift(plan: &mut Plan, tensors: &mut Tensors, index: &Index, dense: usize, ro
             _ => false,
         };
     }
-    let name = store(tensors, "start", Tensor::f32(&[outputs], row.to_vec()));
-    let node = plan.steps[dense].node.clone();
+    let last = plan.steps[dense].inputs.len() - 1;
+    add_row(plan, tensors, dense, last, row);
+    true
+}
+
+/// Adds a constant row to a shared operand of a step, before it.
+fn add_row(plan: &mut Plan, tensors: &mut Tensors, at: usize, operand: usize, row: &[f32]) {
+    let name = store(tensors, "start", Tensor::f32(&[row.len()], row.to_vec()));
+    let node = plan.steps[at].node.clone();
+    let from = plan.steps[at].inputs[operand];
+    let value = plan.values[from as usize];
     let mut new = |value: Value| {
         plan.values.push(value);
         (plan.values.len() - 1) as u32
     };
-    let constant = new(Value { dtype: DType::F32, rows: Rows::Shared, width: outputs as u32 });
+    let constant = new(Value { dtype: DType::F32, rows: Rows::Shared, width: row.len() as u32 });
     let sum = new(value);
-    if let Some(last) = plan.steps[dense].inputs.last_mut() {
-        *last = sum;
-    }
+    plan.steps[at].inputs[operand] = sum;
     let add = Op::Binary { f: Binary::Add, each: [1, 1] };
     plan.steps.splice(
-        dense..dense,
+        at..at,
         [
             Step { op: Op::Constant { tensor: name }, node: node.clone(), inputs: vec![], output: constant },
             Step { op: add, node, inputs: vec![from, constant], output: sum },
         ],
     );
-    true
 }
 
 /// A tensor under a name that nothing else has.

@@ -74,6 +74,8 @@ pub(super) struct Lowering {
     pub domains: Domains,
     /// By value: whether it follows from constants alone.
     known: Vec<bool>,
+    /// By value: whether it depends on an input that all candidates share.
+    of_request: Vec<bool>,
     /// Steps by what they do, so that none is done twice.
     done: BTreeMap<String, u32>,
     prefix: String,
@@ -102,6 +104,7 @@ pub(super) fn lower(graph: &Graph, prefix: &str, problems: Problems, shared: &[b
         shared: shared.to_vec(),
         domains: Domains::new(),
         known: vec![],
+        of_request: vec![],
         done: BTreeMap::new(),
         prefix: prefix.into(),
         node: String::new(),
@@ -215,6 +218,7 @@ impl Lowering {
             (Ok(dtype), None) if width > 0 => {
                 let rows = if shape::candidates(&shape) == 0 { Rows::Shared } else { Rows::Candidate };
                 let value = self.value(dtype, rows, width, false);
+                self.of_request[value as usize] = rows == Rows::Shared;
                 self.plan.inputs.push(Port { name: input.name.clone(), value, dims: port_dims(&shape) });
                 Val::Run { value, elem: input.elem, shape }
             }
@@ -309,6 +313,7 @@ impl Lowering {
     fn value(&mut self, dtype: DType, rows: Rows, width: usize, known: bool) -> u32 {
         self.plan.values.push(Value { dtype, rows, width: u32::try_from(width).unwrap_or(u32::MAX) });
         self.known.push(known);
+        self.of_request.push(false);
         (self.plan.values.len() - 1) as u32
     }
 
@@ -320,7 +325,9 @@ impl Lowering {
         }
         let independent = !matches!(op, Op::Position | Op::Count);
         let known = independent && inputs.iter().all(|&i| self.known[i as usize]);
+        let of_request = inputs.iter().any(|&i| self.of_request[i as usize]);
         let output = self.value(dtype, rows, width, known);
+        self.of_request[output as usize] = of_request;
         self.plan.steps.push(Step { op, node: self.node.clone(), inputs: inputs.to_vec(), output });
         self.done.insert(key, output);
         output
@@ -435,6 +442,11 @@ impl Lowering {
         } else {
             self.push(Op::Cast, &[value], dtype, from.rows, from.width as usize)
         }
+    }
+
+    /// Whether a value depends on an input that all candidates share.
+    pub fn is_of_request(&self, value: u32) -> bool {
+        self.of_request[value as usize]
     }
 
     /// The named columns of a value, which is the value itself if they are all of it in order; -1 is `fill`.

@@ -184,20 +184,39 @@ impl Lowering {
                 Some(sum) => self.float_step(Op::Binary { f: Binary::Add, each: [1, 1] }, &[sum, part], width),
             });
         }
-        if !full.is_empty() {
-            let axis = x.shape().len() - 1;
-            let mut parts = vec![];
-            for term in &full {
-                let mut shape = x.shape();
-                shape[axis] = shape::Dim::Fixed(term.weights.len() / outputs);
-                parts.push(super::moves::reshaped(&term.x, shape)?);
-            }
-            let joined = super::moves::joined(self, &parts, axis)?;
-            let weights: Vec<f32> = full.iter().flat_map(|term| narrow(&term.weights)).collect();
-            start = Some(self.dense(&joined, weights, outputs, start)?);
+        // What depends on candidates alone is multiplied by itself: a list that is prepared keeps it.
+        let of_request = |term: &Term| value_of(&term.x).is_some_and(|value| self.is_of_request(value));
+        let (mixed, own): (Vec<Term>, Vec<Term>) = full.into_iter().partition(of_request);
+        let several = self.plan.inputs.len() > 1;
+        if !own.is_empty() {
+            let apart = several && start.is_some();
+            let part = self.join_layer(x, &own, outputs, start.filter(|_| !apart))?;
+            start = Some(match start {
+                Some(sum) if apart => {
+                    self.float_step(Op::Binary { f: Binary::Add, each: [1, 1] }, &[part, sum], width)
+                }
+                _ => part,
+            });
+        }
+        if !mixed.is_empty() {
+            start = Some(self.join_layer(x, &mixed, outputs, start)?);
         }
         let value = start.ok_or("a linear map of nothing")?;
         if self.plan.values[value as usize].rows == Rows::Shared { self.spread(value, &[shape::Dim::N]) } else { Ok(value) }
+    }
+
+    /// One layer over parts of `whole` beside each other.
+    fn join_layer(&mut self, whole: &Val, terms: &[Term], outputs: usize, start: Option<u32>) -> Result<u32, String> {
+        let axis = whole.shape().len() - 1;
+        let mut parts = vec![];
+        for term in terms {
+            let mut shape = whole.shape();
+            shape[axis] = shape::Dim::Fixed(term.weights.len() / outputs);
+            parts.push(super::moves::reshaped(&term.x, shape)?);
+        }
+        let joined = super::moves::joined(self, &parts, axis)?;
+        let weights: Vec<f32> = terms.iter().flat_map(|term| term.weights.iter().map(|&w| w as f32)).collect();
+        self.dense(&joined, weights, outputs, start)
     }
 
     /// A layer over the last axis of `x`.

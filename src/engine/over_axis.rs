@@ -2,6 +2,7 @@
 
 use super::elementwise::unary;
 use super::plan::{PostTransform, Unary};
+use ranklet_kernels::elementwise::{Arithmetic, arithmetic_with};
 use ranklet_kernels::math;
 
 /// The elements of one group: `inner` apart.
@@ -19,6 +20,17 @@ fn lines(y: &mut [f32], group: usize, inner: usize, mut each: impl FnMut(&mut [f
 
 /// Softmax along the axis: exponentials of differences from the largest, divided by their sum in index order.
 pub(super) fn softmax(y: &mut [f32], group: usize, inner: usize, log: bool) {
+    if inner == 1 && !log && group > 0 {
+        // What attention and gates ask for: the same bits, in lanes.
+        for line in y.chunks_exact_mut(group) {
+            let top = line.iter().copied().fold(f32::NEG_INFINITY, math::max);
+            arithmetic_with(Arithmetic::Sub, line, top);
+            math::exp_slice(line);
+            let total = line.iter().fold(0.0, |s, v| s + v);
+            arithmetic_with(Arithmetic::Div, line, total);
+        }
+        return;
+    }
     lines(y, group, inner, |line| {
         let top = line.iter().step_by(inner).copied().fold(f32::NEG_INFINITY, math::max);
         if log {

@@ -2,6 +2,7 @@
 
 use super::elementwise::wrap;
 use super::plan::{DType, Reduce};
+use ranklet_kernels::elementwise::accumulate;
 use ranklet_kernels::math;
 
 /// Folds the axis: element after element, all lines of `inner` at once.
@@ -33,7 +34,14 @@ pub(super) fn floats(f: Reduce, x: &[f32], group: usize, inner: usize, y: &mut [
         Reduce::Max => fold(x, group, inner, f32::NEG_INFINITY, y, math::max),
         Reduce::Min => fold(x, group, inner, f32::INFINITY, y, math::min),
         _ => {
-            fold(x, group, inner, 0.0, y, |s, v| s + v);
+            if inner == 1 {
+                fold(x, group, inner, 0.0, y, |s, v| s + v);
+            } else {
+                y.fill(0.0);
+                for (sums, block) in y.chunks_exact_mut(inner).zip(x.chunks_exact((group * inner).max(1))) {
+                    block.chunks_exact(inner).for_each(|line| accumulate(sums, line));
+                }
+            }
             if f == Reduce::Mean {
                 y.iter_mut().for_each(|v| *v /= group as f32);
             }
