@@ -203,7 +203,6 @@ impl<'a> Lists<'a> {
 #[cfg(test)]
 mod tests {
     use super::super::naive::testing::{NodeBuilder, f32s, node};
-    use super::*;
     use tract_onnx::pb::tensor_proto::DataType;
 
     /// Root: column 0 in {1, 3}? then leaf 0, else node 1: column 1 > 2 ? leaf 1 : leaf 0.

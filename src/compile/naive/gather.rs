@@ -214,7 +214,6 @@ pub(super) fn feature_vectorizer(_: &Spec, args: &Args) -> Outputs {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{f32s, i64s, node};
-    use super::*;
 
     #[test]
     fn gathers_take_rows_columns_elements_and_slices() {

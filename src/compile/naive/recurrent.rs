@@ -45,13 +45,13 @@ impl Layer<'_> {
     }
 
     /// W x of unit `i` of gate `gate`, with its bias.
-    fn from_input(&self, gate: usize, i: usize, x: &[f64]) -> f64 {
+    fn of_input(&self, gate: usize, i: usize, x: &[f64]) -> f64 {
         let row = gate * self.hidden + i;
         dot(&self.w[row * x.len()..][..x.len()], x) + self.wb[row]
     }
 
     /// R h of unit `i` of gate `gate`, with its bias.
-    fn from_state(&self, gate: usize, i: usize, h: &[f64]) -> f64 {
+    fn of_state(&self, gate: usize, i: usize, h: &[f64]) -> f64 {
         let row = gate * self.hidden + i;
         dot(&self.r[row * self.hidden..][..self.hidden], h) + self.rb[row]
     }
@@ -61,7 +61,7 @@ impl Layer<'_> {
         let units = 0..self.hidden;
         match self.op {
             "RNN" => {
-                let next = units.map(|i| self.activate(0, self.from_input(0, i, x) + self.from_state(0, i, h)));
+                let next = units.map(|i| self.activate(0, self.of_input(0, i, x) + self.of_state(0, i, h)));
                 (next.collect(), vec![])
             }
             "GRU" => (self.gru(x, h), vec![]),
@@ -71,16 +71,16 @@ impl Layer<'_> {
 
     /// Gates in ONNX's order: update, reset, hidden.
     fn gru(&self, x: &[f64], h: &[f64]) -> Vec<f64> {
-        let gate = |gate: usize, i: usize| self.activate(0, self.from_input(gate, i, x) + self.from_state(gate, i, h));
+        let gate = |gate: usize, i: usize| self.activate(0, self.of_input(gate, i, x) + self.of_state(gate, i, h));
         let reset: Vec<f64> = (0..self.hidden).map(|i| gate(1, i)).collect();
         let damped: Vec<f64> = reset.iter().zip(h).map(|(r, h)| r * h).collect();
         let unit = |i: usize| {
             let recurrent = if self.linear_before_reset {
-                reset[i] * self.from_state(2, i, h)
+                reset[i] * self.of_state(2, i, h)
             } else {
-                self.from_state(2, i, &damped)
+                self.of_state(2, i, &damped)
             };
-            let (z, new) = (gate(0, i), self.activate(1, self.from_input(2, i, x) + recurrent));
+            let (z, new) = (gate(0, i), self.activate(1, self.of_input(2, i, x) + recurrent));
             (1.0 - z) * new + z * h[i]
         };
         (0..self.hidden).map(unit).collect()
@@ -90,7 +90,7 @@ impl Layer<'_> {
     fn lstm(&self, x: &[f64], h: &[f64], c: &[f64]) -> (Vec<f64>, Vec<f64>) {
         let (mut next_h, mut next_c) = (vec![], vec![]);
         for i in 0..self.hidden {
-            let sum = |gate: usize| self.from_input(gate, i, x) + self.from_state(gate, i, h);
+            let sum = |gate: usize| self.of_input(gate, i, x) + self.of_state(gate, i, h);
             let peep = |gate: usize, c: f64| self.peephole[gate * self.hidden + i] * c;
             let input = self.activate(0, sum(0) + peep(0, c[i]));
             let forget = if self.input_forget { 1.0 - input } else { self.activate(0, sum(2) + peep(2, c[i])) };
@@ -261,7 +261,7 @@ mod tests {
         close(&y[0], &[2, 1, 1, 1], &[0.204_824_2, 0.281_315_43]);
         // i = o = f = sigmoid(1), c1 = i tanh(1), h1 = o tanh(c1).
         let y = run(node("LSTM"), 4, 1, 1.0);
-        close(&y[0], &[2, 1, 1, 1], &[0.369_606_35, 0.811_163_46]);
+        close(&y[0], &[2, 1, 1, 1], &[0.369_606_35, 0.811_163_5]);
         assert_eq!(y.len(), 3);
     }
 

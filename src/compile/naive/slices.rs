@@ -92,7 +92,6 @@ fn split(spec: &Spec, args: &Args) -> Outputs {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{i64s, node};
-    use super::*;
 
     #[test]
     fn slices_follow_numpy() {
