@@ -170,8 +170,13 @@ pub(super) fn softplus(v: f64) -> f64 {
 }
 
 /// Cut to 0..1; NaN stays.
+#[allow(clippy::manual_clamp, reason = "std's clamp is banned: platforms differ on the zeros")]
 fn unit(v: f64) -> f64 {
-    v.clamp(0.0, 1.0)
+    match v {
+        v if v < 0.0 => 0.0,
+        v if v > 1.0 => 1.0,
+        v => v,
+    }
 }
 
 /// v times the normal distribution function; the complementary form keeps the digits of its left tail.
