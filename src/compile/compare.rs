@@ -182,7 +182,7 @@ fn jumps(plan: &Plan, value: u32) -> bool {
         let any = |flags: &[bool]| step.inputs.iter().any(|&input| flags[input as usize]);
         let float = |i: usize| step.inputs.get(i).is_some_and(|&v| plan.values[v as usize].dtype == DType::F32);
         let jump = match &step.op {
-            Op::Unary(f) => matches!(f, Unary::Floor | Unary::Ceil | Unary::Round | Unary::Sign),
+            Op::Unary(f) | Op::Dense { activation: f, .. } => has_steps(f),
             Op::Binary { f, .. } => float(0) && (f.compares() || matches!(f, Binary::Mod | Binary::Fmod)),
             Op::Reduce { f, .. } | Op::ReduceRows { f } => float(0) && f.gives_index(),
             Op::Cast => float(0) && plan.values[step.output as usize].dtype != DType::F32,
@@ -190,10 +190,16 @@ fn jumps(plan: &Plan, value: u32) -> bool {
             _ => false,
         };
         let output = step.output as usize;
-        jumping[output] = any(&jumping) || (jump && any(&rounded));
+        // A layer's own sums are rounded before its activation.
+        let before = any(&rounded) || matches!(step.op, Op::Dense { .. });
+        jumping[output] = any(&jumping) || (jump && before);
         rounded[output] = !jump && (any(&rounded) || rounds(&step.op));
     }
     jumping[value as usize]
+}
+
+fn has_steps(f: &Unary) -> bool {
+    matches!(f, Unary::Floor | Unary::Ceil | Unary::Round | Unary::Sign)
 }
 
 /// Whether a step's result is rounded more than once on the way, so that it may differ from the oracle's in its last
@@ -205,6 +211,7 @@ fn rounds(op: &Op) -> bool {
         Op::Reduce { f, .. } | Op::ReduceRows { f } => matches!(f, Reduce::Sum | Reduce::Mean | Reduce::Prod),
         Op::CumSum { .. } => true,
         Op::Binary { f, .. } => matches!(f, Binary::Pow),
+        Op::Unary(f) if has_steps(f) => false,
         Op::Unary(f) => !matches!(
             f,
             Unary::Identity
@@ -216,10 +223,6 @@ fn rounds(op: &Op) -> bool {
                 | Unary::Reciprocal
                 | Unary::Clip { .. }
                 | Unary::ThresholdedRelu { .. }
-                | Unary::Floor
-                | Unary::Ceil
-                | Unary::Round
-                | Unary::Sign
         ),
         _ => false,
     }
@@ -301,4 +304,85 @@ fn label_scores(plan: &Plan, value: u32) -> Option<(&str, usize)> {
         .iter()
         .find(|port| plan.values[port.value as usize].width as usize == labels.len() && depends(port.value))?;
     Some((&port.name, labels.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::constant::{Constant, Elem};
+    use super::super::graph::{Dim, Graph, Input};
+    use super::super::naive::testing::{NodeBuilder, node};
+    use super::super::node::{Node, Spec};
+    use super::super::{Oracle, fuse, lower, problems::Problems};
+    use super::*;
+    use std::sync::Arc;
+
+    /// `X [N, 2]` times `weights [2, 2]`, then one more operator; or that alone.
+    fn lowered(weights: Option<[f32; 4]>, last: NodeBuilder) -> Lowered {
+        let named = |name: &str| Some(name.to_string());
+        let one = |mut node: NodeBuilder, inputs: &[&str], output: &str| {
+            node.proto.name = output.into();
+            node.proto.output = vec![output.into()];
+            let inputs = inputs.iter().map(|name| named(name)).collect();
+            Node { spec: Arc::new(Spec::new(&node.proto, node.opset)), inputs, outputs: vec![named(output)] }
+        };
+        let mut nodes = vec![];
+        let mut constants = BTreeMap::new();
+        if let Some(weights) = weights {
+            constants.insert("W".to_string(), Constant::f32(&[2, 2], weights.to_vec()));
+            nodes.push(one(node("MatMul"), &["X", "W"], "H"));
+        }
+        nodes.push(one(last, &[if weights.is_some() { "H" } else { "X" }], "Y"));
+        let inputs = vec![Input { name: "X".into(), elem: Elem::F32, dims: vec![Dim::Rows, Dim::Fixed(2)] }];
+        let graph = Arc::new(Graph { inputs, outputs: vec!["Y".into()], constants, nodes, opset: 23, ml_opset: 1 });
+        let mut lowering = lower::lower(&graph, "", Problems::default(), true);
+        lowering.problems.check().unwrap();
+        fuse::fuse(&mut lowering).unwrap();
+        Lowered { plan: lowering.plan, tensors: lowering.tensors, warnings: vec![], oracle: Oracle::new(graph) }
+    }
+
+    fn rows(v: &[f32]) -> Tensors {
+        Tensors::from([("X".to_string(), Tensor::f32(&[v.len() / 2, 2], v.to_vec()))])
+    }
+
+    /// The oracle's answer with some elements moved.
+    fn moved(expected: &Tensors, at: &[usize], by: f32) -> Tensors {
+        let mut wrong = expected.clone();
+        for tensor in wrong.values_mut() {
+            if let Data::F32(v) = &mut tensor.data {
+                at.iter().for_each(|&at| v[at] += by);
+            }
+        }
+        wrong
+    }
+
+    #[test]
+    fn rounding_explains_a_softmax_of_large_logits_and_of_no_others() {
+        let lowered = lowered(Some([10.0, 5.0, 5.0, 0.0]), node("Softmax"));
+        // Logits of 150 both, and of 0 both.
+        let inputs = rows(&[30.0, -30.0, 0.0, 0.0]);
+        let expected = lowered.oracle.run(&inputs, 2).unwrap();
+        let seen = |at: usize, by: f32| judge(&lowered, &inputs, &expected, &moved(&expected, &[at], by));
+        assert_eq!(judge(&lowered, &inputs, &expected, &expected).unwrap().unsteady, 0);
+        assert!(compare(&expected, &moved(&expected, &[0], 3e-5), &lowered).is_err());
+        assert_eq!(seen(0, 3e-5).unwrap().unsteady, 1);
+        assert!(seen(0, 2e-3).is_err(), "more than rounding does");
+        assert!(seen(2, 3e-5).is_err(), "small logits are exact");
+    }
+
+    #[test]
+    fn a_few_elements_may_fall_on_the_other_side_of_a_jump_at_a_sum() {
+        let x: Vec<f32> = (0..400).map(|i| i as f32 * 0.37).collect();
+        let inputs = rows(&x);
+        let flips = |lowered: &Lowered, at: &[usize]| {
+            let expected = lowered.oracle.run(&inputs, 200).unwrap();
+            compare(&expected, &moved(&expected, at, 1.0), lowered).map(|seen| seen.flipped)
+        };
+        let behind = lowered(Some([1.0, 0.5, 0.25, 2.0]), node("Floor"));
+        assert_eq!(flips(&behind, &[7, 300]).unwrap(), 2);
+        assert!(flips(&behind, &[7, 9, 300]).is_err(), "one in two hundred");
+        let at_once = lowered(None, node("Floor"));
+        assert!(flips(&at_once, &[7]).is_err(), "what nobody has rounded is on the right side");
+        let smooth = lowered(Some([1.0, 0.5, 0.25, 2.0]), node("Sigmoid"));
+        assert!(flips(&smooth, &[7]).is_err());
+    }
 }

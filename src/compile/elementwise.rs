@@ -282,10 +282,8 @@ fn is_inf(lowering: &mut Lowering, call: &Call) -> Lowered {
     }
     let value = match found {
         Some(value) => value,
-        None => {
-            let differs = lowering.step(Op::Binary { f: Binary::Less, each: [1, 1] }, &[x, x], DType::Bool, width);
-            differs
-        }
+        // Nothing is less than itself.
+        None => lowering.step(Op::Binary { f: Binary::Less, each: [1, 1] }, &[x, x], DType::Bool, width),
     };
     Ok(vec![lowering.run(value, Elem::Bool, shape)])
 }

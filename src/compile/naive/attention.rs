@@ -198,6 +198,6 @@ mod tests {
         let past = f32s(&[1, 1, 1, 1], &[1.0]);
         let outputs = two.run(&[Some(&q), Some(&k), Some(&v), None, Some(&past), Some(&past)]).unwrap();
         close(&outputs[1], &[1, 1, 3, 1], &[1.0, 1.0, -1.0]);
-        close(&outputs[0], &[1, 1, 2], &[10.333_333, 5.631_583_4]);
+        close(&outputs[0], &[1, 1, 2], &[10.333_333, 5.631_583]);
     }
 }

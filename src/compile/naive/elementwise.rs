@@ -169,6 +169,7 @@ pub(super) fn softplus(v: f64) -> f64 {
 }
 
 /// Cut to 0..1; NaN stays.
+#[allow(clippy::manual_clamp, reason = "std's clamp is banned: platforms differ on the zeros")]
 fn unit(v: f64) -> f64 {
     let low = if v < 0.0 { 0.0 } else { v };
     if low > 1.0 { 1.0 } else { low }
@@ -349,7 +350,7 @@ mod tests {
         let y = spec.run1(&[&f32s(&[6], &INPUTS)]);
         let y = y.floats().unwrap();
         for i in 0..5 {
-            assert!((y[i] - expected[i]).abs() <= 1e-6 * expected[i].abs().max(1e-3), "{spec:?} {y:?}");
+            assert!((y[i] - expected[i]).abs() <= 1e-6 * expected[i].abs() + 1e-9, "{spec:?} {y:?}");
         }
         let zero = matches!(spec.proto.op_type.as_str(), "ThresholdedRelu" | "Shrink");
         assert!(if zero { y[5] == 0.0 } else { y[5].is_nan() }, "{spec:?} {y:?}");
@@ -365,12 +366,12 @@ mod tests {
         check(&node("Celu").float("alpha", 2.0), [-1.264_241_1, -0.442_398_43, 0.0, 0.5, 2.0]);
         check(&node("Selu"), [-1.520_166_5, -0.691_758_2, 0.0, 0.525_350_5, 2.101_402]);
         check(&node("Gelu"), [-0.045_500_26, -0.154_268_77, 0.0, 0.345_731_23, 1.954_499_7]);
-        check(&node("Gelu").string("approximate", "tanh"), [-0.045_402_31, -0.154_285_99, 0.0, 0.345_714, 1.954_597_7]);
+        check(&node("Gelu").string("approximate", "tanh"), [-0.045_402_31, -0.154_286, 0.0, 0.345_714, 1.954_597_7]);
         check(&node("Swish"), [-0.238_405_84, -0.188_770_34, 0.0, 0.311_229_67, 1.761_594_2]);
         check(&node("Mish"), [-0.252_501_5, -0.220_743_78, 0.0, 0.375_245_2, 1.943_959]);
         check(&node("HardSigmoid"), [0.1, 0.4, 0.5, 0.6, 0.9]);
         check(&node("HardSwish"), [-0.333_333_34, -0.208_333_33, 0.0, 0.291_666_66, 1.666_666_6]);
-        check(&node("Softplus"), [0.126_928_01, 0.474_076_98, std::f32::consts::LN_2, 0.974_077, 2.126_928]);
+        check(&node("Softplus"), [0.126_928_01, 0.474_077, std::f32::consts::LN_2, 0.974_077, 2.126_928]);
         check(&node("Softsign"), [-0.666_666_7, -0.333_333_34, 0.0, 0.333_333_34, 0.666_666_7]);
         check(&node("ThresholdedRelu"), [0.0, 0.0, 0.0, 0.0, 2.0]);
         check(&node("Shrink").float("bias", 0.5), [-1.5, 0.0, 0.0, 0.0, 1.5]);

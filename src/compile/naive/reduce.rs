@@ -173,7 +173,7 @@ mod tests {
         let y = node("ReduceLogSum").run1(&[&f32s(&[2], &[1.0, 3.0])]);
         assert_eq!(y.floats().unwrap(), &[1.386_294_4]);
         let far = node("ReduceLogSumExp").run1(&[&f32s(&[2], &[1000.0, 1000.0])]);
-        assert_eq!(far.floats().unwrap(), &[1_000.693_15]);
+        assert_eq!(far.floats().unwrap(), &[1_000.693_2]);
         assert!(node("ReduceMax").run1(&[&f32s(&[2], &[f32::NAN, 1.0])]).floats().unwrap()[0].is_nan());
     }
 

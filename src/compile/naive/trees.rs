@@ -242,4 +242,27 @@ mod tests {
         let outputs = positive.strings("classlabels_strings", &["no", "yes"]).run(&[Some(&x)]).unwrap();
         assert_eq!(outputs, [i64s(&[2], &[0, 1]), f32s(&[2, 2], &[0.625, 0.375, 0.25, 0.75])]);
     }
+
+    /// Each row as ONNX Runtime 1.32 answers it: two trees, rows that lack a score of either class.
+    #[test]
+    fn two_classes_follow_onnx_runtime_where_a_score_is_missing() {
+        let x = f32s(&[4, 2], &[0.0, 2.0, 1.0, 2.0, 0.0, 0.0, 1.0, 0.0]);
+        let forest = |ids: &[i64]| {
+            stumps("TreeEnsembleClassifier", "class", ids, &[-0.25, 0.5, -0.5, 0.25]).ints("classlabels_int64s", &[7, 9])
+        };
+        let both = || forest(&[0, 1, 1, 0]);
+        let answer = |node: NodeBuilder| node.run(&[Some(&x)]).unwrap();
+        let labels = |ids: [i64; 4]| i64s(&[4], &ids);
+        // Sums: (-0.25, -0.5), (none, 0), (0, none), (0.25, 0.5).
+        let plain = [-0.25, -0.5, 0.0, 0.0, 0.0, 0.0, 0.25, 0.5];
+        assert_eq!(answer(both()), [labels([0, 0, 0, 1]), f32s(&[4, 2], &plain)]);
+        let based = [0.125, -0.125, 0.0, 0.125, 0.5, 0.0, -0.375, 0.375];
+        let two = answer(both().floats("base_values", &[0.5, 0.125]));
+        assert_eq!(two, [labels([0, 1, 1, 1]), f32s(&[4, 2], &based)]);
+        // One class id alone: its labels are the node's own, and a base value of the other is not used.
+        let second = answer(forest(&[1; 4]).floats("base_values", &[0.5]));
+        assert_eq!(second, [labels([7, 7, 7, 9]), f32s(&[4, 2], &[0.0, -0.75, 0.0, 0.0, 0.0, 0.0, 0.0, 0.75])]);
+        let first = answer(forest(&[0; 4]).floats("base_values", &[0.5, 0.125]));
+        assert_eq!(first, [labels([7, 9, 9, 9]), f32s(&[4, 2], &[-0.25, 0.0, 0.5, 0.0, 0.5, 0.0, 1.25, 0.0])]);
+    }
 }
