@@ -130,9 +130,8 @@ impl Lowering {
         let call = Call { spec: &node.spec, inputs: node.inputs.iter().map(get).collect() };
         self.node = node.spec.name.clone();
         let refused = call.inputs.iter().flatten().any(|input| matches!(input, Val::Refused));
-        let mark = (self.plan.steps.len(), self.plan.values.len());
         let given = if refused { Ok(vec![]) } else { super::ops::lower(self, &call) };
-        let given = given.and_then(|given| self.fold(given, mark)).unwrap_or_else(|problem| {
+        let given = given.and_then(|given| self.fold(given)).unwrap_or_else(|problem| {
             self.problems.add(&node.spec.name, &node.spec.op, problem);
             vec![]
         });
@@ -145,12 +144,10 @@ impl Lowering {
         }
     }
 
-    /// Outputs that follow from constants become constants: the steps since `mark` are run by the engine, at once.
-    fn fold(&mut self, given: Vec<Val>, mark: (usize, usize)) -> Lowered {
+    /// Outputs that follow from constants become constants: their steps are run by the engine, at once.
+    fn fold(&mut self, given: Vec<Val>) -> Lowered {
         let folds = |val: &Val| match val {
-            Val::Run { value, shape, .. } => {
-                *value as usize >= mark.1 && self.known[*value as usize] && shape::candidates(shape) == 0
-            }
+            Val::Run { value, shape, .. } => self.known[*value as usize] && shape::candidates(shape) == 0,
             _ => false,
         };
         if !given.iter().any(folds) {
@@ -394,11 +391,7 @@ impl Lowering {
     /// The value in another element type.
     pub fn cast(&mut self, value: u32, dtype: DType) -> u32 {
         let from = self.plan.values[value as usize];
-        if from.dtype == dtype {
-            value
-        } else {
-            self.push(Op::Cast, &[value], dtype, from.rows, from.width as usize)
-        }
+        if from.dtype == dtype { value } else { self.push(Op::Cast, &[value], dtype, from.rows, from.width as usize) }
     }
 
     /// The named columns of a value, which is the value itself if they are all of it in order; -1 is `fill`.
@@ -459,7 +452,9 @@ impl Call<'_> {
     pub fn constant(&self, i: usize, what: &str) -> Result<Rc<Constant>, String> {
         match self.need(i)? {
             Val::Constant(constant) => Ok(constant.clone()),
-            Val::Sizes(_) => Err(format!("{what} depends on the number of candidates: make it a constant of the graph")),
+            Val::Sizes(_) => {
+                Err(format!("{what} depends on the number of candidates: make it a constant of the graph"))
+            }
             _ => Err(format!("{what} is computed: make it a constant of the graph")),
         }
     }

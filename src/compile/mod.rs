@@ -39,7 +39,10 @@ mod spec;
 mod split;
 mod table;
 mod tree_ensemble;
+mod trigonometry;
 mod trusted;
+#[cfg(test)]
+mod twins;
 
 pub use assemble::{Report, Tamper, compile_onnx, compile_spec};
 pub use calibrator::{CalibratorForm, recognise_calibrator};
