@@ -1,7 +1,7 @@
 //! Attention of opsets 23 and 24 by its parts: products, masks, a softmax.
 
 use super::constant::{Constant, Elem};
-use super::elementwise::{binary, choose};
+use super::elementwise::{binary, chosen_by};
 use super::lower::{Call, Lowered, Lowering, Val};
 use super::matrix::product;
 use super::moves::{joined, moved, permuted, reshaped, table_of};
@@ -97,7 +97,7 @@ fn scores(lowering: &mut Lowering, call: &Call, q: &Val, k: &Val, past: Option<D
     let key = places(lowering, keys, 0)?;
     if let Some(lengths) = &lengths {
         let there = binary(lowering, Binary::Less, &key, lengths)?;
-        masked = choose(lowering, &there, &masked, &hidden())?;
+        masked = chosen_by(lowering, &there, &masked, &hidden())?;
         blind = true;
     }
     let bound = |name: &str| Some(call.spec.int(name, -1)).filter(|&n| n >= 0);
@@ -111,7 +111,7 @@ fn scores(lowering: &mut Lowering, call: &Call, q: &Val, k: &Val, past: Option<D
             let Some(bound) = bound else { continue };
             let last = binary(lowering, Binary::Add, &own, &whole(sign * bound))?;
             let seen = binary(lowering, f, &key, &last)?;
-            masked = choose(lowering, &seen, &masked, &hidden())?;
+            masked = chosen_by(lowering, &seen, &masked, &hidden())?;
         }
         // Queries before the first key, or far behind the last, see none.
         let always = lengths.is_none() && past.is_none() && queries == keys;
@@ -150,13 +150,18 @@ fn with_mask(lowering: &mut Lowering, scores: &Val, mask: &Val, keys: Dim) -> Re
             mask = moved(lowering, &mask, &table, dims)?;
         } else {
             dims[axis] = Dim::Fixed(keys - own);
-            let one = if mask.elem().is_float() { hidden() } else { Val::Constant(Rc::new(Constant::bools(&[], [false]))) };
+            let one =
+                if mask.elem().is_float() { hidden() } else { Val::Constant(Rc::new(Constant::bools(&[], [false]))) };
             let ones = reshaped(&one, vec![Dim::Fixed(1); dims.len()])?;
             let rest = super::moves::expanded(lowering, &ones, dims)?;
             mask = joined(lowering, &[mask, rest], axis)?;
         }
     }
-    if mask.elem().is_float() { binary(lowering, Binary::Add, scores, &mask) } else { choose(lowering, &mask, scores, &hidden()) }
+    if mask.elem().is_float() {
+        binary(lowering, Binary::Add, scores, &mask)
+    } else {
+        chosen_by(lowering, &mask, scores, &hidden())
+    }
 }
 
 fn attention(lowering: &mut Lowering, call: &Call) -> Lowered {
@@ -194,7 +199,7 @@ fn attention(lowering: &mut Lowering, call: &Call) -> Lowered {
         // A query that sees no key attends to nothing.
         let top = reduced(lowering, &scores.masked, Reduce::Max, &[3], true)?;
         let none = binary(lowering, Binary::Equal, &top, &hidden())?;
-        weights = choose(lowering, &none, &scalar(0.0), &weights)?;
+        weights = chosen_by(lowering, &none, &scalar(0.0), &weights)?;
     }
     let mut y = product(lowering, &weights, &kv[1])?;
     if flat {
@@ -212,4 +217,44 @@ fn attention(lowering: &mut Lowering, call: &Call) -> Lowered {
     };
     let [k, v] = given;
     Ok(vec![y, k, v, shown])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::naive::testing::{i64s, node};
+    use super::super::twins::Given::{self, Absent, Each, Known};
+    use super::super::twins::{agree, noise};
+    use super::Constant;
+
+    fn of(dims: &[usize], seed: u32) -> Given {
+        Each(noise(dims, seed))
+    }
+
+    #[test]
+    fn heads_masks_and_caches() {
+        let (q, k, v) = (of(&[3, 2, 4, 5], 1), of(&[3, 2, 6, 5], 2), of(&[3, 2, 6, 3], 3));
+        let plain = [q.clone(), k.clone(), v.clone()];
+        agree(&node("Attention"), &plain, 1);
+        agree(&node("Attention").int("is_causal", 1).float("softcap", 1.5).float("scale", 0.3), &plain, 1);
+        for mode in 0..4 {
+            agree(&node("Attention").int("qk_matmul_output_mode", mode), &plain, 4);
+        }
+        agree(&node("Attention").int("left_window_size", 1).int("right_window_size", 2), &plain, 1);
+        let with = |mask: Given| [q.clone(), k.clone(), v.clone(), mask];
+        agree(&node("Attention"), &with(Known(noise(&[4, 6], 4))), 1);
+        agree(&node("Attention"), &with(of(&[3, 1, 4, 5], 4)), 1);
+        // The second query sees no key, and the last two keys nobody.
+        let seen = (0..16).map(|i| i / 4 != 1 && i % 3 != 0);
+        agree(&node("Attention"), &with(Known(Constant::bools(&[4, 4], seen))), 1);
+        let cached = [q.clone(), k.clone(), v.clone(), Absent, of(&[3, 2, 2, 5], 5), of(&[3, 2, 2, 3], 6)];
+        agree(&node("Attention").int("is_causal", 1), &cached, 3);
+        let short = [q, k, v, Absent, Absent, Absent, Each(i64s(&[3], &[6, 2, 4]))];
+        agree(&node("Attention").int("is_causal", 1), &short, 1);
+    }
+
+    #[test]
+    fn heads_lie_side_by_side_and_share_keys() {
+        let node = node("Attention").int("q_num_heads", 4).int("kv_num_heads", 2);
+        agree(&node, &[of(&[3, 4, 12], 1), of(&[3, 6, 6], 2), of(&[3, 6, 10], 3)], 1);
+    }
 }

@@ -44,7 +44,9 @@ impl Lowering {
         if let Some(port) = self.plan.inputs.iter().position(|port| port.value == value) {
             return (0..width).map(|column| Some((port, column))).collect();
         }
-        let Some(step) = self.plan.steps.iter().rev().find(|step| step.output == value) else { return vec![None; width] };
+        let Some(step) = self.plan.steps.iter().rev().find(|step| step.output == value) else {
+            return vec![None; width];
+        };
         match &step.op {
             Op::Cast => self.sources(step.inputs[0]),
             Op::Concat => step.inputs.iter().flat_map(|&input| self.sources(input)).collect(),

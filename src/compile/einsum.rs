@@ -169,7 +169,9 @@ fn contract(lowering: &mut Lowering, a: Named, b: Named, kept: &BTreeSet<Label>)
     let (keep_a, keep_b) = (kept | &in_b, kept | &in_a);
     let (a, b) = (summed(lowering, a, &keep_a)?, summed(lowering, b, &keep_b)?);
     let both = |label: &&Label| in_a.contains(label) && in_b.contains(label);
-    let sorted = |list: &[Label], wanted: &dyn Fn(&Label) -> bool| list.iter().copied().filter(|l| wanted(l)).collect::<Vec<_>>();
+    let sorted = |list: &[Label], wanted: &dyn Fn(&Label) -> bool| {
+        list.iter().copied().filter(|l| wanted(l)).collect::<Vec<_>>()
+    };
     let batch = sorted(&a.labels, &|l| both(&l) && kept.contains(l));
     let inner = sorted(&a.labels, &|l| both(&l) && !kept.contains(l));
     let rows = sorted(&a.labels, &|l| !in_b.contains(l));
@@ -186,7 +188,11 @@ fn contract(lowering: &mut Lowering, a: Named, b: Named, kept: &BTreeSet<Label>)
         let kept = outer.iter().copied().collect();
         return summed(lowering, Named { val, labels: order }, &kept);
     }
-    let parts = |lowering: &mut Lowering, named: &Named, first: &[Label], second: &[Label]| -> Result<(Val, Vec<Dim>), String> {
+    let parts = |lowering: &mut Lowering,
+                 named: &Named,
+                 first: &[Label],
+                 second: &[Label]|
+     -> Result<(Val, Vec<Dim>), String> {
         let val = arranged(lowering, named, &[&batch[..], first, second].concat())?;
         let dims = val.shape();
         let (lead, own) = dims.split_at(batch.len());
@@ -200,4 +206,57 @@ fn contract(lowering: &mut Lowering, a: Named, b: Named, kept: &BTreeSet<Label>)
     let n = batch.len();
     let shape = [&val.shape()[..n], &a_dims[n..n + rows.len()], &b_dims[n + inner.len()..]].concat();
     Ok(Named { val: reshaped(&val, shape)?, labels: outer.to_vec() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::naive::testing::node;
+    use super::super::twins::Given::{Each, Known, Shared};
+    use super::super::twins::{agree, noise, numbers, refusal};
+
+    fn check(equation: &str, dims: [&[usize]; 2]) {
+        let node = node("Einsum").string("equation", equation);
+        let (a, b) = (noise(dims[0], 1), noise(dims[1], 2));
+        agree(&node, &[Each(a.clone()), Known(b.clone())], 1);
+        agree(&node, &[Shared(a.clone()), Shared(b.clone())], 1);
+        if dims[0][0] == dims[1][0] {
+            agree(&node, &[Each(a), Each(b)], 1);
+        }
+    }
+
+    #[test]
+    fn products_over_shared_labels() {
+        check("nd,dk->nk", [&[5, 3], &[3, 2]]);
+        check("nd,kd->nk", [&[5, 3], &[2, 3]]);
+        check("ad,dk", [&[5, 3], &[3, 2]]);
+        check("nld,dhk->nhlk", [&[5, 4, 3], &[3, 2, 6]]);
+        check("...d,dk->...k", [&[5, 4, 3], &[3, 2]]);
+        check("nld,l->nd", [&[5, 4, 3], &[4]]);
+        let both = |equation: &str, dims: [&[usize]; 2]| {
+            let node = node("Einsum").string("equation", equation);
+            agree(&node, &[Each(noise(dims[0], 1)), Each(noise(dims[1], 2))], 1);
+        };
+        both("nd,nd->n", [&[5, 3], &[5, 3]]);
+        both("nlhd,nmhd->nhlm", [&[5, 4, 2, 3], &[5, 6, 2, 3]]);
+        both("ni,nj->nij", [&[5, 3], &[5, 4]]);
+        both("nij,nik->njk", [&[5, 2, 3], &[5, 2, 4]]);
+        both("nd,nd->", [&[5, 3], &[5, 3]]);
+    }
+
+    #[test]
+    fn one_input_three_inputs_and_whole_numbers() {
+        let one = |equation: &str, dims: &[usize]| {
+            agree(&node("Einsum").string("equation", equation), &[Each(noise(dims, 1))], 1)
+        };
+        one("nij->nji", &[5, 3, 4]);
+        one("nii->ni", &[5, 3, 3]);
+        one("nij->n", &[5, 3, 4]);
+        one("nii", &[5, 3, 3]);
+        let three = node("Einsum").string("equation", "nd,dk,k->n");
+        agree(&three, &[Each(noise(&[5, 3], 1)), Known(noise(&[3, 2], 2)), Shared(noise(&[2], 3))], 1);
+        let whole = node("Einsum").string("equation", "nd,dk->nk");
+        agree(&whole, &[Each(numbers(&[5, 3], -9, 9, 1)), Known(numbers(&[3, 2], -9, 9, 2))], 1);
+        let odd = node("Einsum").string("equation", "n1->n");
+        assert!(refusal(&odd, &[Each(noise(&[5, 3], 1))]).contains("`1`"));
+    }
 }

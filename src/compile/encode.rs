@@ -1,7 +1,7 @@
 //! ai.onnx.ml's steps of preparation: scaling, norms, missing values, categories.
 
 use super::constant::{Constant, Elem, Values};
-use super::elementwise::{binary, cast_to, choose};
+use super::elementwise::{binary, cast_to, chosen_by};
 use super::lookup;
 use super::lower::{Call, Lowered, Lowering, Val};
 use super::moves::reshaped;
@@ -85,7 +85,7 @@ fn normalizer(lowering: &mut Lowering, call: &Call) -> Lowered {
         Some(other) => return Err(format!("the norm `{other}`: use MAX, L1 or L2")),
     };
     let nothing = binary(lowering, Binary::Equal, &norm, &floats(&[0.0]))?;
-    let divisor = choose(lowering, &nothing, &floats(&[1.0]), &norm)?;
+    let divisor = chosen_by(lowering, &nothing, &floats(&[1.0]), &norm)?;
     Ok(vec![binary(lowering, Binary::Div, &x, &divisor)?])
 }
 
@@ -99,7 +99,7 @@ fn imputer(lowering: &mut Lowering, call: &Call) -> Lowered {
         per_column(x, values.len(), "imputed_value_int64s")?;
         let of = |list: &[i64]| row(x.elem(), Values::Int(list.to_vec()));
         let missing = binary(lowering, Binary::Equal, x, &of(&[call.spec.int("replaced_value_int64", 0)]))?;
-        return Ok(vec![choose(lowering, &missing, &of(values), x)?]);
+        return Ok(vec![chosen_by(lowering, &missing, &of(values), x)?]);
     }
     let values = call.spec.floats("imputed_value_floats");
     if values.is_empty() {
@@ -110,10 +110,10 @@ fn imputer(lowering: &mut Lowering, call: &Call) -> Lowered {
     if replaced.is_nan() {
         // Only NaN differs from itself.
         let there = binary(lowering, Binary::Equal, x, x)?;
-        return Ok(vec![choose(lowering, &there, x, &floats(values))?]);
+        return Ok(vec![chosen_by(lowering, &there, x, &floats(values))?]);
     }
     let missing = binary(lowering, Binary::Equal, x, &floats(&[replaced]))?;
-    Ok(vec![choose(lowering, &missing, &floats(values), x)?])
+    Ok(vec![chosen_by(lowering, &missing, &floats(values), x)?])
 }
 
 fn binarizer(lowering: &mut Lowering, call: &Call) -> Lowered {
@@ -172,11 +172,12 @@ fn label_encoder(lowering: &mut Lowering, call: &Call) -> Lowered {
         let keys = keys.floats()?;
         let list: Vec<usize> = (0..keys.len()).filter(|&i| !keys[i].is_nan()).collect();
         let known = floats(&list.iter().map(|&i| keys[i]).collect::<Vec<_>>());
-        let mut result = if list.is_empty() { default } else { compared(lowering, x, &known, &list, &values, default)? };
+        let mut result =
+            if list.is_empty() { default } else { compared(lowering, x, &known, &list, &values, default)? };
         let missing = keys.iter().position(|key| key.is_nan());
         if let Some(missing) = missing.filter(|_| call.spec.opset >= 4) {
             let there = binary(lowering, Binary::Equal, x, x)?;
-            result = choose(lowering, &there, &result, &of(missing))?;
+            result = chosen_by(lowering, &there, &result, &of(missing))?;
         }
         return Ok(vec![result]);
     }
@@ -211,7 +212,9 @@ fn tabled(
     keys.ints()?.iter().enumerate().rev().for_each(|(i, &key)| from[(key - low) as usize] = i);
     from.push(values.len());
     let entries = match (&values.values, &default.values) {
-        (Values::Float(v), Values::Float(d)) => Values::Float(from.iter().map(|&i| *v.get(i).unwrap_or(&d[0])).collect()),
+        (Values::Float(v), Values::Float(d)) => {
+            Values::Float(from.iter().map(|&i| *v.get(i).unwrap_or(&d[0])).collect())
+        }
         (Values::Int(v), Values::Int(d)) => Values::Int(from.iter().map(|&i| *v.get(i).unwrap_or(&d[0])).collect()),
         _ => return Err(STRINGS.into()),
     };
@@ -223,7 +226,7 @@ fn tabled(
     let below = binary(lowering, Binary::LessOrEqual, &wide, &int(low + span))?;
     let inside = binary(lowering, Binary::And, &above, &below)?;
     let place = binary(lowering, Binary::Sub, &wide, &int(low))?;
-    let place = choose(lowering, &inside, &place, &int(span + 1))?;
+    let place = chosen_by(lowering, &inside, &place, &int(span + 1))?;
     lookup::picked(lowering, &table, &place, 0)
 }
 
@@ -252,11 +255,12 @@ fn compared(
     let any = lowering.cast(any, DType::Bool);
     let index: Vec<i32> = list.iter().map(|&i| i as i32).collect();
     let table = super::table::Table { dims: vec![count], index };
-    let table = super::moves::moved(lowering, &Val::Constant(Rc::new(values.clone())), &table, vec![Dim::Fixed(count)])?;
+    let table =
+        super::moves::moved(lowering, &Val::Constant(Rc::new(values.clone())), &table, vec![Dim::Fixed(count)])?;
     let first = lowering.run(first, Elem::I64, shape.clone());
     let found = lookup::picked(lowering, &table, &first, 0)?;
     let any = lowering.run(any, Elem::Bool, shape);
-    choose(lowering, &any, &found, &default)
+    chosen_by(lowering, &any, &found, &default)
 }
 
 /// An axis more: 1 at the element's category, all 0 for one that is unknown.
@@ -280,4 +284,66 @@ fn one_hot_encoder(lowering: &mut Lowering, call: &Call) -> Lowered {
     let known = Val::Constant(Rc::new(Constant::i64(&[categories.len()], categories.to_vec())));
     let hit = binary(lowering, Binary::Equal, &whole, &known)?;
     Ok(vec![cast_to(lowering, &hit, Elem::F32)?])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::naive::testing::{NodeBuilder, f32s, node};
+    use super::super::twins::Given::Each;
+    use super::super::twins::{agree, noise, numbers};
+    use super::Constant;
+
+    fn ml(op: &str) -> NodeBuilder {
+        node(op).domain("ai.onnx.ml").opset(4)
+    }
+
+    /// Some elements missing, some zero.
+    fn holed(dims: &[usize], missing: f32) -> Constant {
+        let x = noise(dims, 3);
+        let list = x.floats().unwrap().iter().enumerate();
+        Constant::f32(
+            dims,
+            list.map(|(i, &v)| [v, missing, 0.0][if i % 5 == 1 { 1 } else { usize::from(i % 7 == 2) * 2 }]).collect(),
+        )
+    }
+
+    #[test]
+    fn columns_are_scaled_normed_filled_and_cut() {
+        let x = noise(&[5, 3], 1);
+        let scaler = ml("Scaler").floats("offset", &[0.5, -1.0, 2.0]).floats("scale", &[2.0]);
+        agree(&scaler, &[Each(x.clone())], 1);
+        agree(&scaler, &[Each(numbers(&[5, 3], -4, 4, 1))], 1);
+        for norm in ["MAX", "L1", "L2"] {
+            let node = ml("Normalizer").string("norm", norm);
+            agree(&node, &[Each(x.clone())], 1);
+            agree(&node, &[Each(f32s(&[2, 2], &[0.0, 0.0, 1e-30, -1e-30]))], 1);
+        }
+        for missing in [f32::NAN, -7.0] {
+            let node = ml("Imputer").float("replaced_value_float", missing);
+            agree(&node.clone().floats("imputed_value_floats", &[9.0]), &[Each(holed(&[5, 3], missing))], 1);
+            agree(&node.floats("imputed_value_floats", &[7.0, 8.0, 9.0]), &[Each(holed(&[5, 3], missing))], 1);
+        }
+        let whole = ml("Imputer").int("replaced_value_int64", 2).ints("imputed_value_int64s", &[5, 6, 7]);
+        agree(&whole, &[Each(numbers(&[6, 3], 0, 4, 2))], 1);
+        agree(&ml("Binarizer").float("threshold", 0.25), &[Each(x)], 1);
+    }
+
+    #[test]
+    fn categories_are_looked_up_and_marked() {
+        let ids = numbers(&[9, 2], -3, 9, 5);
+        let close = ml("LabelEncoder").ints("keys_int64s", &[3, 5, 3]);
+        agree(&close.clone().floats("values_floats", &[0.5, 1.5, 9.0]), &[Each(ids.clone())], 1);
+        agree(&close.ints("values_int64s", &[7, 8, 9]).int("default_int64", -2), &[Each(ids.clone())], 1);
+        let far = ml("LabelEncoder").ints("keys_int64s", &[-3, 1 << 50, 5, 5]).ints("values_int64s", &[7, 8, 9, 10]);
+        agree(&far, &[Each(ids.clone())], 1);
+        let x = f32s(&[4, 1], &[2.0, f32::NAN, 1.0, 2.5]);
+        let float = ml("LabelEncoder").floats("keys_floats", &[f32::NAN, 2.0, 2.0, 2.5]).float("default_float", 4.0);
+        let float = float.floats("values_floats", &[1.0, 2.0, 3.0, 5.0]);
+        agree(&float.clone().opset(2), &[Each(x.clone())], 1);
+        agree(&float, &[Each(x.clone())], 1);
+        let missing = ml("LabelEncoder").floats("keys_floats", &[f32::NAN]).ints("values_int64s", &[6]);
+        agree(&missing, &[Each(x)], 1);
+        agree(&ml("OneHotEncoder").ints("cats_int64s", &[4, 0, -2]), &[Each(ids)], 1);
+        agree(&ml("OneHotEncoder").ints("cats_int64s", &[1, 0]), &[Each(noise(&[5, 2], 1))], 1);
+    }
 }

@@ -8,7 +8,8 @@ use crate::engine::plan::{Binary, DType, Op, Reduce, Rows};
 
 /// Rows of single candidates that one Gather may take.
 const MAX_ROWS: usize = 64;
-const OVER_LIST: &str = "it picks candidates by computed indices: pick inside of each candidate's row, or by a constant index";
+const OVER_LIST: &str =
+    "it picks candidates by computed indices: pick inside of each candidate's row, or by a constant index";
 
 /// Lowers a look-up; none if it is not one.
 pub(super) fn lower(lowering: &mut Lowering, call: &Call) -> Option<Lowered> {
@@ -77,7 +78,10 @@ pub(super) fn within(list: &[i64], size: usize) -> Result<Vec<usize>, String> {
     list.iter()
         .map(|&i| {
             let at = if i < 0 { i + n } else { i };
-            usize::try_from(at).ok().filter(|&at| at < size).ok_or_else(|| format!("the index {i} of an axis of {size}"))
+            usize::try_from(at)
+                .ok()
+                .filter(|&at| at < size)
+                .ok_or_else(|| format!("the index {i} of an axis of {size}"))
         })
         .collect()
 }
@@ -114,7 +118,9 @@ fn candidates(lowering: &mut Lowering, data: &Val, list: &[i64], axis: usize, to
 fn computed(lowering: &mut Lowering, data: &Val, indices: &Val, axis: usize, size: usize) -> Result<Val, String> {
     let (from, places) = (data.shape(), indices.shape());
     if shape::candidates(&from) + shape::candidates(&places) > 1 {
-        return Err("a table of each candidate by indices of each: use GatherElements, or GatherND with batch_dims 1".into());
+        return Err(
+            "a table of each candidate by indices of each: use GatherElements, or GatherND with batch_dims 1".into()
+        );
     }
     let order: Vec<usize> = std::iter::once(axis).chain((0..from.len()).filter(|&i| i != axis)).collect();
     let table = permuted(lowering, data, &order)?;
@@ -150,7 +156,12 @@ const NOWHERE: i64 = -(1 << 40);
 
 /// Places in a row from indices along axes of these sizes and strides, which go round: `index * stride`, negative indices
 /// counted from the end. An index outside gives a place before the row, of which [`Op::Take`] makes NaN.
-pub(super) fn places(lowering: &mut Lowering, indices: &Val, sizes: &[usize], strides: &[usize]) -> Result<u32, String> {
+pub(super) fn places(
+    lowering: &mut Lowering,
+    indices: &Val,
+    sizes: &[usize],
+    strides: &[usize],
+) -> Result<u32, String> {
     if sizes.is_empty() || sizes.contains(&0) {
         return Err("it has no elements".into());
     }
@@ -276,7 +287,9 @@ impl Tuples {
         if shape::candidates(&from[batch..]) + shape::candidates(&lead[batch..]) > 1
             || shape::candidates(lead) + shape::candidates(&from[deep..]) > 1
         {
-            return Err("slices of each candidate by indices of each: share the candidates' axis with batch_dims".into());
+            return Err(
+                "slices of each candidate by indices of each: share the candidates' axis with batch_dims".into()
+            );
         }
         let slice = from[deep..].to_vec();
         let block = shape::width(&slice).max(1);
@@ -339,4 +352,60 @@ fn gather_nd(lowering: &mut Lowering, call: &Call) -> Lowered {
     let count = lowering.width(value) / block.max(1);
     let value = take(lowering, value, at, count, block)?;
     Ok(vec![lowering.run(value, data.elem(), to)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::naive::testing::{i64s, node};
+    use super::super::twins::Given::{Each, Known, Shared};
+    use super::super::twins::{agree, noise, numbers, refusal};
+
+    #[test]
+    fn gather_reads_by_constants_and_by_computed_indices() {
+        let x = noise(&[6, 4, 3], 1);
+        for axis in [1, 2, -1] {
+            let gather = node("Gather").int("axis", axis);
+            agree(&gather, &[Each(x.clone()), Known(i64s(&[2, 2], &[0, -1, 2, 1]))], 1);
+            agree(&gather, &[Each(x.clone()), Shared(i64s(&[3], &[2, -3, 0]))], 1);
+            agree(&gather, &[Known(x.clone()), Shared(i64s(&[2], &[-1, 1]))], 1);
+        }
+        agree(&node("Gather"), &[Known(x.clone()), Each(numbers(&[5, 2], -6, 6, 2))], 1);
+        agree(&node("Gather"), &[Known(numbers(&[6, 2], 0, 99, 3)), Each(numbers(&[5], -6, 6, 4))], 1);
+        // Rows of candidates are the request's.
+        agree(&node("Gather"), &[Each(x.clone()), Known(i64s(&[2], &[0, -1]))], 1);
+        assert!(refusal(&node("Gather"), &[Each(x.clone()), Shared(i64s(&[1], &[0]))]).contains("picks candidates"));
+        assert!(refusal(&node("Gather").int("axis", 1), &[Each(x), Known(i64s(&[1], &[4]))]).contains("index 4"));
+    }
+
+    #[test]
+    fn elements_and_slices_are_read_by_place() {
+        let x = noise(&[5, 4, 3], 5);
+        for axis in [1, 2] {
+            let size = if axis == 1 { 4 } else { 3 };
+            let at = numbers(&[5, 3, 2], -size, size, 6);
+            let elements = node("GatherElements").int("axis", axis);
+            agree(&elements, &[Each(x.clone()), Each(at.clone())], 1);
+            agree(&elements, &[Shared(x.clone()), Known(at.clone())], 1);
+            agree(&elements, &[Shared(x.clone()), Shared(at)], 1);
+        }
+        let tuples = |batch: i64| node("GatherND").int("batch_dims", batch);
+        agree(&tuples(1), &[Each(x.clone()), Each(numbers(&[5, 2, 1], -4, 4, 7))], 1);
+        agree(&tuples(1), &[Each(x.clone()), Each(numbers(&[5, 3, 2], 0, 3, 8))], 1);
+        agree(&tuples(0), &[Known(x.clone()), Each(numbers(&[7, 3], -3, 3, 9))], 1);
+        agree(&tuples(0), &[Known(x.clone()), Each(numbers(&[7, 1], -5, 5, 9))], 1);
+        agree(&tuples(0), &[Shared(x.clone()), Known(numbers(&[2, 2], 0, 4, 10))], 1);
+        assert!(refusal(&tuples(0), &[Each(x.clone()), Each(numbers(&[5, 1], 0, 5, 1))]).contains("picks candidates"));
+        let extract = node("ArrayFeatureExtractor").domain("ai.onnx.ml").opset(1);
+        agree(&extract, &[Each(noise(&[4, 5], 2)), Known(i64s(&[3], &[4, 0, 2]))], 1);
+    }
+
+    #[test]
+    fn an_index_outside_gives_no_neighbour() {
+        // ONNX leaves it open; the plan must not read another row.
+        let x = noise(&[3, 2], 1);
+        let node = node("GatherElements").int("axis", 1);
+        let got = super::super::twins::planned(&node, &[Each(x), Each(i64s(&[3, 1], &[2, -3, 1 << 40]))], 1).unwrap();
+        let crate::engine::Buffer::F32(list) = &got[0] else { panic!("{got:?}") };
+        assert!(list.iter().all(|v| v.is_nan()), "{list:?}");
+    }
 }

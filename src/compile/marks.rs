@@ -1,7 +1,7 @@
 //! OneHot and EyeLike: comparisons with a range of places.
 
 use super::constant::{Constant, Elem};
-use super::elementwise::{binary, cast_to, choose};
+use super::elementwise::{binary, cast_to, chosen_by};
 use super::lower::{Call, Lowered, Lowering, Val};
 use super::moves::{moved, reshaped, table_of};
 use super::shape::{self, Dim};
@@ -56,7 +56,7 @@ fn one_hot(lowering: &mut Lowering, call: &Call) -> Lowered {
     }
     let table = table_of(values)?;
     let [off, on] = [0, 1].map(|i| moved(lowering, values, &table.pick(0, &[i]), vec![Dim::Fixed(1)]));
-    Ok(vec![choose(lowering, &hit, &on?, &off?)?])
+    Ok(vec![chosen_by(lowering, &hit, &on?, &off?)?])
 }
 
 fn eye_like(lowering: &mut Lowering, call: &Call) -> Lowered {
@@ -66,7 +66,9 @@ fn eye_like(lowering: &mut Lowering, call: &Call) -> Lowered {
     let shape = x.shape();
     let [rows, Dim::Fixed(columns)] = shape[..] else { return Err("its input is no matrix of known columns".into()) };
     let diagonal = match rows {
-        Dim::Fixed(rows) => Val::Constant(Rc::new(Constant::i64(&[rows, 1], (0..rows as i64).map(|i| i + k).collect()))),
+        Dim::Fixed(rows) => {
+            Val::Constant(Rc::new(Constant::i64(&[rows, 1], (0..rows as i64).map(|i| i + k).collect())))
+        }
         Dim::N => {
             let place = lowering.push(Op::Position, &[], DType::I64, Rows::Candidate, 1);
             let place = lowering.run(place, Elem::I64, vec![Dim::N, Dim::Fixed(1)]);
@@ -77,4 +79,28 @@ fn eye_like(lowering: &mut Lowering, call: &Call) -> Lowered {
     let range = Val::Constant(Rc::new(Constant::i64(&[columns], (0..columns as i64).collect())));
     let hit = binary(lowering, Binary::Equal, &diagonal, &range)?;
     Ok(vec![cast_to(lowering, &hit, elem)?])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::naive::testing::{f32s, i64s, node};
+    use super::super::twins::Given::{Each, Known, Shared};
+    use super::super::twins::{agree, noise, numbers};
+
+    #[test]
+    fn marks_stand_where_the_index_says() {
+        let ids = numbers(&[7, 2], -9, 9, 1);
+        for axis in [-1, 0, 1, 2] {
+            let node = node("OneHot").int("axis", axis);
+            let values = f32s(&[2], &[-0.5, 2.0]);
+            agree(&node, &[Shared(ids.clone()), Known(i64s(&[], &[6])), Known(values.clone())], 1);
+            agree(&node, &[Shared(ids.clone()), Known(f32s(&[1], &[6.0])), Shared(values)], 1);
+        }
+        let each = [Each(noise(&[5], 2)), Known(i64s(&[], &[2])), Known(f32s(&[2], &[0.0, 1.0]))];
+        agree(&node("OneHot"), &each, 1);
+        for k in [-1, 0, 2] {
+            agree(&node("EyeLike").int("k", k), &[Each(noise(&[5, 4], 1))], 1);
+            agree(&node("EyeLike").int("k", k).int("dtype", 7), &[Shared(noise(&[3, 4], 1))], 1);
+        }
+    }
 }

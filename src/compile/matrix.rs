@@ -73,8 +73,7 @@ pub(super) fn linear(
     if coefficients.len() != columns * targets || !(intercepts.is_empty() || intercepts.len() == targets) {
         return Err(format!("{} coefficients for {columns} columns and {targets} targets", coefficients.len()));
     }
-    let weights: Vec<f32> =
-        (0..inputs).flat_map(|k| (0..targets).map(move |t| coefficients[t * inputs + k])).collect();
+    let weights: Vec<f32> = (0..inputs).flat_map(|k| (0..targets).map(move |t| coefficients[t * inputs + k])).collect();
     let x = super::elementwise::cast_to(lowering, x, super::constant::Elem::F32)?;
     let result = product(lowering, &x, &Val::Constant(Rc::new(Constant::f32(&[inputs, targets], weights))))?;
     if intercepts.is_empty() {
@@ -234,10 +233,8 @@ fn general(lowering: &mut Lowering, a: &Val, b: &Val, out: Vec<Dim>) -> Result<V
     let rank = out.len();
     let (sa, sb) = (strides(&a_shape, rank - a_shape.len()), strides(&b_shape, rank - b_shape.len()));
     let sizes = shape::inner(&out);
-    let batch: Vec<[u32; 3]> = (0..rank - 2)
-        .filter(|&axis| sizes[axis] > 1)
-        .map(|axis| [sizes[axis] as u32, sa[axis], sb[axis]])
-        .collect();
+    let batch: Vec<[u32; 3]> =
+        (0..rank - 2).filter(|&axis| sizes[axis] > 1).map(|axis| [sizes[axis] as u32, sa[axis], sb[axis]]).collect();
     if batch.len() > 4 {
         return Err("a product over more than four batch axes: join some by a Reshape".into());
     }

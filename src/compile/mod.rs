@@ -39,6 +39,7 @@ mod spec;
 mod split;
 mod table;
 mod tree_ensemble;
+mod trigonometry;
 mod trusted;
 #[cfg(test)]
 mod twins;

@@ -3,7 +3,8 @@
 use super::constant::{Constant, Elem};
 use super::lower::{Call, Lowered, Lowering, Val};
 use super::{
-    attention, einsum, elementwise, encode, lookup, marks, matrix, moves, norms, order, quantise, recurrent, scatter, scores,
+    attention, einsum, elementwise, encode, lookup, marks, matrix, moves, norms, order, quantise, recurrent, scatter,
+    scores, trigonometry,
 };
 use std::rc::Rc;
 
@@ -27,6 +28,7 @@ pub(super) fn lower(lowering: &mut Lowering, call: &Call) -> Lowered {
         quantise::lower,
         einsum::lower,
         attention::lower,
+        trigonometry::lower,
     ];
     match call.spec.op.as_str() {
         "Identity" | "ZipMap" => Ok(vec![call.need(0)?.clone()]),
@@ -58,8 +60,12 @@ fn instead(op: &str) -> &'static str {
         }
         "Scan" | "Loop" | "If" => "export the network without control flow (unrolled, or with the branch chosen)",
         "NonZero" | "Unique" | "Compress" => "its length depends on the data: mask by multiplication or Where instead",
-        "Conv" | "ConvTranspose" | "MaxPool" | "AveragePool" => "a ranker of rows has no images: replace it by dense layers",
+        "Conv" | "ConvTranspose" | "MaxPool" | "AveragePool" => {
+            "a ranker of rows has no images: replace it by dense layers"
+        }
         "SVMRegressor" | "SVMClassifier" => "distil it into trees or dense layers",
-        _ => "express it by dense layers, elementwise functions, reductions, look-ups, moves of elements or tree ensembles",
+        _ => {
+            "express it by dense layers, elementwise functions, reductions, look-ups, moves of elements or tree ensembles"
+        }
     }
 }

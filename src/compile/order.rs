@@ -1,11 +1,11 @@
 //! TopK: places by the engine for floats; by counting what stands before each element for whole numbers, which f32 would
 //! round.
 
+use super::constant::Elem;
 use super::lookup;
 use super::lower::{Call, Lowered, Lowering};
 use super::moves::permuted;
 use super::shape::{self, Dim};
-use super::constant::Elem;
 use crate::engine::plan::{Binary, DType, Op, Reduce, Rows};
 
 /// Comparisons of one row.
@@ -27,7 +27,10 @@ fn top_k(lowering: &mut Lowering, call: &Call) -> Lowered {
     let Dim::Fixed(group) = shape[axis] else {
         return Err("it orders the candidates: that is the policy's; order inside of each candidate's row".into());
     };
-    let k = usize::try_from(k).ok().filter(|k| (1..=group).contains(k)).ok_or_else(|| format!("{k} of {group} elements"))?;
+    let k = usize::try_from(k)
+        .ok()
+        .filter(|k| (1..=group).contains(k))
+        .ok_or_else(|| format!("{k} of {group} elements"))?;
     let largest = call.spec.int("largest", 1) != 0;
     // The axis goes last.
     let last: Vec<usize> = (0..shape.len()).filter(|&i| i != axis).chain([axis]).collect();
@@ -94,4 +97,25 @@ fn counted(lowering: &mut Lowering, x: u32, group: usize, k: usize, largest: boo
     let found = lowering.cast(found, DType::I64);
     let first = Op::Reduce { f: Reduce::ArgMax, group: group as u32, inner: 1 };
     Ok(lowering.step(first, &[found], DType::I64, count * k))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::naive::testing::{i64s, node};
+    use super::super::twins::Given::{Each, Known};
+    use super::super::twins::{agree, noise, numbers, refusal};
+
+    #[test]
+    fn the_first_of_an_order_are_found_along_any_axis() {
+        let k = || Known(i64s(&[1], &[3]));
+        for (axis, largest) in [(1, 1), (1, 0), (2, 1), (-1, 0)] {
+            let node = node("TopK").int("axis", axis).int("largest", largest);
+            agree(&node, &[Each(noise(&[4, 5, 6], 1)), k()], 2);
+            // With equal elements, and beyond what f32 holds.
+            agree(&node, &[Each(numbers(&[4, 5, 6], 0, 4, 2)), k()], 2);
+            let far = numbers(&[4, 5, 6], 0, 4, 3).ints().unwrap().iter().map(|v| v + (1 << 40)).collect();
+            agree(&node, &[Each(super::super::constant::Constant::i64(&[4, 5, 6], far)), k()], 2);
+        }
+        assert!(refusal(&node("TopK").int("axis", 0), &[Each(noise(&[4, 2], 1)), k()]).contains("candidates"));
+    }
 }

@@ -2,7 +2,7 @@
 //! some hundred at a time.
 
 use super::constant::{Constant, Elem};
-use super::elementwise::{binary, cast_to, choose};
+use super::elementwise::{binary, cast_to, chosen_by};
 use super::lower::{Call, Lowered, Lowering, Val};
 use super::matrix::product;
 use super::moves::{moved, reshaped, table_of};
@@ -112,7 +112,7 @@ fn dynamic(lowering: &mut Lowering, call: &Call) -> Lowered {
     let range = binary(lowering, Binary::Sub, &high, &low)?;
     let step = binary(lowering, Binary::Div, &range, &scalar(255.0))?;
     let none = binary(lowering, Binary::Equal, &low, &high)?;
-    let scale = choose(lowering, &none, &scalar(1.0), &step)?;
+    let scale = chosen_by(lowering, &none, &scalar(1.0), &step)?;
     let start = unary(lowering, Unary::Neg, &low)?;
     let zero = quantized(lowering, &start, &scale, None, Elem::U8)?;
     let y = quantized(lowering, x, &scale, Some(&zero), Elem::U8)?;
@@ -181,4 +181,45 @@ fn matmul_integer(lowering: &mut Lowering, call: &Call) -> Lowered {
         });
     }
     total.map(|val| vec![val]).ok_or_else(|| "a product without elements".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::constant::Values;
+    use super::super::naive::testing::{f32s, node};
+    use super::super::twins::Given::{Each, Known, Shared};
+    use super::super::twins::{agree, noise};
+    use super::{Constant, Elem};
+
+    fn bytes(elem: Elem, dims: &[usize], seed: u32) -> Constant {
+        let (low, high) = elem.bounds();
+        let list = super::super::twins::numbers(dims, low, high + 1, seed).ints().unwrap().to_vec();
+        Constant::new(elem, dims, Values::Int(list)).unwrap()
+    }
+
+    #[test]
+    fn values_are_quantised_by_tensor_axis_and_block() {
+        let x = noise(&[5, 4], 1);
+        for elem in [Elem::I8, Elem::U8] {
+            let (one, each) = (f32s(&[], &[0.017]), f32s(&[4], &[0.01, 0.02, 0.3, 1.0]));
+            agree(&node("QuantizeLinear"), &[Each(x.clone()), Known(one.clone()), Known(bytes(elem, &[], 1))], 1);
+            agree(&node("QuantizeLinear"), &[Each(x.clone()), Known(each.clone()), Known(bytes(elem, &[4], 1))], 1);
+            let q = bytes(elem, &[3, 4], 4);
+            agree(&node("DequantizeLinear"), &[Known(q.clone()), Known(each), Known(bytes(elem, &[4], 5))], 1);
+            let blocks = node("DequantizeLinear").int("axis", 1).int("block_size", 2);
+            agree(&blocks, &[Known(q), Known(noise(&[3, 2], 6))], 1);
+        }
+        agree(&node("QuantizeLinear"), &[Each(x.clone()), Shared(f32s(&[], &[0.5]))], 1);
+        agree(&node("DynamicQuantizeLinear"), &[Each(x)], 3);
+        agree(&node("DynamicQuantizeLinear"), &[Shared(f32s(&[3], &[0.0; 3]))], 3);
+    }
+
+    #[test]
+    fn long_products_stay_exact() {
+        // 2,000 products of up to 255 x 255 are beyond 2^24.
+        let (a, b) = (bytes(Elem::U8, &[3, 2_000], 1), bytes(Elem::U8, &[2_000, 2], 2));
+        let zero = |seed| Known(bytes(Elem::U8, &[], seed));
+        agree(&node("MatMulInteger"), &[Known(a.clone()), Known(b.clone())], 1);
+        agree(&node("MatMulInteger"), &[Known(a), Known(b), zero(3), zero(4)], 1);
+    }
 }

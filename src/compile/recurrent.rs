@@ -3,7 +3,7 @@
 //! all candidates, is run once.
 
 use super::constant::{Constant, Values};
-use super::elementwise::{binary, choose};
+use super::elementwise::{binary, chosen_by};
 use super::lower::{Call, Lowered, Lowering, Val};
 use super::matrix::product;
 use super::moves::{joined, moved, permuted, reshaped, table_of};
@@ -251,8 +251,11 @@ impl Layer {
                 (one(0)?, None, one(2)?)
             }
         };
-        let forget =
-            if self.input_forget { binary(lowering, Binary::Sub, &row(vec![1.0; self.hidden]), &input)? } else { forget };
+        let forget = if self.input_forget {
+            binary(lowering, Binary::Sub, &row(vec![1.0; self.hidden]), &input)?
+        } else {
+            forget
+        };
         let mut c = binary(lowering, Binary::Mul, &input, &fresh)?;
         if let Some(before) = &state.c {
             let kept = binary(lowering, Binary::Mul, &forget, before)?;
@@ -272,7 +275,14 @@ impl Layer {
     }
 
     /// What a gate sees of the cell.
-    fn peep(&self, lowering: &mut Lowering, sum: &Val, weights: &Val, gate: usize, c: Option<&Val>) -> Result<Val, String> {
+    fn peep(
+        &self,
+        lowering: &mut Lowering,
+        sum: &Val,
+        weights: &Val,
+        gate: usize,
+        c: Option<&Val>,
+    ) -> Result<Val, String> {
         let Some(c) = c else { return Ok(sum.clone()) };
         let own = self.gates(lowering, weights, gate, gate + 1)?;
         let seen = binary(lowering, Binary::Mul, c, &own)?;
@@ -313,7 +323,8 @@ struct Sequence {
 
 fn recurrent(lowering: &mut Lowering, call: &Call, kind: Kind) -> Lowered {
     let batch_first = call.spec.int("layout", 0) == 1;
-    let swap = |lowering: &mut Lowering, x: &Val| if batch_first { permuted(lowering, x, &[1, 0, 2]) } else { Ok(x.clone()) };
+    let swap =
+        |lowering: &mut Lowering, x: &Val| if batch_first { permuted(lowering, x, &[1, 0, 2]) } else { Ok(x.clone()) };
     if call.need(0)?.shape().len() != 3 {
         return Err("its input is not of rank 3".into());
     }
@@ -462,11 +473,11 @@ fn run(
         let mut next = layer.step(lowering, &x, &state)?;
         if let Some(inside) = &sequence.inside {
             let h = next.h.as_ref().ok_or("a step without a state")?;
-            shown[t] = Some(choose(lowering, &inside[t], h, &zeros)?);
+            shown[t] = Some(chosen_by(lowering, &inside[t], h, &zeros)?);
             // Behind the end of a sequence its state stays.
             for (next, before) in [(&mut next.h, &state.h), (&mut next.c, &state.c)] {
                 if let Some(new) = next {
-                    *new = choose(lowering, &inside[t], new, before.as_ref().unwrap_or(&zeros))?;
+                    *new = chosen_by(lowering, &inside[t], new, before.as_ref().unwrap_or(&zeros))?;
                 }
             }
         } else {
@@ -508,4 +519,97 @@ fn outputs(
         given.push(if batch_first { permuted(lowering, &last, &[1, 0, 2])? } else { last });
     }
     Ok(given)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::naive::testing::{NodeBuilder, node};
+    use super::super::twins::Given::{self, Absent, Each, Known, Shared};
+    use super::super::twins::{agree, noise, refusal};
+    use super::Constant;
+
+    const STEPS: usize = 4;
+    const INPUTS: usize = 3;
+    const HIDDEN: usize = 2;
+
+    fn scaled(x: Constant, by: f32) -> Constant {
+        Constant::f32(&x.dims, x.floats().unwrap().iter().map(|v| v * by).collect())
+    }
+
+    /// Weights and biases of a layer.
+    fn weights(op: &str, directions: usize) -> [Constant; 3] {
+        let rows = HIDDEN * [("RNN", 1), ("GRU", 3), ("LSTM", 4)].iter().find(|(name, _)| *name == op).unwrap().1;
+        let of = |dims: &[usize], seed| scaled(noise(dims, seed), 0.4);
+        [of(&[directions, rows, INPUTS], 1), of(&[directions, rows, HIDDEN], 2), of(&[directions, 2 * rows], 3)]
+    }
+
+    fn layers() -> Vec<(NodeBuilder, usize, usize)> {
+        let mut list = vec![];
+        for (op, states) in [("RNN", 1), ("GRU", 1), ("LSTM", 2)] {
+            for (direction, directions) in [("forward", 1), ("reverse", 1), ("bidirectional", 2)] {
+                let node = node(op).int("layout", 1).int("hidden_size", HIDDEN as i64).string("direction", direction);
+                list.push((node, directions, states));
+            }
+        }
+        list
+    }
+
+    #[test]
+    fn every_layer_in_every_direction() {
+        let x = noise(&[5, STEPS, INPUTS], 9);
+        for (node, directions, states) in layers() {
+            let [w, r, b] = weights(&node.proto.op_type, directions);
+            let given = |x: Given| vec![x, Known(w.clone()), Known(r.clone()), Known(b.clone())];
+            agree(&node, &given(Each(x.clone())), 1 + states);
+            agree(&node, &given(Shared(x.clone())), 1 + states);
+            agree(&node, &[Each(x.clone()), Known(w.clone()), Known(r.clone())], 1 + states);
+            agree(&node, &[Each(x.clone()), Shared(w.clone()), Shared(r.clone()), Shared(b.clone())], 1 + states);
+            // Lengths and states of each candidate, and of all alike.
+            let lengths =
+                Constant { elem: super::super::constant::Elem::I32, ..super::super::twins::numbers(&[5], 0, 5, 3) };
+            let state = |seed| Each(noise(&[5, directions, HIDDEN], seed));
+            let mut all = given(Each(x.clone()));
+            all.push(Each(lengths.clone()));
+            all.extend((0..states).map(|i| state(4 + i as u32)));
+            agree(&node, &all, 1 + states);
+            let mut fixed = given(Shared(x.clone()));
+            fixed.push(Known(lengths));
+            agree(&node, &fixed, 1 + states);
+            let clipped = node.clone().float("clip", 0.3);
+            agree(&clipped, &given(Each(x.clone())), 1 + states);
+        }
+    }
+
+    #[test]
+    fn every_variant() {
+        let x = noise(&[5, STEPS, INPUTS], 9);
+        let given = |op: &str| {
+            let [w, r, b] = weights(op, 1);
+            vec![Each(x.clone()), Known(w), Known(r), Known(b)]
+        };
+        let layer = |op: &str| node(op).int("layout", 1);
+        agree(&layer("GRU").int("linear_before_reset", 1), &given("GRU"), 2);
+        let mut plain = given("GRU");
+        plain.truncate(3);
+        agree(&layer("GRU").int("linear_before_reset", 1), &plain, 2);
+        agree(&layer("LSTM").int("input_forget", 1), &given("LSTM"), 3);
+        let mut peeping = given("LSTM");
+        peeping.extend([Absent, Absent, Absent, Known(noise(&[1, 3 * HIDDEN], 7))]);
+        agree(&layer("LSTM"), &peeping, 3);
+        let functions = layer("LSTM").strings("activations", &["HardSigmoid", "Affine", "LeakyRelu"]);
+        let functions = functions.floats("activation_alpha", &[0.3, 0.7, 0.2]).floats("activation_beta", &[0.4, 0.1]);
+        agree(&functions, &given("LSTM"), 3);
+        let wrong = layer("RNN").strings("activations", &["Sine"]);
+        assert!(refusal(&wrong, &given("RNN")).contains("`Sine`"));
+    }
+
+    #[test]
+    fn the_length_must_be_known_and_short() {
+        let [w, r, _] = weights("RNN", 1);
+        // The steps stand first: here they are the candidates.
+        let given = [Each(noise(&[4, 2, INPUTS], 1)), Known(w.clone()), Known(r.clone())];
+        assert!(refusal(&node("RNN"), &given).contains("fixed length"));
+        let given = [Shared(noise(&[600, 1, INPUTS], 1)), Known(w), Known(r)];
+        assert!(refusal(&node("RNN"), &given).contains("at most 500"));
+    }
 }

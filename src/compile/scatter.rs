@@ -46,7 +46,11 @@ fn elements(lowering: &mut Lowering, call: &Call) -> Lowered {
     let (from, at) = (data.shape(), indices.shape());
     let axis = shape::axis(call.spec.int("axis", 0), from.len())?;
     if updates.shape() != at {
-        return Err(format!("updates of the shape {} for indices of {}", shape::text(&updates.shape()), shape::text(&at)));
+        return Err(format!(
+            "updates of the shape {} for indices of {}",
+            shape::text(&updates.shape()),
+            shape::text(&at)
+        ));
     }
     let size = lookup::along(&from, &at, axis)?;
     let places = match (indices, shape::fixed(&from)) {
@@ -203,4 +207,43 @@ fn nothing(lowering: &mut Lowering, f: Binary, dtype: DType) -> u32 {
     };
     let value = lowering.constant_ints(vec![bounds]);
     lowering.cast(value, dtype)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::naive::testing::{i64s, node};
+    use super::super::twins::Given::{Each, Known, Shared};
+    use super::super::twins::{agree, noise, numbers, refusal};
+
+    const ALL: [&str; 5] = ["none", "add", "mul", "max", "min"];
+
+    #[test]
+    fn elements_go_to_their_places() {
+        let (x, updates) = (noise(&[5, 6], 1), noise(&[5, 4], 2));
+        for how in ALL {
+            let node = node("ScatterElements").int("axis", 1).string("reduction", how);
+            let at = numbers(&[5, 4], -6, 6, 3);
+            agree(&node, &[Each(x.clone()), Each(at.clone()), Each(updates.clone())], 1);
+            agree(&node, &[Shared(x.clone()), Known(at.clone()), Shared(updates.clone())], 1);
+            let (whole, more) = (numbers(&[5, 6], -9, 9, 4), numbers(&[5, 4], -9, 9, 5));
+            agree(&node, &[Each(whole.clone()), Each(at.clone()), Each(more.clone())], 1);
+            agree(&node, &[Shared(whole), Known(at), Shared(more)], 1);
+        }
+        let over = node("ScatterElements").int("axis", 0);
+        let given = [Each(x), Each(numbers(&[5, 4], 0, 5, 3)), Each(updates)];
+        assert!(refusal(&over, &given).contains("candidates"));
+    }
+
+    #[test]
+    fn slices_go_to_their_places() {
+        let x = noise(&[4, 3, 2], 1);
+        for how in ALL {
+            let node = node("ScatterND").string("reduction", how);
+            let (at, updates) = (i64s(&[3, 1], &[2, -1, 2]), noise(&[3, 3, 2], 6));
+            agree(&node, &[Shared(x.clone()), Known(at.clone()), Shared(updates.clone())], 1);
+            agree(&node, &[Shared(x.clone()), Shared(at), Shared(updates)], 1);
+            let (at, updates) = (numbers(&[5, 2], 0, 3, 7), noise(&[5, 2], 8));
+            agree(&node, &[Shared(x.clone()), Shared(at), Shared(updates)], 1);
+        }
+    }
 }

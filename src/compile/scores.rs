@@ -32,10 +32,7 @@ fn rows_of(val: &Val) -> Result<(Dim, usize), String> {
 
 /// Labels `[rows]` and scores `[rows, classes]`.
 fn outcome(lowering: &Lowering, [labels, scores]: [u32; 2], rows: Dim, classes: usize) -> Vec<Val> {
-    vec![
-        lowering.run(labels, Elem::I64, vec![rows]),
-        lowering.run(scores, Elem::F32, vec![rows, Dim::Fixed(classes)]),
-    ]
+    vec![lowering.run(labels, Elem::I64, vec![rows]), lowering.run(scores, Elem::F32, vec![rows, Dim::Fixed(classes)])]
 }
 
 /// A tree ensemble: sums of leaves, post transform, and a classifier's labels.

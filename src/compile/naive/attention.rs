@@ -61,7 +61,8 @@ impl<'a> Mask<'a> {
         if unpadded.is_some_and(|list| list.len() != batch) {
             return Err("the numbers of keys that are not padding are not one for each batch row".into());
         }
-        let [left, right] = ["left_window_size", "right_window_size"].map(|name| Some(spec.int(name, -1)).filter(|&n| n >= 0));
+        let [left, right] =
+            ["left_window_size", "right_window_size"].map(|name| Some(spec.int(name, -1)).filter(|&n| n >= 0));
         let mut mask = Mask {
             values: None,
             length: keys,
