@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::failure::{AtPath, Result};
 use crate::process::{Progress, now, run, show_end};
 use crate::tally::Tally;
+use crate::variant::Variant;
 use crate::workspace::{Workspace, cargo};
 use crate::{licences, native, package, python, size, toolchain};
 
@@ -130,13 +131,23 @@ fn allowed_licences(work: &Workspace) -> Result<Finding> {
     Ok(Finding { tally: Tally::check(refused.is_empty()), output: refused.join("\n") })
 }
 
-/// The page's wasm is another platform with code of its own: it is linted too.
+/// The wasm is another platform with code of its own, and each variant with some that no other has: all are linted.
 fn lints(work: &Workspace) -> Result<Finding> {
     toolchain::wasm_target(work)?;
     let native =
         ["clippy", "--release", "--workspace", "--all-targets", "--features", "ranklet/cli", "--", "-Dwarnings"];
-    let wasm = ["clippy", "--profile", "wasm", "--package", "ranklet", "--lib", "--target", "wasm32-unknown-unknown"];
-    check(work, &mut [cargo_at(work, &native), cargo_at(work, &[&wasm[..], &["--", "-Dwarnings"]].concat())])
+    let mut commands = vec![cargo_at(work, &native)];
+    for variant in Variant::all(&work.root)? {
+        let (profile, features) = (variant.profile.as_str(), variant.features.join(","));
+        let mut command = cargo_at(work, &["clippy", "--package", "ranklet", "--lib", "--profile", profile]);
+        command
+            .args(["--target", "wasm32-unknown-unknown", "--no-default-features", "--features", &features])
+            .args(["--", "-Dwarnings"])
+            .env_remove("RUSTFLAGS")
+            .env("CARGO_ENCODED_RUSTFLAGS", variant.rustc_cfg().join("\u{1f}"));
+        commands.push(command);
+    }
+    check(work, &mut commands)
 }
 
 /// The core, its kernels and the command line, which tests find built.

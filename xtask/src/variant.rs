@@ -64,6 +64,11 @@ impl Variant {
         self.target_features.iter().map(|name| format!("+{name}")).collect::<Vec<_>>().join(",")
     }
 
+    /// `--cfg=...` for rustc, one a condition.
+    pub fn rustc_cfg(&self) -> Vec<String> {
+        self.cfg.iter().map(|condition| format!("--cfg={condition}")).collect()
+    }
+
     /// `--enable-...` for wasm-opt, which names some features differently.
     pub fn binaryen_flags(&self) -> Vec<String> {
         self.target_features

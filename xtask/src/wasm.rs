@@ -103,7 +103,7 @@ fn compile(work: &Workspace, variant: &Variant) -> Result<PathBuf> {
     for crates in registries() {
         flags.push(format!("--remap-path-prefix={}=", crates.display()));
     }
-    flags.extend(variant.cfg.iter().map(|condition| format!("--cfg={condition}")));
+    flags.extend(variant.rustc_cfg());
     let mut command = cargo();
     command
         .args(["rustc", "--package", "ranklet", "--lib", "--crate-type", "cdylib", "--profile", &variant.profile])
