@@ -13,6 +13,7 @@ mod functions;
 mod fuse;
 mod graph;
 mod initial;
+mod loss;
 mod lower;
 mod matrix;
 mod moves;
@@ -32,6 +33,7 @@ mod tree_ensemble;
 mod trusted;
 #[cfg(test)]
 mod twins;
+mod weights;
 
 pub use assemble::{Report, Tamper, compile_onnx, compile_spec};
 pub use calibrator::{CalibratorForm, recognise_calibrator};
@@ -39,6 +41,7 @@ pub use check::{InputHints, check_inputs, check_rows};
 pub use compare::{Comparison, compare};
 pub use oracle::Oracle;
 pub use spec::Spec;
+pub use weights::{SmallWeights, Storage, WeightForm};
 
 use crate::engine::plan::Plan;
 use crate::engine::tensor::Tensors;
