@@ -2,7 +2,7 @@
 //! policy -> ranking, and every way in which it can be refused.
 
 use ranklet::bundle::{Bundle, write};
-use ranklet::compile::{Lowered, Spec, compile_onnx, compile_spec};
+use ranklet::compile::{Lowered, Spec, Storage, compile_onnx, compile_spec};
 use ranklet::context::Event;
 use ranklet::engine::{Data, Op, Tensors};
 use ranklet::features::Request;
@@ -274,9 +274,9 @@ fn compile_refuses_a_plan_with_one_leaf_or_one_split_changed() {
             values[middle] = if leaf { values[middle] + 0.25 } else { values[middle].next_up() };
         }
     };
-    assert!(compile_onnx("m", &onnx, None, None).is_ok());
+    assert!(compile_onnx("m", &onnx, None, Storage::default(), None).is_ok());
     for leaf in [true, false] {
-        let error = compile_onnx("m", &onnx, None, Some(&|lowered| alter(lowered, leaf))).unwrap_err();
+        let error = compile_onnx("m", &onnx, None, Storage::default(), Some(&|lowered| alter(lowered, leaf))).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::GoldenMismatch, "leaf: {leaf}");
     }
 }

@@ -254,7 +254,7 @@ fn whole(tensor: &Tensor) -> Option<Vec<i64>> {
         Data::I32(v) => v.iter().map(|&i| i64::from(i)).collect(),
         Data::U8(v) => v.iter().map(|&i| i64::from(i)).collect(),
         Data::F32(v) => v.iter().map(|&f| f as i64).collect(),
-        Data::F64(_) => return None,
+        _ => return None,
     })
 }
 

@@ -291,11 +291,11 @@ fn select(lowering: &mut Lowering, call: &Call) -> Lowered {
     if let Some(val) = chosen(condition, a, b) {
         return Ok(vec![val]);
     }
-    chosen_by(lowering, condition, a, b).map(|val| vec![val])
+    choose(lowering, condition, a, b).map(|val| vec![val])
 }
 
 /// `a` where the condition holds, else `b`, broadcast.
-pub(super) fn chosen_by(lowering: &mut Lowering, condition: &Val, a: &Val, b: &Val) -> Result<Val, String> {
+pub(super) fn choose(lowering: &mut Lowering, condition: &Val, a: &Val, b: &Val) -> Result<Val, String> {
     let elem = a.elem();
     let shape = shape::joint(&shape::joint(&condition.shape(), &a.shape())?, &b.shape())?;
     let mut operands = vec![];

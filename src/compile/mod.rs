@@ -18,6 +18,7 @@ mod fuse;
 mod graph;
 mod initial;
 mod lookup;
+mod loss;
 mod lower;
 mod marks;
 mod matrix;
@@ -44,6 +45,7 @@ mod trusted;
 #[cfg(test)]
 mod twins;
 mod two_classes;
+mod weights;
 
 pub use assemble::{Report, Tamper, compile_onnx, compile_spec};
 pub use calibrator::{CalibratorForm, recognise_calibrator};
@@ -51,6 +53,7 @@ pub use check::{InputHints, check_inputs, check_rows};
 pub use compare::{Comparison, compare};
 pub use oracle::Oracle;
 pub use spec::Spec;
+pub use weights::{SmallWeights, Storage, WeightForm};
 
 use crate::engine::plan::Plan;
 use crate::engine::tensor::Tensors;

@@ -177,6 +177,7 @@ fn from_tensor(tensor: &Tensor, elem: Elem) -> Result<Constant, String> {
         Data::I32(v) => Values::Int(v.iter().map(|&v| i64::from(v)).collect()),
         Data::I64(v) => Values::Int(v.clone()),
         Data::U8(v) => Values::Int(v.iter().map(|&v| i64::from(v != 0)).collect()),
+        _ => return Err(format!("its elements are not {elem:?}")),
     };
     let matches = matches!(
         (&tensor.data, elem),

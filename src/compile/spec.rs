@@ -1,5 +1,6 @@
 //! SPEC.toml: what an ML engineer writes to get a bundle. Paths in it are relative to it.
 
+use super::weights::{Storage, WeightForm};
 use crate::context::{ContextSpec, EventKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::features::{Feature, Schema};
@@ -41,6 +42,18 @@ pub struct Model {
     pub dims: BTreeMap<String, i64>,
     /// Safetensors file with ONNX Runtime's inputs and outputs by name.
     pub golden: Option<String>,
+    /// The form in which weights are stored.
+    pub weights: WeightForm,
+    /// How far a score may move for it: see [`Storage::tolerance`].
+    pub weights_tolerance: Option<f64>,
+}
+
+impl Model {
+    /// How weights are stored.
+    pub fn storage(&self) -> Storage {
+        let Storage { tolerance, .. } = Storage::default();
+        Storage { form: self.weights, tolerance: self.weights_tolerance.unwrap_or(tolerance) }
+    }
 }
 
 /// A head of the model.
@@ -94,7 +107,7 @@ read_struct!(Spec {
     name, version, model, heads, features;
     surfaces = Vec::new(), context = ContextSection::default(), policy = PolicySection::default()
 });
-read_struct!(Model { onnx, input, golden; dims = BTreeMap::new() });
+read_struct!(Model { onnx, input, golden, weights_tolerance; dims = BTreeMap::new(), weights = WeightForm::F32 });
 read_struct!(HeadSpec {
     name, output;
     column = 0, weight = 1.0, weights = BTreeMap::new(), link = Link::Identity, calibrators = Vec::new()

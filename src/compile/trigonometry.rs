@@ -23,7 +23,7 @@ const EIGHTH: [f32; 2] = [0.414_213_57, 2.414_213_7];
 
 /// Lowers a trigonometric or hyperbolic function; none if it is not one.
 pub(super) fn lower(lowering: &mut Lowering, call: &Call) -> Option<Lowered> {
-    let f = match call.spec.op.as_str() {
+    let f: fn(&mut On<'_>, &Val) -> Result<Val, String> = match call.spec.op.as_str() {
         "Sin" => |x: &mut On<'_>, v: &Val| Ok(x.circle(v)?.0),
         "Cos" => |x: &mut On<'_>, v: &Val| Ok(x.circle(v)?.1),
         "Tan" => On::tan,

@@ -9,7 +9,7 @@ use super::plan::{
 };
 use crate::bundle::tensor::{Data, Tensor, Tensors};
 use crate::error::{Error, ErrorKind, Result, detail};
-use ranklet_kernels::{dense, trees::Node};
+use ranklet_kernels::{dense, int8, trees::Node};
 use std::borrow::Cow;
 
 /// Elements of one row of a value; a larger plan is refused.
@@ -32,6 +32,8 @@ pub(super) enum Cells {
 pub(super) enum Weights {
     /// As `dense::pack` lays them out.
     Packed(Vec<f32>),
+    /// As `int8::pack8` does, a scale for each output, and room for quantised rows.
+    Integers { packed: Vec<i8>, scales: Vec<f32>, scratch: Vec<i16> },
     /// The step's second input.
     Computed,
 }
@@ -296,7 +298,7 @@ impl<'a> Scope<'a> {
             return Err(bad(self.node, "no dense layer"));
         };
         let (x, k, columns) = (inputs[0], *k as usize, *outputs as usize);
-        self.need(k > 0 && columns > 0 && scales.is_none(), detail("a dense layer without elements"))?;
+        self.need(k > 0 && columns > 0, detail("a dense layer without elements"))?;
         let groups = x.width as usize / k;
         self.need(
             (x.width as usize).is_multiple_of(k)
@@ -306,20 +308,34 @@ impl<'a> Scope<'a> {
         )?;
         let expected = 1 + usize::from(weights.is_none()) + usize::from(*start);
         self.need(inputs.len() == expected, detail("wrong number of inputs"))?;
-        let weights = match weights {
-            Some(name) => {
+        // In 64 bits: 65,536 x 65,536 is 0 in a page's 32.
+        let fits = |len: usize| {
+            self.need(len as u64 == k as u64 * columns as u64, detail("weights do not fit the widths"))
+        };
+        let weights = match (weights, scales) {
+            (Some(name), Some(scales)) => {
+                let scales = self.f32s(scales)?.into_owned();
+                let w = self.tensor(name)?.as_i8().unwrap_or(&[]);
+                fits(w.len())?;
+                self.need(scales.len() == columns, detail("scales do not fit the width"))?;
+                let mut packed = vec![0; int8::packed8_len(k, columns)];
+                int8::pack8(w, k, columns, &mut packed);
+                let rows = if out.rows == Rows::Shared { groups } else { usize::MAX };
+                Weights::Integers { packed, scales, scratch: vec![0; int8::scratch8_len(k, rows)] }
+            }
+            (Some(name), None) => {
                 let w = self.f32s(name)?;
-                // In 64 bits: 65,536 x 65,536 is 0 in a page's 32.
-                let elements = k as u64 * columns as u64;
-                self.need(w.len() as u64 == elements, detail("weights do not fit the widths"))?;
+                fits(w.len())?;
                 let mut packed = vec![0.0; dense::packed_len(k, columns)];
                 dense::pack(&w, k, columns, &mut packed);
                 Weights::Packed(packed)
             }
-            None => {
+            (None, scales) => {
                 let computed = inputs[1];
                 self.need(
-                    computed.rows == Rows::Shared && computed.width as usize == dense::packed_len(k, columns),
+                    scales.is_none()
+                        && computed.rows == Rows::Shared
+                        && computed.width as usize == dense::packed_len(k, columns),
                     detail("computed weights do not fit the widths"),
                 )?;
                 Weights::Computed

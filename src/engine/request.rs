@@ -74,20 +74,21 @@ fn shape_text(dims: impl Iterator<Item = i64>) -> String {
 }
 
 impl Tensor {
-    /// The dtype of a plan value that holds these elements; no plan holds f64.
+    /// The dtype of a plan value that holds these elements; no plan holds f64 or the small
+    /// forms of weights.
     pub fn dtype(&self) -> Option<DType> {
         slice(self).map(Slice::dtype)
     }
 }
 
-/// A tensor as an input of a plan; f64 is none.
+/// A tensor as an input of a plan; f64 and the small forms of weights are none.
 pub fn slice(tensor: &Tensor) -> Option<Slice<'_>> {
     Some(match &tensor.data {
         Data::F32(v) => Slice::F32(v),
         Data::I32(v) => Slice::I32(v),
         Data::I64(v) => Slice::I64(v),
         Data::U8(v) => Slice::Bool(v),
-        Data::F64(_) => return None,
+        _ => return None,
     })
 }
 

@@ -5,7 +5,7 @@ use super::elementwise::{self, Operand};
 use super::interpreter::{Context, Slice};
 use super::plan::{BinaryScores, DType, Over, PostTransform, Product, Rows, Step, Unary};
 use super::{over_axis, reduce};
-use ranklet_kernels::{dense, math, matmul};
+use ranklet_kernels::{dense, int8, math, matmul};
 
 /// Elements to read.
 #[derive(Debug, Clone, Copy)]
@@ -83,13 +83,10 @@ fn floats(ready: &mut Ready, cx: &Context<'_>, step: &Step, y: &mut [f32], in_pl
     }
     match ready {
         Ready::Dense { weights, bias, start, inputs, outputs, activation } => {
-            let packed: &[f32] = match weights {
-                Weights::Packed(packed) => packed,
-                Weights::Computed => arg(1),
-            };
+            let computed = if let Weights::Computed = weights { arg(1) } else { &[] };
             let from = start.then(|| step.inputs.len() - 1);
             let from = from.map(|i| (arg(i), is_shared(i)));
-            dense_rows(arg(0), packed, bias, from, *inputs, *outputs, *activation, width, y);
+            dense_rows(arg(0), weights, computed, bias, from, *inputs, *outputs, *activation, width, y);
         }
         Ready::Pack { groups: 1, inputs, outputs, .. } => dense::pack(arg(0), *inputs, *outputs, y),
         Ready::Pack { groups, inputs, outputs, rows } => {
@@ -304,7 +301,8 @@ fn move_rows<'a, T: Copy + Default>(
 #[allow(clippy::too_many_arguments, reason = "a layer's parts")]
 fn dense_rows(
     x: &[f32],
-    packed: &[f32],
+    weights: &mut Weights,
+    computed: &[f32],
     bias: &[f32],
     start: Option<(&[f32], bool)>,
     inputs: usize,
@@ -318,8 +316,17 @@ fn dense_rows(
         Unary::Relu => (dense::Activation::Relu, Unary::Identity),
         other => (dense::Activation::None, other),
     };
-    let layer = |x: &[f32], start: Start<'_>, y: &mut [f32]| {
+    let mut layer = |x: &[f32], start: Start<'_>, y: &mut [f32]| {
         let rows = y.len() / outputs;
+        let packed = match weights {
+            Weights::Integers { packed, scales, scratch } => {
+                return int8::dense8(
+                    x, inputs, packed, scales, start, inputs, outputs, fused, y, outputs, rows, scratch,
+                );
+            }
+            Weights::Packed(packed) => packed,
+            Weights::Computed => computed,
+        };
         dense::dense(x, inputs, packed, start, inputs, outputs, fused, y, outputs, rows);
     };
     match start {

@@ -1,7 +1,7 @@
 //! `Compiler` of the compile module: ONNX in, a bundle out. One call an instance, which the face throws away.
 
 use super::{object, thrown};
-use crate::compile::{Report, Spec, compile_onnx, compile_spec, panicked};
+use crate::compile::{Report, Spec, Storage, compile_onnx, compile_spec, panicked};
 use crate::error::{Error, ErrorKind, Result};
 use js_sys::{Array, Function, Uint8Array};
 use std::panic::PanicHookInfo;
@@ -25,7 +25,7 @@ impl Compiler {
     /// Compiles a graph alone, to a bundle called `name` that scores. `golden` is a safetensors file of ONNX Runtime's
     /// inputs and outputs. Throws `{code, message}`.
     pub fn model(&mut self, name: &str, onnx: &[u8], golden: Option<Vec<u8>>) -> Result<Uint8Array, JsValue> {
-        self.keep(compile_onnx(name, onnx, golden, None))
+        self.keep(compile_onnx(name, onnx, golden, Storage::default(), None))
     }
 
     /// Compiles a specification: the text of a SPEC.toml, or JSON of the same form. `onnx`, where given, is its model;

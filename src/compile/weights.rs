@@ -1,0 +1,289 @@
+//! Small weights: layers and tables of a checked plan in fewer bits, and what that does to the scores.
+//!
+//! Biases, scales of normalisations, trees and calibrators stay f32: they are few, or decide where a row goes. f16 and
+//! bf16 are storage alone, decoded once at open. int8 is arithmetic too: see [`ranklet_kernels::int8`]. A layer too
+//! narrow for it stays f32, a table is then f16, whose error lies far below that of the layers.
+
+use super::Lowered;
+use super::loss::{self, Loss};
+use crate::engine::plan::{DType, Op, Over, Plan, Step};
+use crate::engine::tensor::{Data, Tensor, Tensors};
+use crate::engine::{Interpreter, Rows};
+use crate::error::{Error, ErrorKind, Result};
+use crate::json::read_names;
+use ranklet_kernels::{half, int8};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A layer of fewer inputs or outputs runs sooner in f32: to quantise a row costs more than its few products save.
+const NARROW: usize = 16;
+
+/// A table of fewer elements is not worth its rounding.
+const SMALL_TABLE: u32 = 256;
+
+/// The form in which weights are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WeightForm {
+    /// As they are.
+    #[default]
+    F32,
+    /// IEEE 754 binary16.
+    F16,
+    /// bfloat16.
+    BF16,
+    /// Integers of 8 bits with a scale for each output of a layer.
+    Int8,
+}
+
+read_names!(WeightForm { "f32" => F32, "f16" => F16, "bf16" => BF16, "int8" => Int8 });
+
+impl WeightForm {
+    /// Every form.
+    pub const ALL: [WeightForm; 4] = [WeightForm::F32, WeightForm::F16, WeightForm::BF16, WeightForm::Int8];
+
+    /// As a specification and the command line spell it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            WeightForm::F32 => "f32",
+            WeightForm::F16 => "f16",
+            WeightForm::BF16 => "bf16",
+            WeightForm::Int8 => "int8",
+        }
+    }
+
+    /// The form of that name.
+    ///
+    /// # Errors
+    /// `spec_invalid` lists the names.
+    pub fn named(name: &str) -> Result<WeightForm> {
+        WeightForm::ALL.into_iter().find(|form| form.name() == name).ok_or_else(|| {
+            let names = WeightForm::ALL.map(WeightForm::name).join(", ");
+            Error::new(ErrorKind::SpecInvalid, format!("weights {name:?}: one of these was expected: {names}"))
+        })
+    }
+}
+
+/// How weights are stored, and how far a score may move for it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Storage {
+    /// The form.
+    pub form: WeightForm,
+    /// Largest |score - f32 score| / max(1, |f32 score|) that is accepted.
+    pub tolerance: f64,
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Storage { form: WeightForm::F32, tolerance: 0.05 }
+    }
+}
+
+/// What small weights are and do.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SmallWeights {
+    /// The form asked for.
+    pub form: WeightForm,
+    /// Matrices of dense layers in that form.
+    pub layers: usize,
+    /// Matrices of dense layers left in f32.
+    pub layers_f32: usize,
+    /// Tables and factors stored with 16 bits.
+    pub tables: usize,
+    /// Bytes of all weights as stored, scales included.
+    pub bytes: usize,
+    /// Bytes of the same weights in f32.
+    pub bytes_f32: usize,
+    /// Largest |score - f32 score| / max(1, |f32 score|) on all rows checked.
+    pub largest_error: f64,
+    /// 1 - NDCG of the order by these scores, where the order by f32 scores is the truth; the worst output column. Rows
+    /// form lists of at most 100; a row's gain is the share of its list that its f32 score is above.
+    pub ndcg_loss: f64,
+    /// Whole-number outputs (labels) that changed.
+    pub labels_changed: usize,
+}
+
+/// Rows that the plan was checked on, and the outputs that it gave for them.
+pub(super) struct Seen {
+    pub inputs: Tensors,
+    pub outputs: Tensors,
+}
+
+/// Stores the weights of a checked plan in a smaller form; gives the interpreter of what is stored. The order of the
+/// last of the rows seen is the one reported.
+///
+/// # Errors
+/// `golden_mismatch` where a score moves further than the tolerance.
+pub(super) fn store(lowered: &mut Lowered, storage: Storage, seen: &[Seen]) -> Result<(Interpreter, SmallWeights)> {
+    let mut report = shrink(&mut lowered.plan, &mut lowered.tensors, storage.form);
+    let mut engine = Interpreter::new(lowered.plan.clone(), &lowered.tensors)?;
+    for rows in seen {
+        let outputs: Tensors = engine.score(|name| rows.inputs.get(name))?.into_iter().collect();
+        let Loss { error, worst, ndcg, labels_changed } = loss::measure(&lowered.plan, &rows.outputs, &outputs);
+        if error > storage.tolerance {
+            let form = storage.form.name();
+            let message = format!(
+                "weights as {form}: {}; that is {error:.3} of max(1, |score|), {} are allowed: store them in a wider \
+                 form, or raise weights_tolerance",
+                worst.unwrap_or_default(),
+                storage.tolerance
+            );
+            return Err(Error::new(ErrorKind::GoldenMismatch, message));
+        }
+        if error > report.largest_error {
+            report.largest_error = error;
+        }
+        report.ndcg_loss = 1.0 - ndcg;
+        report.labels_changed += labels_changed;
+    }
+    Ok((engine, report))
+}
+
+/// Where weights stand in a plan.
+enum Place {
+    /// A layer of so many inputs.
+    Layer(usize),
+    /// A table or a factor of a product.
+    Table,
+}
+
+fn shrink(plan: &mut Plan, tensors: &mut Tensors, form: WeightForm) -> SmallWeights {
+    let mut report = SmallWeights {
+        form,
+        layers: 0,
+        layers_f32: 0,
+        tables: 0,
+        bytes: 0,
+        bytes_f32: 0,
+        largest_error: 0.0,
+        ndcg_loss: 0.0,
+        labels_changed: 0,
+    };
+    let tables = tables(plan);
+    // Layers may share a matrix: it is stored once in each form.
+    let mut done: BTreeMap<(String, usize), Option<Small>> = BTreeMap::new();
+    for step in &mut plan.steps {
+        let (name, place) = match &step.op {
+            Op::Dense { weights: Some(name), inputs, .. } => (name, Place::Layer(*inputs as usize)),
+            Op::Constant { tensor } if tables.contains(&step.output) => (tensor, Place::Table),
+            _ => continue,
+        };
+        let Some(values) = tensors.get(name).and_then(Tensor::as_f32) else { continue };
+        let inputs = if let Place::Layer(inputs) = place { inputs } else { 0 };
+        let small = match done.get(&(name.clone(), inputs)) {
+            Some(small) => small.clone(),
+            None => {
+                let dims = tensors[name].dims.clone();
+                let made = match (form, &place) {
+                    (WeightForm::Int8, Place::Layer(_)) => integers(values, inputs),
+                    (WeightForm::BF16, _) => rounded(values, WeightForm::BF16),
+                    _ => rounded(values, WeightForm::F16),
+                };
+                report.bytes_f32 += 4 * values.len();
+                let (bytes, small) = match made {
+                    Some((data, scales)) => (
+                        values.len() * if matches!(data, Data::I8(_)) { 1 } else { 2 } + 4 * scales.len(),
+                        Some(put(tensors, name, dims, data, scales)),
+                    ),
+                    None => (4 * values.len(), None),
+                };
+                report.bytes += bytes;
+                match (&small, &place) {
+                    (Some(_), Place::Layer(_)) => report.layers += 1,
+                    (None, Place::Layer(_)) => report.layers_f32 += 1,
+                    (Some(_), Place::Table) => report.tables += 1,
+                    (None, Place::Table) => {}
+                }
+                done.insert((name.clone(), inputs), small.clone());
+                small
+            }
+        };
+        if let Some(small) = small {
+            small.put_into(&mut step.op);
+        }
+    }
+    let used: BTreeSet<String> = plan.steps.iter().flat_map(|step| step.op.tensors()).cloned().collect();
+    tensors.retain(|name, _| used.contains(name));
+    report
+}
+
+/// Names of what was stored.
+#[derive(Debug, Clone)]
+struct Small {
+    weights: String,
+    scales: Option<String>,
+}
+
+impl Small {
+    fn put_into(self, op: &mut Op) {
+        match op {
+            Op::Dense { weights, scales, .. } => (*weights, *scales) = (Some(self.weights), self.scales),
+            Op::Constant { tensor } => *tensor = self.weights,
+            _ => {}
+        }
+    }
+}
+
+fn put(tensors: &mut Tensors, name: &str, dims: Vec<usize>, data: Data, scales: Vec<f32>) -> Small {
+    let form = match data {
+        Data::I8(_) => "int8",
+        Data::BF16(_) => "bf16",
+        _ => "f16",
+    };
+    let weights = format!("{name}.{form}");
+    tensors.insert(weights.clone(), Tensor { dims, data });
+    let scales = (!scales.is_empty()).then(|| {
+        let name = format!("{name}.scales");
+        tensors.insert(name.clone(), Tensor::f32(&[scales.len()], scales));
+        name
+    });
+    Small { weights, scales }
+}
+
+/// Constants of f32 that are read as tables, or as factors of products, and not otherwise.
+fn tables(plan: &Plan) -> BTreeSet<u32> {
+    let is_table = |step: &Step, value: u32| {
+        step.inputs.iter().enumerate().filter(|(_, input)| **input == value).all(|(i, _)| match &step.op {
+            // Rows of one element may be anything (a label, a bound), rows of more are embeddings.
+            Op::Take { block, .. } => i == 0 && *block > 1,
+            Op::Product(product) => product.over == Over::Row,
+            _ => false,
+        })
+    };
+    let candidate = |step: &&Step| {
+        let value = plan.values[step.output as usize];
+        let readers = || plan.steps.iter().filter(|reader| reader.inputs.contains(&step.output));
+        let output = plan.outputs.iter().any(|port| port.value == step.output);
+        matches!(step.op, Op::Constant { .. })
+            && (value.dtype, value.rows) == (DType::F32, Rows::Shared)
+            && !output
+            && value.width >= SMALL_TABLE
+            && readers().next().is_some()
+            && readers().all(|reader| is_table(reader, step.output))
+    };
+    plan.steps.iter().filter(candidate).map(|step| step.output).collect()
+}
+
+/// Weights `[inputs, outputs]` as integers and their scales; none where f32 is better.
+fn integers(values: &[f32], inputs: usize) -> Option<(Data, Vec<f32>)> {
+    let outputs = values.len() / inputs;
+    if inputs < NARROW || outputs < NARROW || values.iter().any(|w| !w.is_finite()) {
+        return None;
+    }
+    let (mut quantised, mut scales) = (vec![0; values.len()], vec![0.0; outputs]);
+    int8::quantise8(values, inputs, outputs, &mut quantised, &mut scales);
+    Some((Data::I8(quantised), scales))
+}
+
+/// Values with 16 bits; none where one would become infinite.
+fn rounded(values: &[f32], form: WeightForm) -> Option<(Data, Vec<f32>)> {
+    let mut bits = vec![0; values.len()];
+    let data = if form == WeightForm::BF16 {
+        half::encode_bf16(values, &mut bits);
+        Data::BF16(bits)
+    } else {
+        half::encode_f16(values, &mut bits);
+        Data::F16(bits)
+    };
+    let small = Tensor { dims: vec![values.len()], data };
+    let stays = small.decoded()?.iter().zip(values).all(|(small, exact)| small.is_finite() || !exact.is_finite());
+    stays.then_some((small.data, vec![]))
+}
