@@ -15,10 +15,12 @@ use std::sync::Arc;
 const ROUNDING: &[&str] = &[
     "Attention",
     "BatchNormalization",
+    "BiasGelu",
     "CumSum",
     "Einsum",
     "Erf",
     "Exp",
+    "FastGelu",
     "GRU",
     "Gelu",
     "Gemm",
@@ -31,6 +33,7 @@ const ROUNDING: &[&str] = &[
     "LpNormalization",
     "MatMul",
     "Mish",
+    "Normalizer",
     "Pow",
     "RMSNormalization",
     "RNN",
@@ -131,11 +134,7 @@ impl Oracle {
 }
 
 /// The outputs of a node. tract's error is not the last word: the naive operator may know better.
-fn evaluate(
-    node: &Node,
-    values: &BTreeMap<&str, Cow<Constant>>,
-    shake: Option<&mut u64>,
-) -> Result<Vec<Constant>> {
+fn evaluate(node: &Node, values: &BTreeMap<&str, Cow<Constant>>, shake: Option<&mut u64>) -> Result<Vec<Constant>> {
     let spec = &node.spec;
     let problem = |message: String| refuse(format!("node `{}` ({}): {message}", spec.name, spec.op));
     let mut inputs: Vec<Option<&Constant>> = vec![];

@@ -42,7 +42,10 @@ fn trees(lowering: &mut Lowering, call: &Call) -> Lowered {
     let (value, _) = lowering.float_operand(call.need(0)?)?;
     let x = Rowed { value, columns, rows };
     let targets = forest.targets;
-    if call.spec.op == "TreeEnsemble" && targets > 1 && matches!(forest.post, PostTransform::Logistic | PostTransform::Softmax) {
+    if call.spec.op == "TreeEnsemble"
+        && targets > 1
+        && matches!(forest.post, PostTransform::Logistic | PostTransform::Softmax)
+    {
         lowering.problems.warn(format!(
             "node `{}`: post_transform {} is computed as ONNX Runtime does ({}), not as ONNX names it",
             call.spec.name,
@@ -304,7 +307,8 @@ fn linear_regressor(lowering: &mut Lowering, call: &Call) -> Lowered {
     let spec = call.spec;
     let f = transform(spec)?;
     let targets = spec.int("targets", 1).max(1) as usize;
-    let scores = matrix::linear(lowering, call.need(0)?, spec.floats("coefficients"), spec.floats("intercepts"), targets)?;
+    let scores =
+        matrix::linear(lowering, call.need(0)?, spec.floats("coefficients"), spec.floats("intercepts"), targets)?;
     // A single score passes all of them but PROBIT as it is.
     if f == PostTransform::None || (targets == 1 && f != PostTransform::Probit) {
         return Ok(vec![scores]);

@@ -90,9 +90,17 @@ pub(super) fn lower(lowering: &mut Lowering, forest: &Forest, labels: Vec<i64>, 
 }
 
 /// Leaves that name the first class alone, as boosting libraries write them: one sum for two classes.
-fn one_sum(lowering: &mut Lowering, forest: &Forest, labels: Vec<i64>, x: Rowed, positive: bool) -> Result<[u32; 2], String> {
+fn one_sum(
+    lowering: &mut Lowering,
+    forest: &Forest,
+    labels: Vec<i64>,
+    x: Rowed,
+    positive: bool,
+) -> Result<[u32; 2], String> {
     if forest.post == PostTransform::Probit {
-        return Err("PROBIT with leaves that name one of two classes, which gives one score for two: use LOGISTIC".into());
+        return Err(
+            "PROBIT with leaves that name one of two classes, which gives one score for two: use LOGISTIC".into()
+        );
     }
     let sum = sums(lowering, forest, x, 1, Some(0), forest.base.clone())?;
     // With LOGISTIC both scores come from the margin, positive or not.

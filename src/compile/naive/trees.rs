@@ -248,7 +248,8 @@ mod tests {
     fn two_classes_follow_onnx_runtime_where_a_score_is_missing() {
         let x = f32s(&[4, 2], &[0.0, 2.0, 1.0, 2.0, 0.0, 0.0, 1.0, 0.0]);
         let forest = |ids: &[i64]| {
-            stumps("TreeEnsembleClassifier", "class", ids, &[-0.25, 0.5, -0.5, 0.25]).ints("classlabels_int64s", &[7, 9])
+            stumps("TreeEnsembleClassifier", "class", ids, &[-0.25, 0.5, -0.5, 0.25])
+                .ints("classlabels_int64s", &[7, 9])
         };
         let both = || forest(&[0, 1, 1, 0]);
         let answer = |node: NodeBuilder| node.run(&[Some(&x)]).unwrap();
