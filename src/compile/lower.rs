@@ -391,7 +391,11 @@ impl Lowering {
     /// The value in another element type.
     pub fn cast(&mut self, value: u32, dtype: DType) -> u32 {
         let from = self.plan.values[value as usize];
-        if from.dtype == dtype { value } else { self.push(Op::Cast, &[value], dtype, from.rows, from.width as usize) }
+        if from.dtype == dtype {
+            value
+        } else {
+            self.push(Op::Cast, &[value], dtype, from.rows, from.width as usize)
+        }
     }
 
     /// The named columns of a value, which is the value itself if they are all of it in order; -1 is `fill`.
@@ -452,9 +456,7 @@ impl Call<'_> {
     pub fn constant(&self, i: usize, what: &str) -> Result<Rc<Constant>, String> {
         match self.need(i)? {
             Val::Constant(constant) => Ok(constant.clone()),
-            Val::Sizes(_) => {
-                Err(format!("{what} depends on the number of candidates: make it a constant of the graph"))
-            }
+            Val::Sizes(_) => Err(format!("{what} depends on the number of candidates: make it a constant of the graph")),
             _ => Err(format!("{what} is computed: make it a constant of the graph")),
         }
     }

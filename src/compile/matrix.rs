@@ -68,8 +68,7 @@ fn linear_regressor(lowering: &mut Lowering, call: &Call) -> Lowered {
         return Err("a post_transform: apply it as an operator of its own".into());
     }
     let targets = spec.int("targets", 1).max(1) as usize;
-    linear(lowering, call.need(0)?, spec.floats("coefficients"), spec.floats("intercepts"), targets)
-        .map(|val| vec![val])
+    linear(lowering, call.need(0)?, spec.floats("coefficients"), spec.floats("intercepts"), targets).map(|val| vec![val])
 }
 
 /// `x C' + intercepts` from ai.onnx.ml's coefficients.
@@ -85,7 +84,8 @@ pub(super) fn linear(
     if coefficients.len() != columns * targets || !(intercepts.is_empty() || intercepts.len() == targets) {
         return Err(format!("{} coefficients for {columns} columns and {targets} targets", coefficients.len()));
     }
-    let weights: Vec<f32> = (0..inputs).flat_map(|k| (0..targets).map(move |t| coefficients[t * inputs + k])).collect();
+    let weights: Vec<f32> =
+        (0..inputs).flat_map(|k| (0..targets).map(move |t| coefficients[t * inputs + k])).collect();
     let x = super::elementwise::cast_to(lowering, x, super::constant::Elem::F32)?;
     let result = product(lowering, &x, &Val::Constant(Rc::new(Constant::f32(&[inputs, targets], weights))))?;
     if intercepts.is_empty() {
@@ -245,8 +245,10 @@ fn general(lowering: &mut Lowering, a: &Val, b: &Val, out: Vec<Dim>) -> Result<V
     let rank = out.len();
     let (sa, sb) = (strides(&a_shape, rank - a_shape.len()), strides(&b_shape, rank - b_shape.len()));
     let sizes = shape::inner(&out);
-    let batch: Vec<[u32; 3]> =
-        (0..rank - 2).filter(|&axis| sizes[axis] > 1).map(|axis| [sizes[axis] as u32, sa[axis], sb[axis]]).collect();
+    let batch: Vec<[u32; 3]> = (0..rank - 2)
+        .filter(|&axis| sizes[axis] > 1)
+        .map(|axis| [sizes[axis] as u32, sa[axis], sb[axis]])
+        .collect();
     if batch.len() > 4 {
         return Err("a product over more than four batch axes: join some by a Reshape".into());
     }

@@ -28,7 +28,10 @@ fn rows_of(val: &Val) -> Result<(Dim, usize), String> {
 
 /// Labels `[rows]` and scores `[rows, classes]`.
 fn outcome(lowering: &Lowering, [labels, scores]: [u32; 2], rows: Dim, classes: usize) -> Vec<Val> {
-    vec![lowering.run(labels, Elem::I64, vec![rows]), lowering.run(scores, Elem::F32, vec![rows, Dim::Fixed(classes)])]
+    vec![
+        lowering.run(labels, Elem::I64, vec![rows]),
+        lowering.run(scores, Elem::F32, vec![rows, Dim::Fixed(classes)]),
+    ]
 }
 
 /// A tree ensemble: sums of leaves, post transform, and a classifier's labels.
@@ -112,11 +115,8 @@ fn classifier(lowering: &mut Lowering, forest: &Forest, labels: Vec<i64>, x: Row
     let seconds = (0..lowering.width(sums) as i32).filter(|c| c % 2 == 1).collect();
     let second = lowering.select(sums, seconds, 0.0);
     // With leaves for both classes ONNX Runtime gives the labels 1 and 0, whatever the classes are called.
-    let label = if named(0) {
-        label(lowering, second, vec![0, 1], 1, 0.0)
-    } else {
-        label(lowering, second, labels, 1, threshold)
-    };
+    let label =
+        if named(0) { label(lowering, second, vec![0, 1], 1, 0.0) } else { label(lowering, second, labels, 1, threshold) };
     Ok([label, post(lowering, forest.post, sums, 2)])
 }
 

@@ -23,21 +23,21 @@ const EIGHTH: [f32; 2] = [0.414_213_57, 2.414_213_7];
 
 /// Lowers a trigonometric or hyperbolic function; none if it is not one.
 pub(super) fn lower(lowering: &mut Lowering, call: &Call) -> Option<Lowered> {
-    let f = match call.spec.op.as_str() {
-        "Sin" => |x: &mut On<'_>, v: &Val| Ok(x.circle(v)?.0),
-        "Cos" => |x: &mut On<'_>, v: &Val| Ok(x.circle(v)?.1),
-        "Tan" => On::tan,
-        "Asin" => On::arc_sine,
-        "Acos" => |x: &mut On<'_>, v: &Val| {
+    let f: fn(&mut On<'_>, &Val) -> Done = match call.spec.op.as_str() {
+        "Sin" => |x, v| Ok(x.circle(v)?.0),
+        "Cos" => |x, v| Ok(x.circle(v)?.1),
+        "Tan" => |x, v| x.tan(v),
+        "Asin" => |x, v| x.arc_sine(v),
+        "Acos" => |x, v| {
             let arc = x.arc_sine(v)?;
             x.with(Binary::Sub, &scalar(FRAC_PI_2), &arc)
         },
-        "Atan" => On::arc,
-        "Sinh" => |x: &mut On<'_>, v: &Val| x.halves(v, Binary::Sub),
-        "Cosh" => |x: &mut On<'_>, v: &Val| x.halves(v, Binary::Add),
-        "Asinh" => On::area_sine,
-        "Acosh" => On::area_cosine,
-        "Atanh" => On::area_tangent,
+        "Atan" => |x, v| x.arc(v),
+        "Sinh" => |x, v| x.halves(v, Binary::Sub),
+        "Cosh" => |x, v| x.halves(v, Binary::Add),
+        "Asinh" => |x, v| x.area_sine(v),
+        "Acosh" => |x, v| x.area_cosine(v),
+        "Atanh" => |x, v| x.area_tangent(v),
         _ => return None,
     };
     Some(call.need(0).cloned().and_then(|x| {

@@ -332,7 +332,9 @@ impl Interpreter {
             }
         }
         self.plan.outputs.iter().for_each(|port| read[port.value as usize] = true);
-        (0..values as u32).filter(|&v| follows[v as usize] && depends[v as usize] && read[v as usize]).collect()
+        (0..values as u32)
+            .filter(|&v| follows[v as usize] && depends[v as usize] && read[v as usize])
+            .collect()
     }
 
     /// Zeros for whole values.
@@ -354,12 +356,7 @@ impl Interpreter {
         Ok(buffers)
     }
 
-    fn check_inputs(
-        &self,
-        ports: impl ExactSizeIterator<Item = usize>,
-        inputs: &[Slice<'_>],
-        rows: usize,
-    ) -> Result<()> {
+    fn check_inputs(&self, ports: impl ExactSizeIterator<Item = usize>, inputs: &[Slice<'_>], rows: usize) -> Result<()> {
         if inputs.len() != ports.len() {
             return Err(Error::new(
                 ErrorKind::SchemaMismatch,
@@ -541,12 +538,8 @@ impl Runner<'_> {
             _ => (first * row, (first + n) * row),
         };
         match &mut cells {
-            Cells::Floats(v) => {
-                steps::run(ready, &context, step, CellMut::Floats(&mut v[from..to]), self.schedule.in_place[s])
-            }
-            Cells::Ints(v) => {
-                steps::run(ready, &context, step, CellMut::Ints(&mut v[from..to]), self.schedule.in_place[s])
-            }
+            Cells::Floats(v) => steps::run(ready, &context, step, CellMut::Floats(&mut v[from..to]), self.schedule.in_place[s]),
+            Cells::Ints(v) => steps::run(ready, &context, step, CellMut::Ints(&mut v[from..to]), self.schedule.in_place[s]),
         }
         self.rooms[room] = cells;
     }
