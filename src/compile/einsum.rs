@@ -180,9 +180,11 @@ fn contract(lowering: &mut Lowering, a: Named, b: Named, kept: &BTreeSet<Label>)
         named.labels.iter().position(|l| l == label).map_or(Dim::Fixed(1), |at| named.val.shape()[at])
     };
     let alike = inner.iter().all(|label| dim(&a, label) == dim(&b, label));
+    // A product over the candidates goes over them alone.
+    let joined = inner.iter().any(|label| dim(&a, label).is_rows()) && inner.len() > 1;
     let order = [&batch[..], &rows[..], &columns[..], &inner[..]].concat();
     let outer = &order[..order.len() - inner.len()];
-    if inner.is_empty() || !alike || !a.val.elem().is_float() || batch.len() > MAX_BATCH {
+    if inner.is_empty() || !alike || joined || !a.val.elem().is_float() || batch.len() > MAX_BATCH {
         let (x, y) = (arranged(lowering, &a, &order)?, arranged(lowering, &b, &order)?);
         let val = binary(lowering, Binary::Mul, &x, &y)?;
         let kept = outer.iter().copied().collect();

@@ -84,9 +84,9 @@ fn absorb_any(plan: &mut Plan, tensors: &mut Tensors) -> bool {
                 let sides = [(a, b, each[1]), (b, a, each[0])];
                 let sides = if f == Binary::Sub { &sides[..1] } else { &sides[..] };
                 matches!(f, Binary::Add | Binary::Mul | Binary::Sub)
-                    && sides
-                        .iter()
-                        .any(|&(layer, other, each)| affine(plan, tensors, &index, at, f, layer, other, each))
+                    && sides.iter().any(|&(layer, other, each)| {
+                        affine(plan, tensors, &index, at, f, layer, other, each)
+                    })
             }
             _ => false,
         };
@@ -178,9 +178,7 @@ fn affine(
                 return false;
             }
             // The layer may have moved by the step that its start now is.
-            let (Some(dense), Some(at)) = (writer(plan, layer), writer_of_output(plan, other, layer)) else {
-                return true;
-            };
+            let (Some(dense), Some(at)) = (writer(plan, layer), writer_of_output(plan, other, layer)) else { return true };
             give_output(plan, dense, at);
             true
         }

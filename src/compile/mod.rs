@@ -5,6 +5,7 @@
 mod assemble;
 mod attention;
 mod calibrator;
+mod cells;
 mod check;
 mod compare;
 mod constant;

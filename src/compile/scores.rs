@@ -1,7 +1,7 @@
 //! Tree ensembles, linear classifiers and labels.
 
 use super::constant::{Constant, Elem};
-use super::elementwise::{binary, choose};
+use super::elementwise::{binary, chosen_by};
 use super::forest::{Forest, Labels, Mode, Node};
 use super::lower::{Call, Lowered, Lowering, Val};
 use super::node::Spec;
@@ -95,7 +95,7 @@ fn regressor(lowering: &mut Lowering, forest: &Forest, x: Rowed) -> Result<u32, 
         let value = sums(lowering, forest, x, targets, None, forest.base.clone())?;
         let based = x.scores(lowering, value, targets);
         let zero = Val::Constant(Rc::new(Constant::f32(&[], vec![0.0])));
-        let scored = choose(lowering, &there, &based, &zero)?;
+        let scored = chosen_by(lowering, &there, &based, &zero)?;
         lowering.operand(&scored)?.0
     };
     // ONNX Runtime applies no other transform to a single target.
@@ -122,7 +122,7 @@ fn classifier(lowering: &mut Lowering, forest: &Forest, labels: Vec<i64>, x: Row
         let there = there(lowering, forest, x)?;
         let lowest = Val::Constant(Rc::new(Constant::f32(&[], vec![f32::NEG_INFINITY])));
         let shown = x.scores(lowering, value, classes);
-        let scored = choose(lowering, &there, &shown, &lowest)?;
+        let scored = chosen_by(lowering, &there, &shown, &lowest)?;
         deciding = lowering.operand(&scored)?.0;
     }
     Ok([label(lowering, deciding, labels, classes, 0.0), post(lowering, forest.post, value, classes)])

@@ -23,21 +23,21 @@ const EIGHTH: [f32; 2] = [0.414_213_57, 2.414_213_7];
 
 /// Lowers a trigonometric or hyperbolic function; none if it is not one.
 pub(super) fn lower(lowering: &mut Lowering, call: &Call) -> Option<Lowered> {
-    let f: fn(&mut On<'_>, &Val) -> Result<Val, String> = match call.spec.op.as_str() {
-        "Sin" => |x: &mut On<'_>, v: &Val| Ok(x.circle(v)?.0),
-        "Cos" => |x: &mut On<'_>, v: &Val| Ok(x.circle(v)?.1),
-        "Tan" => On::tan,
-        "Asin" => On::arc_sine,
-        "Acos" => |x: &mut On<'_>, v: &Val| {
+    let f: fn(&mut On<'_>, &Val) -> Done = match call.spec.op.as_str() {
+        "Sin" => |x, v| Ok(x.circle(v)?.0),
+        "Cos" => |x, v| Ok(x.circle(v)?.1),
+        "Tan" => |x, v| x.tan(v),
+        "Asin" => |x, v| x.arc_sine(v),
+        "Acos" => |x, v| {
             let arc = x.arc_sine(v)?;
             x.with(Binary::Sub, &scalar(FRAC_PI_2), &arc)
         },
-        "Atan" => On::arc,
-        "Sinh" => |x: &mut On<'_>, v: &Val| x.halves(v, Binary::Sub),
-        "Cosh" => |x: &mut On<'_>, v: &Val| x.halves(v, Binary::Add),
-        "Asinh" => On::area_sine,
-        "Acosh" => On::area_cosine,
-        "Atanh" => On::area_tangent,
+        "Atan" => |x, v| x.arc(v),
+        "Sinh" => |x, v| x.halves(v, Binary::Sub),
+        "Cosh" => |x, v| x.halves(v, Binary::Add),
+        "Asinh" => |x, v| x.area_sine(v),
+        "Acosh" => |x, v| x.area_cosine(v),
+        "Atanh" => |x, v| x.area_tangent(v),
         _ => return None,
     };
     Some(call.need(0).cloned().and_then(|x| {
@@ -68,7 +68,7 @@ impl On<'_> {
         unary(self.0, f, x)
     }
 
-    fn choose(&mut self, condition: &Val, a: &Val, b: &Val) -> Done {
+    fn chosen_by(&mut self, condition: &Val, a: &Val, b: &Val) -> Done {
         chosen_by(self.0, condition, a, b)
     }
 
@@ -111,7 +111,7 @@ impl On<'_> {
         let place = self.by(Binary::Mod, &quarters, 4.0)?;
         let odd = self.by(Binary::Mod, &place, 2.0)?;
         let odd = self.by(Binary::Equal, &odd, 1.0)?;
-        let (first, second) = (self.choose(&odd, &cosine, &sine)?, self.choose(&odd, &sine, &cosine)?);
+        let (first, second) = (self.chosen_by(&odd, &cosine, &sine)?, self.chosen_by(&odd, &sine, &cosine)?);
         // Quarters 2 and 3 turn the sine about, 1 and 2 the cosine.
         let below = self.by(Binary::GreaterOrEqual, &place, 2.0)?;
         let middle = self.by(Binary::Sub, &place, 1.5)?;
@@ -123,7 +123,7 @@ impl On<'_> {
     /// The negative where the condition holds.
     fn turned(&mut self, condition: &Val, x: &Val) -> Done {
         let negative = self.of(Unary::Neg, x)?;
-        self.choose(condition, &negative, x)
+        self.chosen_by(condition, &negative, x)
     }
 
     fn tan(&mut self, x: &Val) -> Done {
@@ -141,10 +141,10 @@ impl On<'_> {
         let more = self.by(Binary::Add, &size, 1.0)?;
         let between = self.with(Binary::Div, &less, &more)?;
         let inverse = self.with(Binary::Div, &scalar(-1.0), &size)?;
-        let rest = self.choose(&above, &between, &size)?;
-        let rest = self.choose(&far, &inverse, &rest)?;
-        let start = self.choose(&above, &scalar(FRAC_PI_4), &scalar(0.0))?;
-        let start = self.choose(&far, &scalar(FRAC_PI_2), &start)?;
+        let rest = self.chosen_by(&above, &between, &size)?;
+        let rest = self.chosen_by(&far, &inverse, &rest)?;
+        let start = self.chosen_by(&above, &scalar(FRAC_PI_4), &scalar(0.0))?;
+        let start = self.chosen_by(&far, &scalar(FRAC_PI_2), &start)?;
         let arc = self.odd(&rest, &ARC)?;
         let arc = self.with(Binary::Add, &start, &arc)?;
         let below = self.by(Binary::Less, x, 0.0)?;
@@ -176,7 +176,7 @@ impl On<'_> {
         let plain = self.of(Unary::Log, x)?;
         let plain = self.by(Binary::Add, &plain, LN_2)?;
         let large = self.by(Binary::Greater, x, 1e9)?;
-        self.choose(&large, &plain, log)
+        self.chosen_by(&large, &plain, log)
     }
 
     fn area_sine(&mut self, x: &Val) -> Done {

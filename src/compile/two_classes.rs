@@ -46,23 +46,23 @@ pub(super) fn lower(lowering: &mut Lowering, forest: &Forest, labels: Vec<i64>, 
         ([], _) => {
             // Without a second score the first stands for both, as a margin.
             single = Some(first.value.clone());
-            let deciding = choose(lowering, &second, &second.value, &first.value)?;
+            let deciding = chosen_by(lowering, &second, &second.value, &first.value)?;
             (pair(lowering, &first.value, &second.value)?, deciding)
         }
         (&[base], There::Always) => {
             let based = binary(lowering, Binary::Add, &first.value, &scalar(base))?;
-            let first = choose(lowering, &first, &based, &scalar(0.0))?;
+            let first = chosen_by(lowering, &first, &based, &scalar(0.0))?;
             (pair(lowering, &first, &second.value)?, second.value.clone())
         }
         (&[zero, one], _) => {
             // The second base value goes to the first sum, and both scores are that margin.
             let margin = binary(lowering, Binary::Add, &first.value, &scalar(one))?;
             let negative = unary(lowering, Unary::Neg, &margin)?;
-            let negative = choose(lowering, &first, &negative, &scalar(0.0))?;
+            let negative = chosen_by(lowering, &first, &negative, &scalar(0.0))?;
             let alone = binary(lowering, Binary::Add, &first.value, &scalar(zero))?;
-            let deciding = choose(lowering, &second, &margin, &alone)?;
-            let left = choose(lowering, &second, &negative, &alone)?;
-            let right = choose(lowering, &second, &margin, &scalar(0.0))?;
+            let deciding = chosen_by(lowering, &second, &margin, &alone)?;
+            let left = chosen_by(lowering, &second, &negative, &alone)?;
+            let right = chosen_by(lowering, &second, &margin, &scalar(0.0))?;
             (pair(lowering, &left, &right)?, deciding)
         }
         _ => {
@@ -80,7 +80,7 @@ pub(super) fn lower(lowering: &mut Lowering, forest: &Forest, labels: Vec<i64>, 
         let margin = margins(lowering, sum, BinaryScores::Margin, forest.post);
         let margin = lowering.run(margin, Elem::F32, shape.clone());
         let both = lowering.run(scored, Elem::F32, shape);
-        let both = choose(lowering, &second, &both, &margin)?;
+        let both = chosen_by(lowering, &second, &both, &margin)?;
         scored = lowering.operand(&both)?.0;
     }
     let (deciding, _) = lowering.operand(&deciding)?;
@@ -164,7 +164,7 @@ fn pair(lowering: &mut Lowering, first: &Val, second: &Val) -> Result<Val, Strin
 }
 
 /// `yes` where the row has the score, else `no`; of the shape of the two.
-fn choose(lowering: &mut Lowering, score: &Score, yes: &Val, no: &Val) -> Result<Val, String> {
+fn chosen_by(lowering: &mut Lowering, score: &Score, yes: &Val, no: &Val) -> Result<Val, String> {
     let whole = |lowering: &mut Lowering, val: &Val| -> Result<Val, String> {
         // A number alone stands for a column.
         if !val.shape().is_empty() {
@@ -176,7 +176,7 @@ fn choose(lowering: &mut Lowering, score: &Score, yes: &Val, no: &Val) -> Result
     match &score.there {
         There::Always => whole(lowering, yes),
         There::Never => whole(lowering, no),
-        There::Where(condition) => elementwise::choose(lowering, condition, yes, no),
+        There::Where(condition) => elementwise::chosen_by(lowering, condition, yes, no),
     }
 }
 
