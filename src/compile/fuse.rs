@@ -59,11 +59,14 @@ impl Index {
         let &at = self.writer.get(&value)?;
         let step = &plan.steps[at];
         let adds = matches!(step.op, Op::Binary { f: Binary::Add, each: [1, 1] }) && self.uses.get(&value) == Some(&1);
+        if !adds {
+            return None;
+        }
         let shared = |i: &usize| {
             let operand = plan.values[step.inputs[*i] as usize];
             operand.rows == Rows::Shared && operand.width == plan.values[value as usize].width
         };
-        (0..2).find(shared).filter(|_| adds).map(|i| (at, i))
+        (0..2).find(shared).map(|i| (at, i))
     }
 
     /// The constant row behind a value.
