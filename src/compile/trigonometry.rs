@@ -1,5 +1,6 @@
 //! Trigonometric functions, which rankers hardly use, by the plan's arithmetic: the page needs no code of its own for them.
-//! Errors are a few units in the last place of numbers around 1, for |x| up to 10,000 in Sin, Cos and Tan.
+//! Errors are a few units in the last place of numbers around 1. Sin, Cos and Tan of what is beyond 10,000 are NaN: there
+//! the reduction would lose digits, and no score is better than a wrong one.
 //! The polynomials are Chebyshev fits in x^2 on the reduced range, the rest of pi / 2 in three parts of few bits.
 
 use super::constant::{Constant, Elem};
@@ -18,6 +19,8 @@ const SINE: [f32; 4] = [-0.166_666_67, 8.333_332e-3, -1.984_004e-4, 2.724_385_2e
 const COSINE: [f32; 4] = [0.041_666_668, -1.388_888_8e-3, 2.480_055_3e-5, -2.729_521e-7];
 /// (atan x / x - 1) / x^2, error below 2e-8 where |x| <= tan(pi / 8).
 const ARC: [f32; 5] = [-0.333_333_3, 0.199_995_16, -0.142_630_65, 0.107_337_25, -0.064_179_15];
+/// Angles up to here keep their digits.
+const FARTHEST: f32 = 10_000.0;
 /// tan(pi / 8) and its inverse.
 const EIGHTH: [f32; 2] = [0.414_213_57, 2.414_213_7];
 
@@ -101,6 +104,9 @@ impl On<'_> {
             let gone = self.by(Binary::Mul, &quarters, part)?;
             rest = self.with(Binary::Sub, &rest, &gone)?;
         }
+        let size = self.of(Unary::Abs, x)?;
+        let near = self.by(Binary::LessOrEqual, &size, FARTHEST)?;
+        let rest = self.choose(&near, &rest, &scalar(f32::NAN))?;
         let sine = self.odd(&rest, &SINE)?;
         let square = self.with(Binary::Mul, &rest, &rest)?;
         let sum = self.polynomial(&square, &COSINE)?;
@@ -212,8 +218,9 @@ impl On<'_> {
 #[cfg(test)]
 mod tests {
     use super::super::naive::testing::node;
-    use super::super::twins::{Given::Each, agree};
+    use super::super::twins::{Given::Each, agree, planned};
     use super::Constant;
+    use crate::engine::Buffer;
 
     /// From `low` to `high`, and what borders on them.
     fn check(op: &str, low: f32, high: f32) {
@@ -251,5 +258,11 @@ mod tests {
             agree(&node(op), &[Each(outside.clone())], 1);
         }
         agree(&node("Acosh"), &[Each(Constant::f32(&[3, 1], vec![0.5, -3.0, f32::NAN]))], 1);
+        let far = Constant::f32(&[3, 1], vec![10_001.0, -3e38, f32::INFINITY]);
+        for op in ["Sin", "Cos", "Tan"] {
+            let got = planned(&node(op), &[Each(far.clone())], 1).unwrap();
+            let Buffer::F32(list) = &got[0] else { panic!("{got:?}") };
+            assert!(list.iter().all(|v| v.is_nan()), "{op}: {list:?}");
+        }
     }
 }
