@@ -5,6 +5,7 @@ use super::elementwise::binary;
 use super::lower::{Call, Lowered, Lowering, Val};
 use super::moves::reshaped;
 use super::shape::{self, Dim};
+use super::split::Origin;
 use crate::engine::plan::{Binary, DType, Op, Reduce, Rows, Unary};
 use crate::engine::tensor::Tensor;
 use std::rc::Rc;
@@ -278,6 +279,25 @@ fn log_sum_exp(lowering: &mut Lowering, x: &Val, axes: &[usize], keep: bool) -> 
     reshaped(&result, shape)
 }
 
+/// The sum of products with a vector that all candidates share is a layer of one output: the same terms in the same
+/// order.
+fn dot_product(lowering: &mut Lowering, x: &Val, f: Reduce, axes: &[usize]) -> Result<Option<Val>, String> {
+    let (Val::Run { value, shape, .. }, Reduce::Sum) = (x, f) else { return Ok(None) };
+    let Some(Origin::Product(a, b)) = lowering.origins.get(value).cloned() else { return Ok(None) };
+    let Some(&Dim::Fixed(terms)) = shape.last() else { return Ok(None) };
+    if axes != [shape.len() - 1] || shape::candidates(shape) != 1 {
+        return Ok(None);
+    }
+    for (vector, matrix) in [(&a, &b), (&b, &a)] {
+        let one = shape::width(&vector.shape()) == terms && shape::candidates(&vector.shape()) == 0;
+        if one && matrix.shape() == *shape && matches!(vector, Val::Run { .. }) {
+            let column = reshaped(vector, vec![Dim::Fixed(terms), Dim::Fixed(1)])?;
+            return Ok(Some(super::matrix::product(lowering, matrix, &column)?));
+        }
+    }
+    Ok(None)
+}
+
 /// A reduction over axes, wherever the candidates are; the axes stay as 1 if `keep`.
 pub(super) fn reduced(lowering: &mut Lowering, x: &Val, f: Reduce, axes: &[usize], keep: bool) -> Result<Val, String> {
     let shape = x.shape();
@@ -290,6 +310,9 @@ pub(super) fn reduced(lowering: &mut Lowering, x: &Val, f: Reduce, axes: &[usize
     };
     if axes.is_empty() {
         return finish(x.clone());
+    }
+    if let Some(dot) = dot_product(lowering, x, f, axes)? {
+        return finish(reshaped(&dot, kept.clone())?);
     }
     let (mut value, _) = lowering.operand(x)?;
     let elem = if f.gives_index() { Elem::I64 } else { x.elem() };

@@ -106,7 +106,7 @@ impl On<'_> {
         }
         let size = self.of(Unary::Abs, x)?;
         let near = self.by(Binary::LessOrEqual, &size, FARTHEST)?;
-        let rest = self.choose(&near, &rest, &scalar(f32::NAN))?;
+        let rest = self.chosen_by(&near, &rest, &scalar(f32::NAN))?;
         let sine = self.odd(&rest, &SINE)?;
         let square = self.with(Binary::Mul, &rest, &rest)?;
         let sum = self.polynomial(&square, &COSINE)?;

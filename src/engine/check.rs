@@ -11,6 +11,7 @@ use crate::bundle::tensor::{Data, Tensor, Tensors};
 use crate::error::{Error, ErrorKind, Result, detail};
 use ranklet_kernels::{dense, int8, trees::Node};
 use std::borrow::Cow;
+use std::rc::Rc;
 
 /// Elements of one row of a value; a larger plan is refused.
 pub const MAX_WIDTH: u32 = 1 << 24;
@@ -31,7 +32,7 @@ pub(super) enum Cells {
 #[derive(Debug)]
 pub(super) enum Weights {
     /// As `dense::pack` lays them out.
-    Packed(Vec<f32>),
+    Packed(Rc<Vec<f32>>),
     /// As `int8::pack8` does, a scale for each output, and room for quantised rows.
     Integers { packed: Vec<i8>, scales: Vec<f32>, scratch: Vec<i16> },
     /// The step's second input.
@@ -85,6 +86,8 @@ fn bad(node: &str, what: impl std::fmt::Display) -> Error {
 
 struct Scope<'a> {
     plan: &'a Plan,
+    /// The steps before this one.
+    done: &'a [Ready],
     tensors: &'a Tensors,
     node: &'a str,
 }
@@ -270,11 +273,24 @@ impl<'a> Scope<'a> {
                 Weights::Integers { packed, scales, scratch: vec![0; int8::scratch8_len(k, rows)] }
             }
             (Some(name), None) => {
-                let w = self.f32s(name)?;
-                fits(w.len())?;
-                let mut packed = vec![0.0; dense::packed_len(k, columns)];
-                dense::pack(&w, k, columns, &mut packed);
-                Weights::Packed(packed)
+                // The steps of an unrolled recurrent layer have one matrix.
+                let twin = self.plan.steps.iter().zip(self.done).find_map(|(step, ready)| match (&step.op, ready) {
+                    (
+                        Op::Dense { weights: Some(same), .. },
+                        Ready::Dense { weights: Weights::Packed(packed), inputs, outputs, .. },
+                    ) if same == name && (*inputs, *outputs) == (k, columns) => Some(packed.clone()),
+                    _ => None,
+                });
+                Weights::Packed(match twin {
+                    Some(packed) => packed,
+                    None => {
+                        let w = self.f32s(name)?;
+                        fits(w.len())?;
+                        let mut packed = vec![0.0; dense::packed_len(k, columns)];
+                        dense::pack(&w, k, columns, &mut packed);
+                        Rc::new(packed)
+                    }
+                })
             }
             (None, scales) => {
                 let computed = inputs[1];
@@ -555,7 +571,7 @@ pub(super) fn check(plan: &Plan, tensors: &Tensors) -> Result<Checked> {
     let mut steps = Vec::with_capacity(plan.steps.len());
     let mut alike = Vec::new();
     for step in &plan.steps {
-        let scope = Scope { plan, tensors, node: &step.node };
+        let scope = Scope { plan, done: &steps, tensors, node: &step.node };
         let out = scope.value(step.output)?;
         let mut inputs = Vec::with_capacity(step.inputs.len());
         for (i, &index) in step.inputs.iter().enumerate() {
@@ -571,7 +587,7 @@ pub(super) fn check(plan: &Plan, tensors: &Tensors) -> Result<Checked> {
             inputs.push(value);
         }
         scope.need(!written[step.output as usize], detail("a value is written twice"))?;
-        steps.push(scope.ready(&step.op, &inputs, out)?);
+        let ready = scope.ready(&step.op, &inputs, out)?;
         if let (Some(&input), Some(&index)) = (inputs.first(), step.inputs.first()) {
             let columns = alike_columns(&step.op, input, out, tensors);
             // Only of the rows that a caller gives can it be seen whether they are.
@@ -579,6 +595,7 @@ pub(super) fn check(plan: &Plan, tensors: &Tensors) -> Result<Checked> {
             scope.need(columns.is_empty() || seen, detail("columns alike in all rows of more than one input"))?;
             alike.extend(columns);
         }
+        steps.push(ready);
         written[step.output as usize] = true;
     }
     for port in plan.inputs.iter().chain(&plan.outputs) {
