@@ -284,6 +284,9 @@ fn log_sum_exp(lowering: &mut Lowering, x: &Val, axes: &[usize], keep: bool) -> 
 fn dot_product(lowering: &mut Lowering, x: &Val, f: Reduce, axes: &[usize]) -> Result<Option<Val>, String> {
     let (Val::Run { value, shape, .. }, Reduce::Sum) = (x, f) else { return Ok(None) };
     let Some(Origin::Product(a, b)) = lowering.origins.get(value).cloned() else { return Ok(None) };
+    if let Some(mixture) = mixture(lowering, &a, &b, shape, axes)? {
+        return Ok(Some(mixture));
+    }
     let Some(&Dim::Fixed(terms)) = shape.last() else { return Ok(None) };
     if axes != [shape.len() - 1] || shape::candidates(shape) != 1 {
         return Ok(None);
@@ -293,6 +296,26 @@ fn dot_product(lowering: &mut Lowering, x: &Val, f: Reduce, axes: &[usize]) -> R
         if one && matrix.shape() == *shape && matches!(vector, Val::Run { .. }) {
             let column = reshaped(vector, vec![Dim::Fixed(terms), Dim::Fixed(1)])?;
             return Ok(Some(super::matrix::product(lowering, matrix, &column)?));
+        }
+    }
+    Ok(None)
+}
+
+/// The sum over the last axis but one of `[.., k, n]` times one weight for each of the k is a product `[1, k] x [k, n]`:
+/// experts behind their gate.
+fn mixture(lowering: &mut Lowering, a: &Val, b: &Val, shape: &[Dim], axes: &[usize]) -> Result<Option<Val>, String> {
+    let rank = shape.len();
+    if rank < 3 || axes != [rank - 2] || shape::candidates(shape) != 1 || !shape[0].is_rows() {
+        return Ok(None);
+    }
+    for (gate, experts) in [(a, b), (b, a)] {
+        let mut narrow = shape.to_vec();
+        narrow[rank - 1] = Dim::Fixed(1);
+        let run = |val: &Val| matches!(val, Val::Run { .. });
+        if run(gate) && run(experts) && gate.shape() == narrow && experts.shape() == shape {
+            narrow.swap(rank - 2, rank - 1);
+            let row = reshaped(gate, narrow)?;
+            return Ok(Some(super::matrix::product(lowering, &row, experts)?));
         }
     }
     Ok(None)

@@ -4,7 +4,12 @@
 //! block. What reads a value of all candidates waits for the pass after the one that computes it. Within a block, memory
 //! is used again as soon as nothing reads it any more.
 
+use super::BLOCK;
 use super::plan::{DType, Op, Plan, Rows, Value};
+
+/// Elements of the widest value in a block: what a step writes is still near when the next one reads it, and weights
+/// are read for as many rows as that allows.
+const BLOCK_ELEMENTS: usize = 1 << 14;
 
 /// Where a value lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +63,8 @@ pub(super) struct Schedule {
     pub wanted: Vec<u32>,
     /// Elements that a row of pairs takes in a block, for each candidate.
     pub pairs: usize,
+    /// Candidates of a block.
+    pub block: usize,
 }
 
 /// Whether a step runs once, for all candidates.
@@ -104,6 +111,7 @@ impl Schedule {
                 widened: Vec::new(),
                 wanted,
                 pairs: 0,
+                block: BLOCK,
             },
             level: vec![0; values],
             step: vec![None; values],
@@ -123,6 +131,10 @@ impl Schedule {
         for pass in 0..builder.schedule.passes.len() {
             builder.rooms_of_blocks(pass);
         }
+        let blocks = builder.schedule.rooms.iter().filter(|room| !room.whole);
+        let widest = blocks.map(|room| room.width).fold(1, |widest, width| if width > widest { width } else { widest });
+        // A multiple of the rows of a tile.
+        builder.schedule.block = (BLOCK_ELEMENTS / widest / 8 * 8).clamp(16, BLOCK);
         builder.schedule
     }
 }
