@@ -220,7 +220,11 @@ fn well_sealed_bundles_that_are_wrong_are_refused_with_their_reason() {
             },
             ErrorKind::LimitExceeded,
         ),
-        ("a row wider than the cap", |m| m["plan"]["values"][0]["width"] = json!((1 << 24) + 1), ErrorKind::LimitExceeded),
+        (
+            "a row wider than the cap",
+            |m| m["plan"]["values"][0]["width"] = json!((1 << 24) + 1),
+            ErrorKind::LimitExceeded,
+        ),
     ];
     for (what, change, kind) in cases {
         assert_eq!(Ranker::open(&resealed(change)).unwrap_err().kind(), kind, "{what}");
@@ -276,7 +280,8 @@ fn compile_refuses_a_plan_with_one_leaf_or_one_split_changed() {
     };
     assert!(compile_onnx("m", &onnx, None, Storage::default(), None).is_ok());
     for leaf in [true, false] {
-        let error = compile_onnx("m", &onnx, None, Storage::default(), Some(&|lowered| alter(lowered, leaf))).unwrap_err();
+        let error =
+            compile_onnx("m", &onnx, None, Storage::default(), Some(&|lowered| alter(lowered, leaf))).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::GoldenMismatch, "leaf: {leaf}");
     }
 }

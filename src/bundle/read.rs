@@ -57,7 +57,10 @@ pub(super) fn container(bytes: &[u8]) -> Result<Container, String> {
             continue;
         }
         let (&[start, end], Some(size)) = (&entry.data_offsets[..], element_size(&entry.dtype)) else {
-            return Err(format!("tensor {name} is of type {}; f16, bf16, f32, f64, i8, u8, bool, i32 and i64 are read", entry.dtype));
+            return Err(format!(
+                "tensor {name} is of type {}; f16, bf16, f32, f64, i8, u8, bool, i32 and i64 are read",
+                entry.dtype
+            ));
         };
         let elements = entry.shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
         let length = elements.and_then(|n| n.checked_mul(size));

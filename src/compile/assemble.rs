@@ -1,12 +1,12 @@
 //! Specification and ONNX files -> bundle bytes. Files come through a closure: no file system here.
 
-use super::spec::{HeadSpec, Spec};
 use super::check::rows_axis;
 use super::compare::judge;
+use super::spec::{HeadSpec, Spec};
 use super::weights::{self, Seen};
 use super::{
-    CalibratorForm, Comparison, InputHints, Lowered, SmallWeights, Storage, WeightForm, check_inputs, check_rows, lower,
-    lower_with, recognise_calibrator,
+    CalibratorForm, Comparison, InputHints, Lowered, SmallWeights, Storage, WeightForm, check_inputs, check_rows,
+    lower, lower_with, recognise_calibrator,
 };
 use crate::bundle::{FORMAT, MINOR, read_tensors, sha256_hex, write};
 use crate::calibration::{Calibrator, CalibratorSpec};
@@ -189,7 +189,8 @@ impl Build {
         let rows = check_rows(&inputs, &lowered.plan);
         let expected = lowered.oracle.run(&inputs, rows)?;
         let got: Tensors = engine.score(|name| inputs.get(name))?.into_iter().collect();
-        let checked = judge(&lowered, &inputs, &expected, &got).map_err(|e| e.at("against the graph's own definition"))?;
+        let checked =
+            judge(&lowered, &inputs, &expected, &got).map_err(|e| e.at("against the graph's own definition"))?;
         report.checked_rows = rows;
         report.largest_difference = checked.largest_difference;
         report.note(&checked, "the graph's own definition");

@@ -334,10 +334,16 @@ mod tests {
         nodes.push(one(last, &[if weights.is_some() { "H" } else { "X" }], "Y"));
         let inputs = vec![Input { name: "X".into(), elem: Elem::F32, dims: vec![Dim::Rows, Dim::Fixed(2)] }];
         let graph = Arc::new(Graph { inputs, outputs: vec!["Y".into()], constants, nodes, opset: 23, ml_opset: 1 });
-        let mut lowering = lower::lower(&graph, "", Problems::default(), true);
+        let mut lowering = lower::lower(&graph, "", Problems::default(), &[]);
         lowering.problems.check().unwrap();
         fuse::fuse(&mut lowering).unwrap();
-        Lowered { plan: lowering.plan, tensors: lowering.tensors, warnings: vec![], oracle: Oracle::new(graph) }
+        Lowered {
+            plan: lowering.plan,
+            tensors: lowering.tensors,
+            warnings: vec![],
+            domains: lowering.domains,
+            oracle: Oracle::new(graph),
+        }
     }
 
     fn rows(v: &[f32]) -> Tensors {

@@ -21,9 +21,7 @@ fn unary_of(call: &Call) -> Option<Result<Unary, String>> {
         "Sigmoid" => Unary::Sigmoid,
         "HardSigmoid" => Unary::HardSigmoid { alpha: alpha(0.2), beta: spec.float("beta", 0.5) },
         "HardSwish" => Unary::HardSwish,
-        "Swish" | "QuickGelu" => {
-            Unary::Swish { alpha: alpha(if spec.op == "QuickGelu" { 1.702 } else { 1.0 }) }
-        }
+        "Swish" | "QuickGelu" => Unary::Swish { alpha: alpha(if spec.op == "QuickGelu" { 1.702 } else { 1.0 }) },
         "Gelu" => match spec.string("approximate").as_deref() {
             None | Some("none") => Unary::Gelu,
             Some("tanh") => Unary::GeluTanh,
@@ -111,7 +109,8 @@ fn whole(lowering: &mut Lowering, x: u32, f: Unary) -> Result<u32, String> {
     let (width, dtype) = (lowering.width(x), lowering.dtype_of(x));
     let zero = lowering.constant_ints(vec![0]);
     let zero = lowering.cast(zero, dtype);
-    let mut of = |f: Binary, a: u32, b: u32, to: DType| lowering.step(Op::Binary { f, each: [1, 1] }, &[a, b], to, width);
+    let mut of =
+        |f: Binary, a: u32, b: u32, to: DType| lowering.step(Op::Binary { f, each: [1, 1] }, &[a, b], to, width);
     Ok(match f {
         Unary::Neg => of(Binary::Sub, zero, x, dtype),
         Unary::Abs => {
@@ -200,9 +199,7 @@ fn on_sizes(call: &Call, f: Binary) -> Option<Val> {
     }
     let (a, b) = (of(a)?, of(b)?);
     let dims = shape::fixed(&shape::joint(&shape::of_sizes(&a.dims), &shape::of_sizes(&b.dims)).ok()?)?;
-    let spread = |s: &Sizes| {
-        Table::identity(&s.dims, 0).expand(&dims).apply(&s.list, &Size { each: 0, fixed: 0 })
-    };
+    let spread = |s: &Sizes| Table::identity(&s.dims, 0).expand(&dims).apply(&s.list, &Size { each: 0, fixed: 0 });
     let list: Option<Vec<Size>> = spread(&a).into_iter().zip(spread(&b)).map(|(a, b)| size_of(f, a, b)).collect();
     let list = list?;
     let elem = if f.compares() { Elem::Bool } else { a.elem };

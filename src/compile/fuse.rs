@@ -87,9 +87,9 @@ fn absorb_any(plan: &mut Plan, tensors: &mut Tensors) -> bool {
                 let sides = [(a, b, each[1]), (b, a, each[0])];
                 let sides = if f == Binary::Sub { &sides[..1] } else { &sides[..] };
                 matches!(f, Binary::Add | Binary::Mul | Binary::Sub)
-                    && sides.iter().any(|&(layer, other, each)| {
-                        affine(plan, tensors, &index, at, f, layer, other, each)
-                    })
+                    && sides
+                        .iter()
+                        .any(|&(layer, other, each)| affine(plan, tensors, &index, at, f, layer, other, each))
             }
             _ => false,
         };
@@ -132,7 +132,8 @@ fn affine(
     let Some(dense) = index.dense(plan, layer) else {
         // A constant after a shared value is added to that, once.
         let row = index.row(plan, tensors, other).map(<[f32]>::to_vec);
-        let (Binary::Add, Some(row), Some((sum, operand)), 1) = (f, row, index.shared_addition(plan, layer), each) else {
+        let (Binary::Add, Some(row), Some((sum, operand)), 1) = (f, row, index.shared_addition(plan, layer), each)
+        else {
             return false;
         };
         let wide = plan.values[layer as usize];
@@ -181,7 +182,9 @@ fn affine(
                 return false;
             }
             // The layer may have moved by the step that its start now is.
-            let (Some(dense), Some(at)) = (writer(plan, layer), writer_of_output(plan, other, layer)) else { return true };
+            let (Some(dense), Some(at)) = (writer(plan, layer), writer_of_output(plan, other, layer)) else {
+                return true;
+            };
             give_output(plan, dense, at);
             true
         }

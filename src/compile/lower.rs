@@ -437,11 +437,7 @@ impl Lowering {
     /// The value in another element type.
     pub fn cast(&mut self, value: u32, dtype: DType) -> u32 {
         let from = self.plan.values[value as usize];
-        if from.dtype == dtype {
-            value
-        } else {
-            self.push(Op::Cast, &[value], dtype, from.rows, from.width as usize)
-        }
+        if from.dtype == dtype { value } else { self.push(Op::Cast, &[value], dtype, from.rows, from.width as usize) }
     }
 
     /// Whether a value depends on an input that all candidates share.
@@ -507,7 +503,9 @@ impl Call<'_> {
     pub fn constant(&self, i: usize, what: &str) -> Result<Rc<Constant>, String> {
         match self.need(i)? {
             Val::Constant(constant) => Ok(constant.clone()),
-            Val::Sizes(_) => Err(format!("{what} depends on the number of candidates: make it a constant of the graph")),
+            Val::Sizes(_) => {
+                Err(format!("{what} depends on the number of candidates: make it a constant of the graph"))
+            }
             _ => Err(format!("{what} is computed: make it a constant of the graph")),
         }
     }

@@ -44,6 +44,8 @@ mod tree_ensemble;
 mod trigonometry;
 mod trusted;
 #[cfg(test)]
+mod trusted_twins;
+#[cfg(test)]
 mod twins;
 mod two_classes;
 mod weights;

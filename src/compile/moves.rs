@@ -86,7 +86,11 @@ pub(super) fn reshaped(val: &Val, shape: Vec<Dim>) -> Result<Val, String> {
 pub(super) fn table_of(val: &Val) -> Result<Table, String> {
     let dims = shape::inner(&val.shape());
     let count = dims.iter().try_fold(1_usize, |n, &d| n.checked_mul(d));
-    if count.is_none_or(|n| n > i32::MAX as usize) { Err("too many elements".into()) } else { Ok(Table::identity(&dims, 0)) }
+    if count.is_none_or(|n| n > i32::MAX as usize) {
+        Err("too many elements".into())
+    } else {
+        Ok(Table::identity(&dims, 0))
+    }
 }
 
 fn measure(call: &Call) -> Lowered {
@@ -507,7 +511,9 @@ fn pad(lowering: &mut Lowering, call: &Call) -> Lowered {
         return Err(format!("{} pads for {} axes", pads.len(), axes.len()));
     }
     let computed = match call.optional(2) {
-        Some(value @ Val::Run { .. }) if shape::width(&value.shape()) == 1 && shape::candidates(&value.shape()) == 0 => {
+        Some(value @ Val::Run { .. })
+            if shape::width(&value.shape()) == 1 && shape::candidates(&value.shape()) == 0 =>
+        {
             Some(value)
         }
         _ => None,

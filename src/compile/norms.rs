@@ -185,7 +185,8 @@ pub(super) fn softmaxed(lowering: &mut Lowering, x: &Val, axes: &[usize], log: b
     let over: Vec<Dim> = shape[first..=last].to_vec();
     let rows = lowering.plan.values[value as usize].rows;
     // The second candidates of pairs.
-    let second = rows == Rows::Pair && axes.len() == 1 && shape::rows_axis(&shape) < Some(first) && shape[first] == Dim::N;
+    let second =
+        rows == Rows::Pair && axes.len() == 1 && shape::rows_axis(&shape) < Some(first) && shape[first] == Dim::N;
     if second || shape::candidates(&over) == 0 {
         if rows == Rows::Pair && !second {
             return Err("a softmax inside pairs of candidates".into());

@@ -80,7 +80,9 @@ impl Lowering {
                 }
                 return;
             }
-            Some(Origin::Sum(a, b, minus)) if (self.is_less(a, x) || self.is_less(b, x)) && as_wide(a) && as_wide(b) => {
+            Some(Origin::Sum(a, b, minus))
+                if (self.is_less(a, x) || self.is_less(b, x)) && as_wide(a) && as_wide(b) =>
+            {
                 self.terms(a, weights, outputs, terms);
                 let signed: Vec<f64> = if *minus { weights.iter().map(|w| -w).collect() } else { weights.to_vec() };
                 self.terms(b, &signed, outputs, terms);
@@ -98,7 +100,10 @@ impl Lowering {
             }
             _ => {}
         }
-        match terms.iter_mut().find(|term| term.scale.is_none() && same(&term.x, x) && term.weights.len() == weights.len()) {
+        match terms
+            .iter_mut()
+            .find(|term| term.scale.is_none() && same(&term.x, x) && term.weights.len() == weights.len())
+        {
             Some(term) => term.weights.iter_mut().zip(weights).for_each(|(sum, w)| *sum += w),
             None => terms.push(Term { x: x.clone(), scale: None, weights: weights.to_vec() }),
         }
@@ -121,14 +126,20 @@ impl Lowering {
         self.terms(x, &wide, map.outputs, &mut terms);
         let groups = shape::width(&x.shape()) / map.inputs;
         let gains = terms.iter().any(|term| {
-            self.is_shared(&term.x) || term.scale.is_some() || shape::width(&term.x.shape()) < groups * (term.weights.len() / map.outputs)
+            self.is_shared(&term.x)
+                || term.scale.is_some()
+                || shape::width(&term.x.shape()) < groups * (term.weights.len() / map.outputs)
         });
         // Dimensions but the last must be the whole's, or ones.
         let whole = x.shape();
         let fits = |val: &Val| {
             let (part, own) = (val.shape(), &whole[..whole.len() - 1]);
             part.len() <= whole.len()
-                && part[..part.len().max(1) - 1].iter().rev().zip(own.iter().rev()).all(|(a, b)| a == b || *a == shape::Dim::Fixed(1))
+                && part[..part.len().max(1) - 1]
+                    .iter()
+                    .rev()
+                    .zip(own.iter().rev())
+                    .all(|(a, b)| a == b || *a == shape::Dim::Fixed(1))
         };
         if !gains || !terms.iter().all(|term| fits(&term.x) && term.scale.as_ref().is_none_or(fits)) {
             return Ok(None);
@@ -158,7 +169,8 @@ impl Lowering {
             let inputs = term.weights.len() / outputs;
             let twin = plain.iter().position(|p| same(&p.x, &term.x) && p.weights.len() == term.weights.len());
             let twin = twin.map(|at| plain.swap_remove(at));
-            let weights = self.computed_weights(&scale, x, narrow(&term.weights), twin.map(|t| narrow(&t.weights)), outputs)?;
+            let weights =
+                self.computed_weights(&scale, x, narrow(&term.weights), twin.map(|t| narrow(&t.weights)), outputs)?;
             let (value, _) = self.float_operand(&term.x)?;
             let inputs_of = [Some(value), Some(weights), start];
             let given: Vec<u32> = inputs_of.into_iter().flatten().collect();
@@ -192,9 +204,7 @@ impl Lowering {
             let apart = several && start.is_some();
             let part = self.join_layer(x, &own, outputs, start.filter(|_| !apart))?;
             start = Some(match start {
-                Some(sum) if apart => {
-                    self.float_step(Op::Binary { f: Binary::Add, each: [1, 1] }, &[part, sum], width)
-                }
+                Some(sum) if apart => self.float_step(Op::Binary { f: Binary::Add, each: [1, 1] }, &[part, sum], width),
                 _ => part,
             });
         }
@@ -202,7 +212,11 @@ impl Lowering {
             start = Some(self.join_layer(x, &mixed, outputs, start)?);
         }
         let value = start.ok_or("a linear map of nothing")?;
-        if self.plan.values[value as usize].rows == Rows::Shared { self.spread(value, &[shape::Dim::N]) } else { Ok(value) }
+        if self.plan.values[value as usize].rows == Rows::Shared {
+            self.spread(value, &[shape::Dim::N])
+        } else {
+            Ok(value)
+        }
     }
 
     /// One layer over parts of `whole` beside each other.

@@ -105,7 +105,8 @@ mod tests {
         assert_eq!(Table::identity(&[2, 1], 0).expand(&[2, 2, 3]).index, [0, 0, 0, 1, 1, 1, 0, 0, 0, 1, 1, 1]);
         let joined = Table::concat(&[table, Table::identity(&[2, 1], 6)], 1);
         assert_eq!((joined.dims, joined.index), (vec![2, 4], vec![0, 1, 2, 6, 3, 4, 5, 7]));
-        let padded = Table::identity(&[2], 0).gather(&[4], |at| at[0].checked_sub(1).filter(|&i| i < 2).map(|i| vec![i]));
+        let padded =
+            Table::identity(&[2], 0).gather(&[4], |at| at[0].checked_sub(1).filter(|&i| i < 2).map(|i| vec![i]));
         assert_eq!(padded.apply(&[7, 8], &0), [0, 7, 8, 0]);
     }
 }

@@ -9,7 +9,7 @@ use tract_onnx::pb::ModelProto;
 use tract_onnx::tract_hir::internal::*;
 
 /// Operators of tract's that were compared with ONNX Runtime, extremes included, and with their naive twins
-/// (`twins.rs`), and agree. For all others the naive operator is the oracle: some of tract's lose NaN (Clip, Max,
+/// (`trusted_twins.rs`), and agree. For all others the naive operator is the oracle: some of tract's lose NaN (Clip, Max,
 /// Min, ReduceMax, ReduceMin, ArgMax, Relu, Tanh, HardSigmoid, Celu), overflow (HardSwish, Softplus, LogSoftmax),
 /// are too coarse (Selu, Sigmoid, Swish, sums over long axes), or panic on an index outside its axis (Gather).
 pub(super) const TRUSTED: &[&str] = &[

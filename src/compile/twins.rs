@@ -76,7 +76,7 @@ pub(super) fn planned(node: &NodeBuilder, given: &[Given], outputs: usize) -> Re
             Absent => {}
         }
     }
-    let mut lowering = lower::lower(&graph, "t.", Problems::default(), true);
+    let mut lowering = lower::lower(&graph, "t.", Problems::default(), &[]);
     lowering.problems.check().map_err(|e| e.message().to_owned())?;
     fuse::fuse(&mut lowering)?;
     let mut engine = Interpreter::new(lowering.plan, &lowering.tensors).map_err(|e| e.message().to_owned())?;

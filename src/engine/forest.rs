@@ -19,7 +19,15 @@ enum Kind {
     /// Sums, or averages over so many trees.
     Sums { packed: PackedForest, scratch: Vec<f32>, divisor: Option<f32> },
     /// No trainer we know of exports these: walked node by node.
-    Extremes { roots: Vec<i32>, nodes: Vec<Node>, leaf_start: Vec<i32>, target: Vec<i32>, weight: Vec<f32>, smallest: bool, seen: Vec<bool> },
+    Extremes {
+        roots: Vec<i32>,
+        nodes: Vec<Node>,
+        leaf_start: Vec<i32>,
+        target: Vec<i32>,
+        weight: Vec<f32>,
+        smallest: bool,
+        seen: Vec<bool>,
+    },
 }
 
 impl OwnedForest {

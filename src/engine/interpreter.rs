@@ -346,7 +346,12 @@ impl Interpreter {
         (0..values as u32).filter(|&v| follows[v as usize] && depends[v as usize] && read[v as usize]).collect()
     }
 
-    fn check_inputs(&self, ports: impl ExactSizeIterator<Item = usize>, inputs: &[Slice<'_>], rows: usize) -> Result<()> {
+    fn check_inputs(
+        &self,
+        ports: impl ExactSizeIterator<Item = usize>,
+        inputs: &[Slice<'_>],
+        rows: usize,
+    ) -> Result<()> {
         if inputs.len() != ports.len() {
             return Err(Error::new(
                 ErrorKind::SchemaMismatch,
@@ -382,12 +387,7 @@ impl Interpreter {
 
 /// Buffers for whole values: kept where they fit, else zeros.
 #[inline(never)]
-fn fit_buffers(
-    plan: &Plan,
-    values: impl Iterator<Item = u32>,
-    rows: usize,
-    buffers: &mut Vec<Buffer>,
-) -> Result<()> {
+fn fit_buffers(plan: &Plan, values: impl Iterator<Item = u32>, rows: usize, buffers: &mut Vec<Buffer>) -> Result<()> {
     let mut total = 0usize;
     for (i, value) in values.enumerate() {
         let value = plan.values[value as usize];

@@ -181,10 +181,7 @@ pub enum Binary {
 impl Binary {
     /// Whether the result is a boolean whatever the operands are.
     pub const fn compares(self) -> bool {
-        matches!(
-            self,
-            Binary::Less | Binary::LessOrEqual | Binary::Greater | Binary::GreaterOrEqual | Binary::Equal
-        )
+        matches!(self, Binary::Less | Binary::LessOrEqual | Binary::Greater | Binary::GreaterOrEqual | Binary::Equal)
     }
 }
 
@@ -492,7 +489,9 @@ impl Op {
     /// the whole list.
     pub fn reads_whole(&self, input: usize) -> bool {
         match self {
-            Op::ReduceRows { .. } | Op::RowAt { .. } | Op::CumSum { group: 0, .. } | Op::Pair { every: true, .. } => true,
+            Op::ReduceRows { .. } | Op::RowAt { .. } | Op::CumSum { group: 0, .. } | Op::Pair { every: true, .. } => {
+                true
+            }
             Op::Product(product) => match product.over {
                 Over::Row => false,
                 Over::Scores | Over::Mix => input == 1,

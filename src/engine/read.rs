@@ -167,13 +167,27 @@ mod tests {
         ]);
         use Binary as B;
         round_trips([
-            B::Add, B::Sub, B::Mul, B::Div, B::Pow, B::Mod, B::Fmod, B::Min, B::Max, B::Prelu, B::Less, B::LessOrEqual,
-            B::Greater, B::GreaterOrEqual, B::Equal, B::And, B::Or, B::Xor,
+            B::Add,
+            B::Sub,
+            B::Mul,
+            B::Div,
+            B::Pow,
+            B::Mod,
+            B::Fmod,
+            B::Min,
+            B::Max,
+            B::Prelu,
+            B::Less,
+            B::LessOrEqual,
+            B::Greater,
+            B::GreaterOrEqual,
+            B::Equal,
+            B::And,
+            B::Or,
+            B::Xor,
         ]);
         use Reduce as R;
-        round_trips([
-            R::Sum, R::Mean, R::Prod, R::Max, R::Min, R::ArgMax, R::ArgMin, R::ArgMaxLast, R::ArgMinLast,
-        ]);
+        round_trips([R::Sum, R::Mean, R::Prod, R::Max, R::Min, R::ArgMax, R::ArgMin, R::ArgMaxLast, R::ArgMinLast]);
         round_trips([DType::F32, DType::I32, DType::I64, DType::Bool]);
         round_trips([Rows::Shared, Rows::Candidate, Rows::Pair]);
         round_trips([Aggregate::Sum, Aggregate::Average, Aggregate::Min, Aggregate::Max]);

@@ -1,8 +1,8 @@
 //! `Engine` of a page that ranks. Sessions and lists are handles into it, so that nothing on the JavaScript side points
 //! into linear memory.
 
-use super::slab::Slab;
 use super::scores::{self, Scores};
+use super::slab::Slab;
 use super::{set, thrown};
 use crate::context::{Event, EventKind, EventValue, signals};
 use crate::error::{Error, ErrorKind, Result};

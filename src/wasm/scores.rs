@@ -98,7 +98,9 @@ impl Scores {
             slices[port] = Some(buffer.slice());
         }
         let prepared = engine.prepare(&slices, usize::try_from(rows).ok())?;
-        let full = || Error::new(ErrorKind::LimitExceeded, "more than 65,536 prepared lists at once; dispose those that are done");
+        let full = || {
+            Error::new(ErrorKind::LimitExceeded, "more than 65,536 prepared lists at once; dispose those that are done")
+        };
         self.prepared.insert(prepared).ok_or_else(full)
     }
 

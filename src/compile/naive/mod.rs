@@ -104,12 +104,12 @@ mod tests {
     #[test]
     fn every_trusted_operator_has_a_naive_twin_to_fall_back_on() {
         for op in TRUSTED {
-            assert!(supported(op, ""), "{op}");
+            assert!(find(op, "").is_some(), "{op}");
         }
-        assert!(!supported("Loess", ""));
-        assert!(!supported("Scaler", ""));
-        assert!(supported("Scaler", "ai.onnx.ml"));
-        assert!(!supported("Relu", "own"));
+        assert!(find("Loess", "").is_none());
+        assert!(find("Scaler", "").is_none());
+        assert!(find("Scaler", "ai.onnx.ml").is_some());
+        assert!(find("Relu", "own").is_none());
     }
 
     #[test]
