@@ -137,7 +137,11 @@ fn affine(
             return false;
         };
         let wide = plan.values[layer as usize];
-        if wide != plan.values[plan.steps[at].output as usize] || !(wide.width as usize).is_multiple_of(row.len()) {
+        // What is shared runs once as it is.
+        if wide != plan.values[plan.steps[at].output as usize]
+            || wide.rows == Rows::Shared
+            || !(wide.width as usize).is_multiple_of(row.len())
+        {
             return false;
         }
         plan.steps[sum].output = plan.steps[at].output;
