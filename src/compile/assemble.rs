@@ -63,7 +63,7 @@ pub fn compile_spec(
     let encoder = Encoder::new(&spec.features, &context)?;
     let hints = hints(&spec.features);
     let source_of = Source { onnx: &onnx, dims: &spec.model.dims, shared: &encoder.shared_columns(), hints: &hints };
-    let build = Build::model(source_of, golden, spec.model.storage(), tamper);
+    let build = Build::model(source_of, golden, spec.model.storage()?, tamper);
     let mut build = build.map_err(|e| e.at(&spec.model.onnx))?;
     let input = build.input(spec.model.input.as_deref(), encoder.width())?;
     let mut sources = vec![source("model", &onnx)];

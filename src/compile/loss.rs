@@ -55,9 +55,7 @@ pub(super) fn measure(plan: &Plan, exact: &Tensors, small: &Tensors) -> Loss {
 /// Relative to max(1, |exact|). What is not finite is no score in either form, so that one such is as good as another.
 fn difference(exact: f32, small: f32) -> f64 {
     match (exact.is_finite(), small.is_finite()) {
-        (true, true) => {
-            (f64::from(exact) - f64::from(small)).abs() / math::max(1.0, f64::from(exact.abs()))
-        }
+        (true, true) => (f64::from(exact) - f64::from(small)).abs() / math::max(1.0, f64::from(exact.abs())),
         (false, false) => 0.0,
         _ => f64::INFINITY,
     }

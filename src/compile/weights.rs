@@ -71,6 +71,21 @@ pub struct Storage {
     pub tolerance: f64,
 }
 
+impl Storage {
+    /// The same, but for what is given.
+    ///
+    /// # Errors
+    /// `spec_invalid` for a tolerance that is none.
+    pub fn with(self, form: Option<WeightForm>, tolerance: Option<f64>) -> Result<Storage> {
+        let storage = Storage { form: form.unwrap_or(self.form), tolerance: tolerance.unwrap_or(self.tolerance) };
+        if storage.tolerance >= 0.0 {
+            return Ok(storage);
+        }
+        let message = format!("weights_tolerance {}: a number from 0 on was expected", storage.tolerance);
+        Err(Error::new(ErrorKind::SpecInvalid, message))
+    }
+}
+
 impl Default for Storage {
     fn default() -> Self {
         Storage { form: WeightForm::F32, tolerance: 0.05 }

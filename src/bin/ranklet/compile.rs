@@ -33,11 +33,7 @@ fn bundle(args: &cli::Compile) -> Result<(Vec<u8>, Report)> {
         return compile_spec(&spec, &read, golden, None).map_err(|e| e.at(source.display()));
     }
     let name = source.file_stem().unwrap_or_default().to_string_lossy();
-    let default = Storage::default();
-    let storage = Storage {
-        form: args.weights.unwrap_or(default.form),
-        tolerance: args.weights_tolerance.unwrap_or(default.tolerance),
-    };
+    let storage = Storage::default().with(args.weights, args.weights_tolerance)?;
     compile_onnx(&name, &files::read(source)?, golden, storage, None).map_err(|e| e.at(source.display()))
 }
 
