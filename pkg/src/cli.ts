@@ -190,10 +190,9 @@ function summary(output: string, report: CompileReport): string {
   return lines.join("\n");
 }
 
-function small({ form, layers, layersF32, tables, bytes, bytesF32, largestError, ndcgLoss, labelsChanged }: SmallWeights): string[] {
-  const parts = [`${layers} layers`];
-  if (layersF32 > 0) parts.push(`${layersF32} layers left in f32`);
-  if (tables > 0) parts.push(`${tables} tables of 16 bits`);
+function small({ form, int8, half, f32, bytes, bytesF32, largestError, ndcgLoss, labelsChanged }: SmallWeights): string[] {
+  const counts = [[int8, "as int8"], [half, "with 16 bits"], [f32, "left in f32"]] as const;
+  const parts = counts.filter(([count]) => count > 0).map(([count, how]) => `${count} ${how}`);
   const lines = [
     `  weights       ${form}: ${parts.join(", ")}; ${size(bytes)}, ${size(bytesF32)} in f32`,
     `  score error   ${exponential(largestError)} at most against f32, relative to max(1, |score|)`,

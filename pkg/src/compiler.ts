@@ -31,12 +31,12 @@ export type WeightForm = "f32" | "f16" | "bf16" | "int8";
 export interface SmallWeights {
   /** The form asked for. */
   form: WeightForm;
-  /** Matrices of dense layers in that form. */
-  layers: number;
-  /** Matrices of dense layers left in f32. */
-  layersF32: number;
-  /** Tables and factors stored with 16 bits. */
-  tables: number;
+  /** Matrices stored as int8. */
+  int8: number;
+  /** Matrices and tables stored with 16 bits. */
+  half: number;
+  /** Matrices and tables left in f32. */
+  f32: number;
   /** Bytes of all weights as stored, scales included. */
   bytes: number;
   /** Bytes of the same weights in f32. */

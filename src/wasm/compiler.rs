@@ -94,9 +94,9 @@ fn form(name: Option<String>) -> Result<Option<WeightForm>> {
 fn small(weights: &SmallWeights) -> JsValue {
     object([
         ("form", weights.form.name().into()),
-        ("layers", weights.layers.into()),
-        ("layersF32", weights.layers_f32.into()),
-        ("tables", weights.tables.into()),
+        ("int8", weights.int8.into()),
+        ("half", weights.half.into()),
+        ("f32", weights.f32.into()),
         ("bytes", weights.bytes.into()),
         ("bytesF32", weights.bytes_f32.into()),
         ("largestError", weights.largest_error.into()),
