@@ -33,7 +33,7 @@ impl Compiler {
         weights: Option<String>,
         tolerance: Option<f64>,
     ) -> Result<Uint8Array, JsValue> {
-        let storage = form(weights).and_then(|form| Storage::default().with(form, tolerance));
+        let storage = chosen(weights).and_then(|form| Storage::default().with(form, tolerance));
         self.keep(storage.and_then(|storage| compile_onnx(name, onnx, golden, storage, None)))
     }
 
@@ -53,7 +53,7 @@ impl Compiler {
     ) -> Result<Uint8Array, JsValue> {
         let spec = if form == "json" { Spec::parse_json(text) } else { Spec::parse(text) };
         let compile = |mut spec: Spec| {
-            spec.model.weights = form(weights)?.unwrap_or(spec.model.weights);
+            spec.model.weights = chosen(weights)?.unwrap_or(spec.model.weights);
             spec.model.weights_tolerance = tolerance.or(spec.model.weights_tolerance);
             let read = |path: &str| match &onnx {
                 Some(onnx) if path == spec.model.onnx => Ok(onnx.clone()),
@@ -87,7 +87,7 @@ impl Compiler {
     }
 }
 
-fn form(name: Option<String>) -> Result<Option<WeightForm>> {
+fn chosen(name: Option<String>) -> Result<Option<WeightForm>> {
     name.as_deref().map(WeightForm::named).transpose()
 }
 
