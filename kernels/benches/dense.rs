@@ -6,11 +6,14 @@
 //!
 //! | layer | f32 | integers |
 //! | --- | --- | --- |
-//! | 64 -> 128 | 39 / 40 | 45 / 56 |
-//! | 128 -> 64 | 40 / 41 | 48 / 55 |
-//! | 256 -> 512 | 42 / 42 | 67 / 71 |
-//! | 512 -> 256 | 41 / 42 | 67 / 72 |
-//! | 256 -> 128 | 42 / 41 | 61 / 64 |
+//! | 64 -> 128 | 40 / 41 | 53 / 61 |
+//! | 128 -> 64 | 42 / 42 | 59 / 64 |
+//! | 256 -> 512 | 43 / 43 | 75 / 80 |
+//! | 512 -> 256 | 43 / 43 | 77 / 81 |
+//! | 256 -> 128 | 43 / 43 | 70 / 74 |
+//!
+//! Two pair products and their sum are two operations for 8 products, where f32 has 4: the limit of integers is twice
+//! that of f32. To quantise a row is a twentieth of 256 -> 128, and less of wider layers.
 //!
 //! Natively, with SSE2 alone, integers are slower than f32: `lanes` is plain arrays there, in which LLVM sees no
 //! `pmaddwd`. The page's kernel is what they are made for.

@@ -59,18 +59,19 @@ pub fn quantise8(weights: &[f32], inputs: usize, outputs: usize, quantised: &mut
 }
 
 /// Packs integers `[inputs, outputs]`, row-major, into panels of 8 outputs: for every two inputs in order, the pairs of
-/// the panel's outputs; what is missing is 0.
+/// the panel's outputs; what is missing is 0. They are widened to 16 bits here, once: in the loop that takes a twentieth
+/// of the time.
 ///
 /// # Panics
 /// If a length does not fit.
-pub fn pack8(weights: &[i8], inputs: usize, outputs: usize, packed: &mut [i8]) {
+pub fn pack8(weights: &[i8], inputs: usize, outputs: usize, packed: &mut [i16]) {
     assert_eq!(weights.len(), inputs * outputs);
     assert_eq!(packed.len(), packed8_len(inputs, outputs));
     for (i, slot) in packed.iter_mut().enumerate() {
         let (panel, rest) = (i / (padded(inputs) * LANES), i % (padded(inputs) * LANES));
         let (pair, rest) = (rest / (2 * LANES), rest % (2 * LANES));
         let (k, column) = (2 * pair + rest % 2, panel * LANES + rest / 2);
-        *slot = if k < inputs && column < outputs { weights[k * outputs + column] } else { 0 };
+        *slot = if k < inputs && column < outputs { i16::from(weights[k * outputs + column]) } else { 0 };
     }
 }
 
@@ -85,7 +86,7 @@ pub fn pack8(weights: &[i8], inputs: usize, outputs: usize, packed: &mut [i8]) {
 pub fn dense8(
     x: &[f32],
     x_stride: usize,
-    packed: &[i8],
+    packed: &[i16],
     scales: &[f32],
     start: Start<'_>,
     inputs: usize,
@@ -114,30 +115,29 @@ pub fn dense8(
         }
         let fours = n - n % TILE_ROWS;
         layer.strip::<TILE_ROWS>(scratch, &row_scales, first, 0, fours);
-        layer.strip::<1>(scratch, &row_scales, first, fours, n);
+        let twos = n - n % 2;
+        layer.strip::<2>(scratch, &row_scales, first, fours, twos);
+        layer.strip::<1>(scratch, &row_scales, first, twos, n);
     }
 }
 
 /// The row as integers, filled up with 0, and its scale.
 #[inline(never)]
 fn quantise_row(x: &[f32], to: &mut [i16]) -> f32 {
-    let (zero, mut greatest, mut poison) = (F4::splat(0.0), F4::splat(0.0), F4::splat(0.0));
+    // Without their signs the bits of floats are in the order of their values, infinity and then NaN the greatest.
+    let (magnitude, mut greatest) = (I4::splat(i32::MAX), I4::splat(0));
     let (whole, rest) = x.as_chunks::<WIDTH>();
-    let mut see = |lanes: F4| {
-        let a = lanes.abs();
-        greatest = greatest.less(a).pick(a, greatest);
-        // Zero, and NaN for what is not finite.
-        poison = poison.plus(lanes.times(zero));
-    };
+    let mut see = |lanes: F4| greatest = greatest.greater(lanes.bits().and(magnitude));
     for lanes in whole {
         see(F4::load(lanes));
     }
     see(F4::load_some(rest));
-    let greatest = greatest.lanes().into_iter().fold(0.0, |max: f32, x| if max < x { x } else { max });
-    let poison = poison.lanes().into_iter().fold(0.0, |sum: f32, x| sum + x);
-    if greatest < TINY || poison.is_nan() {
+    let mut lanes = [0; WIDTH];
+    greatest.store(&mut lanes);
+    let greatest = f32::from_bits(lanes.into_iter().fold(0, |max, x| if max < x { x } else { max }));
+    if !greatest.is_finite() || greatest < TINY {
         to.fill(0);
-        return poison;
+        return if greatest.is_finite() { 0.0 } else { f32::NAN };
     }
     let inverse = F4::splat(LIMIT / greatest);
     let integer = |lanes: F4| {
@@ -158,7 +158,7 @@ fn quantise_row(x: &[f32], to: &mut [i16]) -> f32 {
 }
 
 struct Layer<'a> {
-    packed: &'a [i8],
+    packed: &'a [i16],
     scales: &'a [f32],
     /// Inputs, filled up.
     depth: usize,
@@ -192,7 +192,7 @@ impl Layer<'_> {
 #[inline(always)]
 fn add_products<const R: usize>(
     x: &[i16],
-    panel: &[i8],
+    panel: &[i16],
     depth: usize,
     row_scales: &[f32],
     scales: [F4; 2],
@@ -207,8 +207,8 @@ fn add_products<const R: usize>(
             // SAFETY: k and k + 1 are inputs, since `depth` and `DEPTH` are even; R rows of `depth` lie after `x`, and
             // 8 weights for each input after `w`, as checked above.
             unsafe {
-                let low = H8::load_i8_at(w.add(k * LANES));
-                let high = H8::load_i8_at(w.add(k * LANES + LANES));
+                let low = H8::load_at(w.add(k * LANES));
+                let high = H8::load_at(w.add(k * LANES + LANES));
                 for (r, exact) in exact.iter_mut().enumerate() {
                     let value = H8::splat_pair_at(x.add(r * depth + k));
                     exact[0] = exact[0].plus(value.dot(low));

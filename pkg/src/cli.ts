@@ -6,7 +6,7 @@ import { readFile } from "node:fs/promises";
 import { basename, dirname, extname, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { loader, run, type Job } from "./compile.js";
-import type { CompileReport } from "./compiler.js";
+import type { CompileReport, SmallWeights } from "./compiler.js";
 import { read } from "./node-files.js";
 import { RankletError, describe } from "./reasons.js";
 
@@ -39,11 +39,16 @@ Arguments:
 Options:
   -o, --output <FILE.ranklet>      Where the bundle goes
       --golden <FILE.safetensors>  ONNX Runtime's inputs and outputs by name: they decide over our own reading of the graph
+      --weights <FORM>             How weights are stored, over what the SPEC.toml says; f32 by default [possible values: f32, f16, bf16, int8]
+      --weights-tolerance <D>      How far a score may move for smaller weights, relative to max(1, |score|); 0.05 by default
   -h, --help                       Print help
 
 Examples:
   npx ranklet compile models/ads-recs/spec.toml -o ads-recs.ranklet
-  npx ranklet compile model.onnx -o model.ranklet --golden onnxruntime.safetensors`;
+  npx ranklet compile model.onnx -o model.ranklet --golden onnxruntime.safetensors
+  npx ranklet compile model.onnx -o model.ranklet --weights int8`;
+
+const FORMS = ["f32", "f16", "bf16", "int8"];
 
 /** A command line that makes no sense. */
 class Misuse extends Error {}
@@ -52,6 +57,8 @@ interface Arguments {
   source: string;
   output: string;
   golden: string | undefined;
+  weights: string | undefined;
+  tolerance: number | undefined;
 }
 
 process.exitCode = await main(process.argv.slice(2));
@@ -91,7 +98,13 @@ function understood([command, ...rest]: string[]): Arguments | string {
   const [source, extra] = positionals;
   if (source === undefined || values.output === undefined) throw new Misuse("<SOURCE> and --output <FILE.ranklet> are required");
   if (extra !== undefined) throw new Misuse(`unexpected argument '${extra}' found`);
-  return { source, output: values.output, golden: values.golden };
+  const { output, golden, weights, "weights-tolerance": given } = values;
+  if (weights !== undefined && !FORMS.includes(weights)) throw new Misuse(`invalid value '${weights}' for '--weights <FORM>'`);
+  const tolerance = given === undefined ? undefined : Number(given);
+  if (tolerance !== undefined && (given!.trim() === "" || Number.isNaN(tolerance))) {
+    throw new Misuse(`invalid value '${given}' for '--weights-tolerance <D>'`);
+  }
+  return { source, output, golden, weights, tolerance };
 }
 
 function parsed(args: string[]) {
@@ -99,6 +112,8 @@ function parsed(args: string[]) {
     const options = {
       output: { type: "string", short: "o" },
       golden: { type: "string" },
+      weights: { type: "string" },
+      "weights-tolerance": { type: "string" },
       help: { type: "boolean", short: "h" },
     } as const;
     return parseArgs({ args, options, allowPositionals: true });
@@ -116,15 +131,16 @@ function module(): Promise<WebAssembly.Module> {
   return loader({ read, runtime: () => readFile(new URL("./compiler.wasm", import.meta.url)) })();
 }
 
-function job({ source, golden }: Arguments): Job {
+function job({ source, golden, weights, tolerance }: Arguments): Job {
   const given = golden === undefined ? undefined : file(golden);
   const folder = dirname(source);
   const text = extname(source) === ".toml" ? new TextDecoder("utf-8", { fatal: true }) : undefined;
   const bytes = file(source);
   return (compiler) => {
     try {
-      if (!text) return compiler.model(basename(source, extname(source)), bytes, given);
-      return compiler.spec(text.decode(bytes), "toml", undefined, (path) => bytesAt(resolve(folder, path)), given);
+      if (!text) return compiler.model(basename(source, extname(source)), bytes, given, weights, tolerance);
+      const read = (path: string) => bytesAt(resolve(folder, path));
+      return compiler.spec(text.decode(bytes), "toml", undefined, read, given, weights, tolerance);
     } catch (thrown) {
       throw placed(thrown, source);
     }
@@ -168,9 +184,27 @@ function summary(output: string, report: CompileReport): string {
     `  checked       ${report.checkedRows} rows against the graph's own definition`,
   ];
   if (report.goldenRows > 0) lines.push(`                ${report.goldenRows} rows against ONNX Runtime's outputs`);
-  lines.push(`  difference    ${report.largestDifference.toExponential().replace("e+", "e")} at most, relative to max(1, |expected|)`);
+  lines.push(`  difference    ${exponential(report.largestDifference)} at most, relative to max(1, |expected|)`);
+  if (report.weights) lines.push(...small(report.weights));
   lines.push(...report.calibrators.map((form) => `  calibrator    ${form}`));
   return lines.join("\n");
+}
+
+function small({ form, int8, half, f32, bytes, bytesF32, largestError, ndcgLoss, labelsChanged }: SmallWeights): string[] {
+  const counts = [[int8, "as int8"], [half, "with 16 bits"], [f32, "left in f32"]] as const;
+  const parts = counts.filter(([count]) => count > 0).map(([count, how]) => `${count} ${how}`);
+  const lines = [
+    `  weights       ${form}: ${parts.join(", ")}; ${size(bytes)}, ${size(bytesF32)} in f32`,
+    `  score error   ${exponential(largestError)} at most against f32, relative to max(1, |score|)`,
+    `  NDCG          ${exponential(ndcgLoss)} lost against the order by f32 scores`,
+  ];
+  if (labelsChanged > 0) lines.push(`  labels        ${labelsChanged} changed`);
+  return lines;
+}
+
+/** As Rust writes it: `5e-7`, `0e0`. */
+function exponential(x: number): string {
+  return x.toExponential().replace("e+", "e");
 }
 
 function size(bytes: number): string {

@@ -1,5 +1,5 @@
 import { makeInstance } from "#compiler";
-import type { CompileReport, Compiler } from "./compiler.js";
+import type { CompileReport, Compiler, WeightForm } from "./compiler.js";
 import { probe, readModule, type Platform, type WasmInput } from "./load.js";
 import { RankletError, coded, describe } from "./reasons.js";
 
@@ -10,6 +10,10 @@ export interface CompileOptions {
   files?: Readonly<Record<string, Uint8Array>>;
   /** ONNX Runtime's inputs and outputs by name, a safetensors file: they decide over our own reading of the graph. */
   golden?: Uint8Array;
+  /** How weights are stored, over what the specification says. Default f32. */
+  weights?: WeightForm;
+  /** How far a score may move for smaller weights, relative to max(1, |score|). Default 0.05. */
+  weightsTolerance?: number;
   /** Name of a bundle that scores. Default `model`. */
   name?: string;
   /** Told what was done. What it throws is dropped. */
@@ -29,9 +33,9 @@ export type Compile = (onnx: Uint8Array, options?: CompileOptions | string) => P
 export function bindCompile(platform: Platform): Compile {
   const load = loader(platform);
   return async (onnx, options = {}) => {
-    const { spec, files = {}, golden, name = "model", onReport, wasm }: CompileOptions =
-      typeof options === "string" ? { spec: options } : options;
-    const work = job(bytesOf(onnx, "the model"), spec, files, golden && bytesOf(golden, "golden"), String(name));
+    const given: CompileOptions = typeof options === "string" ? { spec: options } : options;
+    const { onReport, wasm } = given;
+    const work = job(bytesOf(onnx, "the model"), given);
     const { bundle, report } = await run(load(wasm), work);
     try {
       onReport?.(report);
@@ -90,14 +94,12 @@ function stopped(thrown: unknown): RankletError {
   return new RankletError("model_unsupported", message);
 }
 
-function job(
-  onnx: Uint8Array,
-  spec: string | object | undefined,
-  files: Readonly<Record<string, Uint8Array>>,
-  golden: Uint8Array | undefined,
-  name: string,
-): Job {
-  if (spec === undefined) return (compiler) => compiler.model(name, onnx, golden);
+function job(onnx: Uint8Array, options: CompileOptions): Job {
+  const { spec, files = {}, name = "model", weights, weightsTolerance } = options;
+  const golden = options.golden && bytesOf(options.golden, "golden");
+  const form = weights === undefined ? undefined : String(weights);
+  const tolerance = weightsTolerance === undefined ? undefined : Number(weightsTolerance);
+  if (spec === undefined) return (compiler) => compiler.model(String(name), onnx, golden, form, tolerance);
   // Copied before anything is awaited: the caller's buffers are its own again.
   const given = new Map(Object.entries(files).map(([path, bytes]) => [path, bytesOf(bytes, path)]));
   const read = (path: string) => {
@@ -105,8 +107,8 @@ function job(
     if (bytes) return bytes;
     throw new Error(`\`files\` holds ${given.size > 0 ? [...given.keys()].join(", ") : "nothing"}`);
   };
-  const [text, form] = typeof spec === "string" ? ([spec, "toml"] as const) : ([jsonOf(spec), "json"] as const);
-  return (compiler) => compiler.spec(text, form, onnx, read, golden);
+  const [text, written] = typeof spec === "string" ? ([spec, "toml"] as const) : ([jsonOf(spec), "json"] as const);
+  return (compiler) => compiler.spec(text, written, onnx, read, golden, form, tolerance);
 }
 
 function jsonOf(spec: object): string {

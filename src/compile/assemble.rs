@@ -86,7 +86,7 @@ pub fn compile_spec(
     let encoder = Encoder::new(&spec.features, &context)?;
     let hints = hints(&spec.features);
     let source_of = Source { onnx: &onnx, dims: &spec.model.dims, shared: &encoder.shared_columns(), hints: &hints };
-    let build = Build::model(source_of, golden, spec.model.storage(), tamper);
+    let build = Build::model(source_of, golden, spec.model.storage()?, tamper);
     let mut build = build.map_err(|e| e.at(&spec.model.onnx))?;
     let input = build.input(spec.model.input.as_deref(), encoder.width())?;
     let mut sources = vec![source("model", &onnx)];
@@ -242,7 +242,7 @@ impl Build {
         let slices: Option<Vec<_>> = self.plan.inputs.iter().map(|p| slice(&selected[&p.name])).collect();
         let outputs = engine.run_all(&slices.unwrap_or_default(), keep.len())?;
         // Where another arithmetic moves a quantised activation to its neighbour, a score moves by more than f32's.
-        let whole = self.report.weights.is_some_and(|small| small.form == WeightForm::Int8);
+        let whole = self.report.weights.is_some_and(|small| small.int8 > 0);
         let tolerance = if whole { 1e-4 } else { 1e-5 };
         let mut golden = Golden { rows: keep.len(), tolerance, ..Golden::default() };
         for (i, data) in outputs.into_iter().enumerate() {

@@ -333,7 +333,7 @@ mod tests {
         }
         nodes.push(one(last, &[if weights.is_some() { "H" } else { "X" }], "Y"));
         let inputs = vec![Input { name: "X".into(), elem: Elem::F32, dims: vec![Dim::Rows, Dim::Fixed(2)] }];
-        let graph = Arc::new(Graph { inputs, outputs: vec!["Y".into()], constants, nodes, opset: 23, ml_opset: 1 });
+        let graph = Arc::new(Graph { inputs, outputs: vec!["Y".into()], constants, nodes });
         let mut lowering = lower::lower(&graph, "", Problems::default(), &[]);
         lowering.problems.check().unwrap();
         fuse::fuse(&mut lowering).unwrap();

@@ -55,10 +55,6 @@ pub(crate) struct Graph {
     pub constants: BTreeMap<String, Constant>,
     /// In the graph's order, in which every value is given before it is read.
     pub nodes: Vec<Node>,
-    /// Version of ONNX's own operator set; a node carries the version of its own domain.
-    pub opset: i64,
-    /// Version of the operator set ai.onnx.ml.
-    pub ml_opset: i64,
 }
 
 /// Versions of operator sets by domain.
@@ -103,15 +99,7 @@ fn from_proto(proto: ModelProto, dims: &BTreeMap<String, i64>, problems: &mut Pr
         return Err(unsupported(format!("the value `{name}` is given twice")));
     }
     given.extend(initial.constants.keys().cloned());
-    let opset = |domain: &str| opsets.get(domain).copied().unwrap_or(1);
-    let mut read = Graph {
-        inputs,
-        outputs,
-        constants: initial.constants,
-        nodes: vec![],
-        opset: opset(""),
-        ml_opset: opset("ai.onnx.ml"),
-    };
+    let mut read = Graph { inputs, outputs, constants: initial.constants, nodes: vec![] };
     for node in nodes {
         read.add(node, &mut given, problems)?;
     }

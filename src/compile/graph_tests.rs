@@ -114,10 +114,7 @@ fn what_no_output_needs_is_dropped() {
     let graph = graph.unwrap();
     assert!(problems.check().is_ok());
     assert_eq!(graph.nodes.len(), 1);
-    assert_eq!(
-        (&graph.nodes[0].spec.op[..], graph.nodes[0].spec.opset, graph.opset, graph.ml_opset),
-        ("Mul", 17, 17, 3)
-    );
+    assert_eq!((&graph.nodes[0].spec.op[..], graph.nodes[0].spec.opset), ("Mul", 17));
     assert_eq!(graph.constants, BTreeMap::from([("two".to_string(), Constant::f32(&[], vec![2.0]))]));
 }
 

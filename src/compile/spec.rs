@@ -50,9 +50,11 @@ pub struct Model {
 
 impl Model {
     /// How weights are stored.
-    pub fn storage(&self) -> Storage {
-        let Storage { tolerance, .. } = Storage::default();
-        Storage { form: self.weights, tolerance: self.weights_tolerance.unwrap_or(tolerance) }
+    ///
+    /// # Errors
+    /// `spec_invalid` for a tolerance that is none.
+    pub fn storage(&self) -> Result<Storage> {
+        Storage::default().with(Some(self.weights), self.weights_tolerance)
     }
 }
 

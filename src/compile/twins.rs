@@ -58,8 +58,6 @@ pub(super) fn planned(node: &NodeBuilder, given: &[Given], outputs: usize) -> Re
             inputs: given.iter().enumerate().map(|(i, g)| g.value().map(|_| name(i))).collect(),
             outputs: (0..outputs).map(|i| Some(format!("y{i}"))).collect(),
         }],
-        opset: node.opset,
-        ml_opset: node.opset,
     };
     let (mut rows, mut buffers) = (1, vec![]);
     for (i, one) in given.iter().enumerate() {

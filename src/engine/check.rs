@@ -34,7 +34,7 @@ pub(super) enum Weights {
     /// As `dense::pack` lays them out.
     Packed(Rc<Vec<f32>>),
     /// As `int8::pack8` does, a scale for each output, and room for quantised rows.
-    Integers { packed: Vec<i8>, scales: Vec<f32>, scratch: Vec<i16> },
+    Integers { packed: Vec<i16>, scales: Vec<f32>, scratch: Vec<i16> },
     /// The step's second input.
     Computed,
 }

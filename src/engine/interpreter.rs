@@ -504,7 +504,7 @@ fn execute_alike(
     sink: &mut dyn FnMut(usize, usize, Slice<'_>),
 ) {
     let pairs = memory.schedule.pairs * rows;
-    let block = if pairs == 0 { memory.schedule.block } else { (PAIRS / pairs).clamp(1, BLOCK) };
+    let block = PAIRS.checked_div(pairs).map_or(memory.schedule.block, |block| block.clamp(1, BLOCK));
     memory.fit(rows, block);
     let Memory { schedule, rooms } = memory;
     widen(schedule, rooms, given);

@@ -1,7 +1,7 @@
 //! `Compiler` of the compile module: ONNX in, a bundle out. One call an instance, which the face throws away.
 
 use super::{object, thrown};
-use crate::compile::{Report, Spec, Storage, compile_onnx, compile_spec, panicked};
+use crate::compile::{Report, SmallWeights, Spec, Storage, WeightForm, compile_onnx, compile_spec, panicked};
 use crate::error::{Error, ErrorKind, Result};
 use js_sys::{Array, Function, Uint8Array};
 use std::panic::PanicHookInfo;
@@ -23,13 +23,24 @@ impl Compiler {
     }
 
     /// Compiles a graph alone, to a bundle called `name` that scores. `golden` is a safetensors file of ONNX Runtime's
-    /// inputs and outputs. Throws `{code, message}`.
-    pub fn model(&mut self, name: &str, onnx: &[u8], golden: Option<Vec<u8>>) -> Result<Uint8Array, JsValue> {
-        self.keep(compile_onnx(name, onnx, golden, Storage::default(), None))
+    /// inputs and outputs; `weights` the form in which weights are stored, and `tolerance` how far a score may move for
+    /// it. Throws `{code, message}`.
+    pub fn model(
+        &mut self,
+        name: &str,
+        onnx: &[u8],
+        golden: Option<Vec<u8>>,
+        weights: Option<String>,
+        tolerance: Option<f64>,
+    ) -> Result<Uint8Array, JsValue> {
+        let storage = chosen(weights).and_then(|form| Storage::default().with(form, tolerance));
+        self.keep(storage.and_then(|storage| compile_onnx(name, onnx, golden, storage, None)))
     }
 
     /// Compiles a specification: the text of a SPEC.toml, or JSON of the same form. `onnx`, where given, is its model;
-    /// `read` gives the bytes of any other path in it, or throws. Throws `{code, message}`.
+    /// `read` gives the bytes of any other path in it, or throws; `weights` and `tolerance` go before what it says of
+    /// them. Throws `{code, message}`.
+    #[allow(clippy::too_many_arguments, reason = "what the face has, each of a type that crosses the boundary")]
     pub fn spec(
         &mut self,
         text: &str,
@@ -37,9 +48,13 @@ impl Compiler {
         onnx: Option<Vec<u8>>,
         read: &Function,
         golden: Option<Vec<u8>>,
+        weights: Option<String>,
+        tolerance: Option<f64>,
     ) -> Result<Uint8Array, JsValue> {
         let spec = if form == "json" { Spec::parse_json(text) } else { Spec::parse(text) };
-        let compile = |spec: Spec| {
+        let compile = |mut spec: Spec| {
+            spec.model.weights = chosen(weights)?.unwrap_or(spec.model.weights);
+            spec.model.weights_tolerance = tolerance.or(spec.model.weights_tolerance);
             let read = |path: &str| match &onnx {
                 Some(onnx) if path == spec.model.onnx => Ok(onnx.clone()),
                 _ => bytes(path, read),
@@ -59,6 +74,7 @@ impl Compiler {
             ("checkedRows", report.checked_rows.into()),
             ("goldenRows", report.golden_rows.into()),
             ("largestDifference", report.largest_difference.into()),
+            ("weights", report.weights.as_ref().map_or(JsValue::UNDEFINED, small)),
             ("calibrators", texts(&report.calibrators)),
             ("warnings", texts(&report.warnings)),
         ])
@@ -69,6 +85,25 @@ impl Compiler {
         self.report = report;
         Ok(Uint8Array::from(&bytes[..]))
     }
+}
+
+fn chosen(name: Option<String>) -> Result<Option<WeightForm>> {
+    name.as_deref().map(WeightForm::named).transpose()
+}
+
+fn small(weights: &SmallWeights) -> JsValue {
+    object([
+        ("form", weights.form.name().into()),
+        ("int8", weights.int8.into()),
+        ("half", weights.half.into()),
+        ("f32", weights.f32.into()),
+        ("bytes", weights.bytes.into()),
+        ("bytesF32", weights.bytes_f32.into()),
+        ("largestError", weights.largest_error.into()),
+        ("ndcgLoss", weights.ndcg_loss.into()),
+        ("labelsChanged", weights.labels_changed.into()),
+    ])
+    .into()
 }
 
 fn bytes(path: &str, read: &Function) -> Result<Vec<u8>> {

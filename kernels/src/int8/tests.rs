@@ -2,7 +2,7 @@ use super::*;
 use crate::testing::{Random, bits};
 use proptest::prelude::*;
 
-fn packed(w: &[i8], inputs: usize, outputs: usize) -> Vec<i8> {
+fn packed(w: &[i8], inputs: usize, outputs: usize) -> Vec<i16> {
     let mut packed = vec![1; packed8_len(inputs, outputs)];
     pack8(w, inputs, outputs, &mut packed);
     packed

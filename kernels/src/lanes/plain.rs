@@ -145,6 +145,12 @@ impl I4 {
         I4(from_fn(|i| self.0[i].wrapping_sub(other.0[i])))
     }
 
+    /// The greater, lane by lane.
+    #[inline(always)]
+    pub fn greater(self, other: Self) -> Self {
+        I4(from_fn(|i| if self.0[i] > other.0[i] { self.0[i] } else { other.0[i] }))
+    }
+
     /// Bit by bit.
     #[inline(always)]
     pub fn and(self, other: Self) -> Self {
@@ -207,14 +213,14 @@ impl M4 {
 pub struct H8([i16; 8]);
 
 impl H8 {
-    /// The eight elements from `x` on, with their signs.
+    /// The eight elements from `x` on.
     ///
     /// # Safety
     /// They are readable.
     #[inline(always)]
-    pub unsafe fn load_i8_at(x: *const i8) -> Self {
-        // SAFETY: the caller's promise; bytes need no alignment.
-        H8(unsafe { x.cast::<[i8; 8]>().read() }.map(i16::from))
+    pub unsafe fn load_at(x: *const i16) -> Self {
+        // SAFETY: the caller's promise; an array of i16 is aligned as i16 is.
+        H8(unsafe { x.cast::<[i16; 8]>().read() })
     }
 
     /// The two elements from `x` on, four times.

@@ -4,9 +4,9 @@
 
 use std::arch::wasm32::{
     f32x4_add, f32x4_convert_i32x4, f32x4_div, f32x4_eq, f32x4_extract_lane, f32x4_le, f32x4_lt, f32x4_mul,
-    f32x4_splat, f32x4_sqrt, f32x4_sub, i16x8_load_extend_i8x8, i16x8_narrow_i32x4, i32x4_add, i32x4_dot_i16x8,
-    i32x4_shl, i32x4_shr, i32x4_shuffle, i32x4_splat, i32x4_sub, v128, v128_and, v128_bitselect, v128_load,
-    v128_load32_splat, v128_or, v128_store,
+    f32x4_splat, f32x4_sqrt, f32x4_sub, i16x8_narrow_i32x4, i32x4_add, i32x4_dot_i16x8, i32x4_max, i32x4_shl,
+    i32x4_shr, i32x4_shuffle, i32x4_splat, i32x4_sub, v128, v128_and, v128_bitselect, v128_load, v128_load32_splat,
+    v128_or, v128_store,
 };
 
 /// Four lanes of f32.
@@ -165,6 +165,12 @@ impl I4 {
         I4(i32x4_sub(self.0, other.0))
     }
 
+    /// The greater, lane by lane.
+    #[inline(always)]
+    pub fn greater(self, other: Self) -> Self {
+        I4(i32x4_max(self.0, other.0))
+    }
+
     /// Bit by bit.
     #[inline(always)]
     pub fn and(self, other: Self) -> Self {
@@ -228,14 +234,14 @@ impl M4 {
 pub struct H8(v128);
 
 impl H8 {
-    /// The eight elements from `x` on, with their signs.
+    /// The eight elements from `x` on.
     ///
     /// # Safety
     /// They are readable.
     #[inline(always)]
-    pub unsafe fn load_i8_at(x: *const i8) -> Self {
+    pub unsafe fn load_at(x: *const i16) -> Self {
         // SAFETY: the caller's promise; a wasm load needs no alignment.
-        H8(unsafe { i16x8_load_extend_i8x8(x) })
+        H8(unsafe { v128_load(x.cast()) })
     }
 
     /// The two elements from `x` on, four times.

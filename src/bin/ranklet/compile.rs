@@ -33,11 +33,7 @@ fn bundle(args: &cli::Compile) -> Result<(Vec<u8>, Report)> {
         return compile_spec(&spec, &read, golden, None).map_err(|e| e.at(source.display()));
     }
     let name = source.file_stem().unwrap_or_default().to_string_lossy();
-    let default = Storage::default();
-    let storage = Storage {
-        form: args.weights.unwrap_or(default.form),
-        tolerance: args.weights_tolerance.unwrap_or(default.tolerance),
-    };
+    let storage = Storage::default().with(args.weights, args.weights_tolerance)?;
     compile_onnx(&name, &files::read(source)?, golden, storage, None).map_err(|e| e.at(source.display()))
 }
 
@@ -61,14 +57,9 @@ fn print(output: &Path, report: &Report) {
 }
 
 fn weights(small: &SmallWeights) -> Vec<String> {
-    let SmallWeights { form, layers, layers_f32, tables, bytes, bytes_f32, .. } = small;
-    let mut parts = vec![format!("{layers} layers")];
-    if *layers_f32 > 0 {
-        parts.push(format!("{layers_f32} layers left in f32"));
-    }
-    if *tables > 0 {
-        parts.push(format!("{tables} tables of 16 bits"));
-    }
+    let SmallWeights { form, int8, half, f32, bytes, bytes_f32, .. } = small;
+    let parts = [(int8, "as int8"), (half, "with 16 bits"), (f32, "left in f32")];
+    let parts: Vec<_> = parts.iter().filter(|(n, _)| **n > 0).map(|(n, how)| format!("{n} {how}")).collect();
     let (now, before) = (HumanBytes(*bytes as u64), HumanBytes(*bytes_f32 as u64));
     let mut lines = vec![
         format!("  weights       {}: {}; {now}, {before} in f32", form.name(), parts.join(", ")),
