@@ -23,7 +23,7 @@ struct Stage {
 }
 
 /// Cheap ones first; what needs a build comes after it.
-const STAGES: [Stage; 11] = [
+const STAGES: [Stage; 12] = [
     Stage { name: "format", run: format },
     Stage { name: "licences", run: allowed_licences },
     Stage { name: "lints", run: lints },
@@ -32,6 +32,7 @@ const STAGES: [Stage; 11] = [
     Stage { name: "build", run: build },
     Stage { name: "size", run: budget },
     Stage { name: "javascript", run: javascript },
+    Stage { name: "conformance", run: conformance },
     Stage { name: "demo", run: demo },
     Stage { name: "python", run: python_tests },
     Stage { name: "page", run: page },
@@ -218,6 +219,16 @@ fn javascript(work: &Workspace) -> Result<Finding> {
         finding.tally.unmet.push(without_chromium("the package's tests in a browser"));
     }
     Ok(finding)
+}
+
+/// Generated graphs and ONNX's own node tests, natively and through the wasm, against the committed tables.
+fn conformance(work: &Workspace) -> Result<Finding> {
+    let checked = crate::conformance::check(work, &crate::conformance::Options::default())?;
+    let tally = match &checked.unmet {
+        Some(why) => Tally::unmet(format!("the conformance suites: {why}")),
+        None => Tally { passed: checked.passed, failed: checked.failed, ..Tally::default() },
+    };
+    Ok(Finding { tally, output: checked.output })
 }
 
 fn without_chromium(what: &str) -> String {
