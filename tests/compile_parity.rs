@@ -51,6 +51,8 @@ fn every_fixture_agrees_with_its_graph_and_with_onnx_runtime() {
         "mlp",
         "operators",
         "two_inputs",
+        "din_gate",
+        "list_attention",
         "skl_mlp_binary",
         "skl_mlp_multi",
         "skl_logistic",
