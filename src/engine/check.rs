@@ -358,7 +358,8 @@ impl<'a> Scope<'a> {
         };
         if *start {
             let from = inputs[inputs.len() - 1];
-            self.need(from.width == out.width && bias.is_none(), detail("the start does not fit the width"))?;
+            let fits = from.width == out.width && bias.is_none() && out.rows != Rows::Pair;
+            self.need(fits, detail("the start does not fit the width"))?;
         }
         let bias = self.f32s_or_none(bias.as_ref())?;
         self.need(bias.is_empty() || bias.len() == columns, detail("bias does not fit the width"))?;
@@ -519,7 +520,7 @@ impl<'a> Scope<'a> {
                 let scale = self.f32s(scale)?.into_owned();
                 let bias = self.f32s_or_none(bias.as_ref())?;
                 self.axis(x, *group, 1)?;
-                let fits = alike && scale.len() == *group as usize;
+                let fits = alike && *group > 0 && scale.len() == *group as usize;
                 self.need(fits && (bias.is_empty() || bias.len() == scale.len()), detail("the group does not fit"))?;
                 Ready::LayerNorm { scale, bias, epsilon: *epsilon }
             }
@@ -568,7 +569,7 @@ impl<'a> Scope<'a> {
             Op::Label { labels, group, threshold } => {
                 self.axis(x, *group, 1)?;
                 let fits = labels.len() == *group as usize || (*group == 1 && labels.len() == 2);
-                let rows = out.width == x.width / group && same_rows && !pairs;
+                let rows = !pairs && same_rows && out.width == x.width / group;
                 self.need(fits && rows, detail("labels do not fit the scores"))?;
                 Ready::Label { labels: labels.clone(), group: *group as usize, threshold: *threshold }
             }
