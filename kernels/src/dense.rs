@@ -50,6 +50,14 @@ pub fn pack(weights: &[f32], inputs: usize, outputs: usize, packed: &mut [f32]) 
     for first in (0..columns).step_by(LANES) {
         let width = (columns - first).min(LANES);
         let block = &mut packed[inputs * first..inputs * (first + width)];
+        // Weights that are computed are packed at every request: whole panels by vectors.
+        if let (LANES, true) = (width, first + LANES <= outputs) {
+            let rows = weights.get(first..).unwrap_or(&[]).chunks(outputs);
+            for (to, from) in block.as_chunks_mut::<LANES>().0.iter_mut().zip(rows) {
+                to.copy_from_slice(&from[..LANES]);
+            }
+            continue;
+        }
         for (i, slot) in block.iter_mut().enumerate() {
             let (k, column) = (i / width, first + i % width);
             *slot = if column < outputs { weights[k * outputs + column] } else { 0.0 };
