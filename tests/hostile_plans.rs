@@ -11,8 +11,7 @@ use ranklet::scorer::Scorer;
 use serde_json::Value;
 use std::sync::OnceLock;
 
-const FIXTURES: [&str; 6] =
-    ["din_gate", "list_attention", "operators", "lgbm_small", "two_inputs", "skl_mlp_multi"];
+const FIXTURES: [&str; 6] = ["din_gate", "list_attention", "operators", "lgbm_small", "two_inputs", "skl_mlp_multi"];
 
 struct Compiled {
     tensors: Tensors,
@@ -27,7 +26,7 @@ fn compiled() -> &'static [Compiled] {
             .map(|name| {
                 let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
                 let onnx = std::fs::read(path.join(format!("{name}.onnx"))).unwrap();
-                let bytes = compile_onnx(name, &onnx, None, Storage::default(), None).unwrap().0;
+                let bytes = compile_onnx(name, &onnx, &Default::default(), None, Storage::default(), None).unwrap().0;
                 let bundle = Bundle::read(&bytes).unwrap();
                 let manifest = serde_json::from_str(bundle.manifest_json()).unwrap();
                 Compiled { manifest, tensors: bundle.tensors }

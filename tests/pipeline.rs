@@ -278,10 +278,17 @@ fn compile_refuses_a_plan_with_one_leaf_or_one_split_changed() {
             values[middle] = if leaf { values[middle] + 0.25 } else { values[middle].next_up() };
         }
     };
-    assert!(compile_onnx("m", &onnx, None, Storage::default(), None).is_ok());
+    assert!(compile_onnx("m", &onnx, &Default::default(), None, Storage::default(), None).is_ok());
     for leaf in [true, false] {
-        let error =
-            compile_onnx("m", &onnx, None, Storage::default(), Some(&|lowered| alter(lowered, leaf))).unwrap_err();
+        let error = compile_onnx(
+            "m",
+            &onnx,
+            &Default::default(),
+            None,
+            Storage::default(),
+            Some(&|lowered| alter(lowered, leaf)),
+        )
+        .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::GoldenMismatch, "leaf: {leaf}");
     }
 }

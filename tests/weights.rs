@@ -19,7 +19,7 @@ fn onnx() -> Vec<u8> {
 }
 
 fn compiled(form: WeightForm) -> (Vec<u8>, Report) {
-    compile_onnx("m", &onnx(), None, Storage { form, ..Storage::default() }, None).unwrap()
+    compile_onnx("m", &onnx(), &Default::default(), None, Storage { form, ..Storage::default() }, None).unwrap()
 }
 
 fn small(form: WeightForm) -> (Vec<u8>, SmallWeights) {
@@ -99,7 +99,8 @@ fn narrow_layers_stay_floats_and_few_weights_as_they_are() {
 fn a_score_that_moves_too_far_is_refused_unless_the_specification_allows_it() {
     for form in SMALL {
         let (_, small) = small(form);
-        let compile = |tolerance| compile_onnx("m", &onnx(), None, Storage { form, tolerance }, None);
+        let compile =
+            |tolerance| compile_onnx("m", &onnx(), &Default::default(), None, Storage { form, tolerance }, None);
         let error = compile(small.largest_error * 0.99).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::GoldenMismatch);
         assert!(error.message().contains("weights_tolerance") && error.message().contains(form.name()), "{error}");

@@ -39,6 +39,7 @@ Arguments:
 Options:
   -o, --output <FILE.ranklet>      Where the bundle goes
       --golden <FILE.safetensors>  ONNX Runtime's inputs and outputs by name: they decide over our own reading of the graph
+      --dim <NAME=VALUE>           Size of a symbol of an input's shape that is not the number of candidates, over what the SPEC.toml says
       --weights <FORM>             How weights are stored, over what the SPEC.toml says; f32 by default [possible values: f32, f16, bf16, int8]
       --weights-tolerance <D>      How far a score may move for smaller weights, relative to max(1, |score|); 0.05 by default
   -h, --help                       Print help
@@ -57,6 +58,7 @@ interface Arguments {
   source: string;
   output: string;
   golden: string | undefined;
+  dims: string[];
   weights: string | undefined;
   tolerance: number | undefined;
 }
@@ -98,13 +100,13 @@ function understood([command, ...rest]: string[]): Arguments | string {
   const [source, extra] = positionals;
   if (source === undefined || values.output === undefined) throw new Misuse("<SOURCE> and --output <FILE.ranklet> are required");
   if (extra !== undefined) throw new Misuse(`unexpected argument '${extra}' found`);
-  const { output, golden, weights, "weights-tolerance": given } = values;
+  const { output, golden, dim: dims = [], weights, "weights-tolerance": given } = values;
   if (weights !== undefined && !FORMS.includes(weights)) throw new Misuse(`invalid value '${weights}' for '--weights <FORM>'`);
   const tolerance = given === undefined ? undefined : Number(given);
   if (tolerance !== undefined && (given!.trim() === "" || Number.isNaN(tolerance))) {
     throw new Misuse(`invalid value '${given}' for '--weights-tolerance <D>'`);
   }
-  return { source, output, golden, weights, tolerance };
+  return { source, output, golden, dims, weights, tolerance };
 }
 
 function parsed(args: string[]) {
@@ -112,6 +114,7 @@ function parsed(args: string[]) {
     const options = {
       output: { type: "string", short: "o" },
       golden: { type: "string" },
+      dim: { type: "string", multiple: true },
       weights: { type: "string" },
       "weights-tolerance": { type: "string" },
       help: { type: "boolean", short: "h" },
@@ -131,16 +134,17 @@ function module(): Promise<WebAssembly.Module> {
   return loader({ read, runtime: () => readFile(new URL("./compiler.wasm", import.meta.url)) })();
 }
 
-function job({ source, golden, weights, tolerance }: Arguments): Job {
+function job({ source, golden, dims, weights, tolerance }: Arguments): Job {
+  const sizes = dims.join("\n");
   const given = golden === undefined ? undefined : file(golden);
   const folder = dirname(source);
   const text = extname(source) === ".toml" ? new TextDecoder("utf-8", { fatal: true }) : undefined;
   const bytes = file(source);
   return (compiler) => {
     try {
-      if (!text) return compiler.model(basename(source, extname(source)), bytes, given, weights, tolerance);
+      if (!text) return compiler.model(basename(source, extname(source)), bytes, given, weights, tolerance, sizes);
       const read = (path: string) => bytesAt(resolve(folder, path));
-      return compiler.spec(text.decode(bytes), "toml", undefined, read, given, weights, tolerance);
+      return compiler.spec(text.decode(bytes), "toml", undefined, read, given, weights, tolerance, sizes);
     } catch (thrown) {
       throw placed(thrown, source);
     }

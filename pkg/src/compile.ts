@@ -10,6 +10,8 @@ export interface CompileOptions {
   files?: Readonly<Record<string, Uint8Array>>;
   /** ONNX Runtime's inputs and outputs by name, a safetensors file: they decide over our own reading of the graph. */
   golden?: Uint8Array;
+  /** Sizes of symbols in inputs' shapes other than the number of candidates, over what the specification says. */
+  dims?: Readonly<Record<string, number>>;
   /** How weights are stored, over what the specification says. Default f32. */
   weights?: WeightForm;
   /** How far a score may move for smaller weights, relative to max(1, |score|). Default 0.05. */
@@ -95,11 +97,12 @@ function stopped(thrown: unknown): RankletError {
 }
 
 function job(onnx: Uint8Array, options: CompileOptions): Job {
-  const { spec, files = {}, name = "model", weights, weightsTolerance } = options;
+  const { spec, files = {}, name = "model", dims = {}, weights, weightsTolerance } = options;
+  const sizes = Object.entries(dims).map(([symbol, size]) => `${symbol}=${size}`).join("\n");
   const golden = options.golden && bytesOf(options.golden, "golden");
   const form = weights === undefined ? undefined : String(weights);
   const tolerance = weightsTolerance === undefined ? undefined : Number(weightsTolerance);
-  if (spec === undefined) return (compiler) => compiler.model(String(name), onnx, golden, form, tolerance);
+  if (spec === undefined) return (compiler) => compiler.model(String(name), onnx, golden, form, tolerance, sizes);
   // Copied before anything is awaited: the caller's buffers are its own again.
   const given = new Map(Object.entries(files).map(([path, bytes]) => [path, bytesOf(bytes, path)]));
   const read = (path: string) => {
@@ -108,7 +111,7 @@ function job(onnx: Uint8Array, options: CompileOptions): Job {
     throw new Error(`\`files\` holds ${given.size > 0 ? [...given.keys()].join(", ") : "nothing"}`);
   };
   const [text, written] = typeof spec === "string" ? ([spec, "toml"] as const) : ([jsonOf(spec), "json"] as const);
-  return (compiler) => compiler.spec(text, written, onnx, read, golden, form, tolerance);
+  return (compiler) => compiler.spec(text, written, onnx, read, golden, form, tolerance, sizes);
 }
 
 function jsonOf(spec: object): string {

@@ -1,12 +1,13 @@
 /** The compile module's boundary as the face sees it. The generated class has this shape. @internal */
 export interface Compiler {
-  /** `weights` and `tolerance`: how weights are stored, and how far a score may move for it. */
+  /** `weights` and `tolerance`: how weights are stored, and how far a score may move for it; `dims` a NAME=VALUE a line. */
   model(
     name: string,
     onnx: Uint8Array,
     golden: Uint8Array | undefined,
     weights: string | undefined,
     tolerance: number | undefined,
+    dims: string,
   ): Uint8Array<ArrayBuffer>;
   /** `form` is that of the text; `onnx`, where given, stands for the file that the specification calls its model. */
   spec(
@@ -17,6 +18,7 @@ export interface Compiler {
     golden: Uint8Array | undefined,
     weights: string | undefined,
     tolerance: number | undefined,
+    dims: string,
   ): Uint8Array<ArrayBuffer>;
   report(): CompileReport;
 }

@@ -118,11 +118,12 @@ pub fn compile_spec(
 pub fn compile_onnx(
     name: &str,
     onnx: &[u8],
+    dims: &BTreeMap<String, i64>,
     golden: Option<Vec<u8>>,
     storage: Storage,
     tamper: Option<Tamper<'_>>,
 ) -> Result<(Vec<u8>, Report)> {
-    let source_of = Source { onnx, dims: &BTreeMap::new(), shared: &[], hints: &InputHints::default() };
+    let source_of = Source { onnx, dims, shared: &[], hints: &InputHints::default() };
     let build = Build::model(source_of, golden, storage, tamper)?;
     let sources = vec![source("model", onnx)];
     let manifest = Manifest { name: name.to_owned(), version: 1, ..build.manifest(sources) };

@@ -1,7 +1,9 @@
 //! `Compiler` of the compile module: ONNX in, a bundle out. One call an instance, which the face throws away.
 
 use super::{object, thrown};
-use crate::compile::{Report, SmallWeights, Spec, Storage, WeightForm, compile_onnx, compile_spec, panicked};
+use crate::compile::{
+    Report, SmallWeights, Spec, Storage, WeightForm, compile_onnx, compile_spec, panicked, read_dims,
+};
 use crate::error::{Error, ErrorKind, Result};
 use js_sys::{Array, Function, Uint8Array};
 use std::panic::PanicHookInfo;
@@ -24,7 +26,7 @@ impl Compiler {
 
     /// Compiles a graph alone, to a bundle called `name` that scores. `golden` is a safetensors file of ONNX Runtime's
     /// inputs and outputs; `weights` the form in which weights are stored, and `tolerance` how far a score may move for
-    /// it. Throws `{code, message}`.
+    /// it; `dims` a `NAME=VALUE` on each line. Throws `{code, message}`.
     pub fn model(
         &mut self,
         name: &str,
@@ -32,9 +34,13 @@ impl Compiler {
         golden: Option<Vec<u8>>,
         weights: Option<String>,
         tolerance: Option<f64>,
+        dims: &str,
     ) -> Result<Uint8Array, JsValue> {
-        let storage = chosen(weights).and_then(|form| Storage::default().with(form, tolerance));
-        self.keep(storage.and_then(|storage| compile_onnx(name, onnx, golden, storage, None)))
+        let compile = |form| {
+            let storage = Storage::default().with(form, tolerance)?;
+            compile_onnx(name, onnx, &read_dims(dims.lines())?, golden, storage, None)
+        };
+        self.keep(chosen(weights).and_then(compile))
     }
 
     /// Compiles a specification: the text of a SPEC.toml, or JSON of the same form. `onnx`, where given, is its model;
@@ -50,9 +56,11 @@ impl Compiler {
         golden: Option<Vec<u8>>,
         weights: Option<String>,
         tolerance: Option<f64>,
+        dims: &str,
     ) -> Result<Uint8Array, JsValue> {
         let spec = if form == "json" { Spec::parse_json(text) } else { Spec::parse(text) };
         let compile = |mut spec: Spec| {
+            spec.model.dims.extend(read_dims(dims.lines())?);
             spec.model.weights = chosen(weights)?.unwrap_or(spec.model.weights);
             spec.model.weights_tolerance = tolerance.or(spec.model.weights_tolerance);
             let read = |path: &str| match &onnx {

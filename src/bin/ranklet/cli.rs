@@ -56,6 +56,9 @@ pub struct Compile {
     /// ONNX Runtime's inputs and outputs by name: they decide over our own reading of the graph.
     #[arg(long, value_name = "FILE.safetensors")]
     pub golden: Option<PathBuf>,
+    /// Size of a symbol of an input's shape that is not the number of candidates, over what the SPEC.toml says.
+    #[arg(long = "dim", value_name = "NAME=VALUE")]
+    pub dims: Vec<String>,
     /// How weights are stored, over what the SPEC.toml says; f32 by default.
     #[arg(long, value_name = "FORM", value_parser = forms())]
     pub weights: Option<WeightForm>,

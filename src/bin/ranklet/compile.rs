@@ -3,7 +3,7 @@
 use crate::{cli, files};
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use ranklet::Result;
-use ranklet::compile::{Report, SmallWeights, Spec, Storage, compile_onnx, compile_spec};
+use ranklet::compile::{Report, SmallWeights, Spec, Storage, compile_onnx, compile_spec, read_dims};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -24,8 +24,10 @@ pub fn run(args: &cli::Compile) -> Result<ExitCode> {
 fn bundle(args: &cli::Compile) -> Result<(Vec<u8>, Report)> {
     let golden = args.golden.as_deref().map(files::read).transpose()?;
     let source = &args.source;
+    let dims = read_dims(args.dims.iter().map(String::as_str))?;
     if source.extension().is_some_and(|e| e == "toml") {
         let mut spec = Spec::parse(&files::read_text(source)?).map_err(|e| e.at(source.display()))?;
+        spec.model.dims.extend(dims);
         spec.model.weights = args.weights.unwrap_or(spec.model.weights);
         spec.model.weights_tolerance = args.weights_tolerance.or(spec.model.weights_tolerance);
         let folder = source.parent().unwrap_or(Path::new("")).to_owned();
@@ -34,7 +36,7 @@ fn bundle(args: &cli::Compile) -> Result<(Vec<u8>, Report)> {
     }
     let name = source.file_stem().unwrap_or_default().to_string_lossy();
     let storage = Storage::default().with(args.weights, args.weights_tolerance)?;
-    compile_onnx(&name, &files::read(source)?, golden, storage, None).map_err(|e| e.at(source.display()))
+    compile_onnx(&name, &files::read(source)?, &dims, golden, storage, None).map_err(|e| e.at(source.display()))
 }
 
 fn print(output: &Path, report: &Report) {
