@@ -1,8 +1,9 @@
 //! Attention of opsets 23 and 24 by its parts: products, masks, a softmax.
 
+use super::call::{Call, Lowered, Val};
 use super::constant::{Constant, Elem};
 use super::elementwise::{binary, chosen_by};
-use super::lower::{Call, Lowered, Lowering, Val};
+use super::lower::Lowering;
 use super::matrix::product;
 use super::moves::{joined, moved, permuted, reshaped, table_of};
 use super::norms::{reduced, softmaxed, unary};
@@ -153,7 +154,7 @@ fn with_mask(lowering: &mut Lowering, scores: &Val, mask: &Val, keys: Dim) -> Re
             let one =
                 if mask.elem().is_float() { hidden() } else { Val::Constant(Rc::new(Constant::bools(&[], [false]))) };
             let ones = reshaped(&one, vec![Dim::Fixed(1); dims.len()])?;
-            let rest = super::moves::expanded(lowering, &ones, dims)?;
+            let rest = super::repeat::expanded(lowering, &ones, dims)?;
             mask = joined(lowering, &[mask, rest], axis)?;
         }
     }

@@ -1,8 +1,9 @@
 //! One step of a recurrent layer: the gates of RNN, GRU and LSTM.
 
+use super::call::{Call, Val};
 use super::constant::Constant;
 use super::elementwise::binary;
-use super::lower::{Call, Lowering, Val};
+use super::lower::Lowering;
 use super::matrix::product;
 use super::moves::{moved, table_of};
 use super::norms::unary;

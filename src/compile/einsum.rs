@@ -1,7 +1,8 @@
 //! Einsum: two inputs at a time, each sum of products as a matrix product over the labels that both share.
 
+use super::call::{Call, Lowered, Val};
 use super::elementwise::binary;
-use super::lower::{Call, Lowered, Lowering, Val};
+use super::lower::Lowering;
 use super::matrix::product;
 use super::moves::{moved, permuted, reshaped, table_of};
 use super::norms::reduced;

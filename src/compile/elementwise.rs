@@ -1,7 +1,8 @@
 //! Elementwise operators with ONNX's broadcasting, and casts.
 
+use super::call::{Call, Lowered, Val};
 use super::constant::{Elem, Values};
-use super::lower::{Call, Lowered, Lowering, Val, dtype};
+use super::lower::{Lowering, dtype};
 use super::shape::{self, Dim, Size, Sizes};
 use super::split::Origin;
 use super::table::Table;

@@ -1,9 +1,10 @@
 //! ai.onnx.ml's steps of preparation: scaling, norms, missing values, categories.
 
+use super::call::{Call, Lowered, Val};
 use super::constant::{Constant, Elem, Values};
 use super::elementwise::{binary, cast_to, chosen_by};
 use super::lookup;
-use super::lower::{Call, Lowered, Lowering, Val};
+use super::lower::Lowering;
 use super::moves::reshaped;
 use super::norms::{reduced, unary};
 use super::shape::Dim;

@@ -1,6 +1,7 @@
 //! Elements picked by indices. Constant indices are a move like any other; computed ones read a table, the axis in front.
 
-use super::lower::{Call, Lowered, Lowering, Val};
+use super::call::{Call, Lowered, Val};
+use super::lower::Lowering;
 use super::moves::{joined, moved, permuted, reshaped, table_of};
 use super::shape::{self, Dim, Size};
 use super::table::Table;

@@ -1,8 +1,9 @@
 //! OneHot and EyeLike: comparisons with a range of places.
 
+use super::call::{Call, Lowered, Val};
 use super::constant::{Constant, Elem};
 use super::elementwise::{binary, cast_to, chosen_by};
-use super::lower::{Call, Lowered, Lowering, Val};
+use super::lower::Lowering;
 use super::moves::{moved, reshaped, table_of};
 use super::shape::{self, Dim};
 use crate::engine::plan::{Binary, DType, Op, Rows};

@@ -1,8 +1,9 @@
 //! Gemm, MatMul and linear models: a dense layer wherever the weights are constants or shared, else a product.
 
+use super::call::{Call, Lowered, Val};
 use super::constant::Constant;
 use super::elementwise::binary;
-use super::lower::{Call, Lowered, Lowering, Val};
+use super::lower::Lowering;
 use super::moves::{permuted, reshaped};
 use super::shape::{self, Dim};
 use super::split::Map;

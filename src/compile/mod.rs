@@ -5,6 +5,7 @@
 mod assemble;
 mod attention;
 mod calibrator;
+mod call;
 mod cells;
 mod check;
 mod compare;
@@ -35,6 +36,7 @@ mod paths;
 mod problems;
 mod quantise;
 mod recurrent;
+mod repeat;
 mod scatter;
 mod scores;
 mod shape;

@@ -1,8 +1,9 @@
 //! Normalisations, softmax and reductions.
 
+use super::call::{Call, Lowered, Val};
 use super::constant::{Constant, Elem};
 use super::elementwise::binary;
-use super::lower::{Call, Lowered, Lowering, Val};
+use super::lower::Lowering;
 use super::moves::reshaped;
 use super::shape::{self, Dim};
 use super::split::Origin;

@@ -1,10 +1,11 @@
 //! Which operator is lowered where, and what helps where none is.
 
+use super::call::{Call, Lowered, Val};
 use super::constant::{Constant, Elem};
-use super::lower::{Call, Lowered, Lowering, Val};
+use super::lower::Lowering;
 use super::{
-    attention, einsum, elementwise, encode, lookup, marks, matrix, moves, norms, order, quantise, recurrent, scatter,
-    scores, trigonometry,
+    attention, einsum, elementwise, encode, lookup, marks, matrix, moves, norms, order, quantise, recurrent, repeat,
+    scatter, scores, trigonometry,
 };
 use std::rc::Rc;
 
@@ -16,6 +17,7 @@ pub(super) fn lower(lowering: &mut Lowering, call: &Call) -> Lowered {
     let families = [
         elementwise::lower,
         moves::lower,
+        repeat::lower,
         matrix::lower,
         norms::lower,
         scores::lower,
@@ -47,7 +49,7 @@ fn dropout(lowering: &mut Lowering, call: &Call) -> Lowered {
     if call.spec.outputs > 1 {
         let one = Val::Constant(Rc::new(Constant::f32(&vec![1; x.shape().len()], vec![1.0])));
         let one = elementwise::cast_to(lowering, &one, if call.spec.opset < 10 { x.elem() } else { Elem::Bool })?;
-        given.push(moves::expanded(lowering, &one, x.shape())?);
+        given.push(repeat::expanded(lowering, &one, x.shape())?);
     }
     Ok(given)
 }

@@ -1,9 +1,10 @@
 //! TopK: places by the engine for floats; by counting what stands before each element for whole numbers, which f32 would
 //! round.
 
+use super::call::{Call, Lowered};
 use super::constant::Elem;
 use super::lookup;
-use super::lower::{Call, Lowered, Lowering};
+use super::lower::Lowering;
 use super::moves::permuted;
 use super::shape::{self, Dim};
 use crate::engine::plan::{Binary, DType, Op, Reduce, Rows};

@@ -1,9 +1,10 @@
 //! Quantised values and products. Whole numbers of 8 and 16 bits are small enough that f32 adds their products exactly,
 //! some hundred at a time.
 
+use super::call::{Call, Lowered, Val};
 use super::constant::{Constant, Elem};
 use super::elementwise::{binary, cast_to, chosen_by};
-use super::lower::{Call, Lowered, Lowering, Val};
+use super::lower::Lowering;
 use super::matrix::product;
 use super::moves::{moved, reshaped, table_of};
 use super::norms::{reduced, unary};

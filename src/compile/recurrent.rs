@@ -2,10 +2,11 @@
 //! what comes from the state is one layer a step, whose sums start from there. So the sequence of a request, the same for
 //! all candidates, is run once.
 
+use super::call::{Call, Lowered, Val};
 use super::cells::{Function, Kind, Layer, State, columns, functions, row};
 use super::constant::{Constant, Values};
 use super::elementwise::{binary, chosen_by};
-use super::lower::{Call, Lowered, Lowering, Val};
+use super::lower::Lowering;
 use super::matrix::product;
 use super::moves::{joined, moved, permuted, reshaped, table_of};
 use super::shape::{self, Dim};

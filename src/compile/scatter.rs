@@ -1,7 +1,8 @@
 //! ScatterElements and ScatterND: constant places are a move, computed ones a comparison of every place with every update.
 
+use super::call::{Call, Lowered, Val};
 use super::lookup::{self, Tuples};
-use super::lower::{Call, Lowered, Lowering, Val};
+use super::lower::Lowering;
 use super::shape;
 use crate::engine::plan::{Binary, DType, Op, Reduce};
 

@@ -1,9 +1,10 @@
 //! Tree ensembles, linear classifiers and labels.
 
+use super::call::{Call, Lowered, Val};
 use super::constant::{Constant, Elem};
 use super::elementwise::{binary, chosen_by};
 use super::forest::{Forest, Labels, Mode, Node};
-use super::lower::{Call, Lowered, Lowering, Val};
+use super::lower::Lowering;
 use super::node::Spec;
 use super::shape::Dim;
 use super::{matrix, two_classes};

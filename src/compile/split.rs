@@ -2,7 +2,8 @@
 //! so that what is shared by all candidates, or is smaller than the whole, is multiplied once. An exact rewrite up to
 //! rounding; compile checks it against the map left whole.
 
-use super::lower::{Lowering, Val};
+use super::call::Val;
+use super::lower::Lowering;
 use super::shape;
 use crate::engine::plan::{Binary, DType, Op, Rows, Unary};
 use crate::engine::tensor::Tensor;

@@ -3,9 +3,10 @@
 //! the reduction would lose digits, and no score is better than a wrong one.
 //! The polynomials are Chebyshev fits in x^2 on the reduced range, the rest of pi / 2 in three parts of few bits.
 
+use super::call::{Call, Lowered, Val};
 use super::constant::{Constant, Elem};
 use super::elementwise::{binary, cast_to, chosen_by};
-use super::lower::{Call, Lowered, Lowering, Val};
+use super::lower::Lowering;
 use super::norms::unary;
 use crate::engine::plan::{Binary, Unary};
 use std::f32::consts::{FRAC_2_PI, FRAC_PI_2, FRAC_PI_4, LN_2};

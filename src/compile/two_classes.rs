@@ -1,10 +1,11 @@
 //! A tree classifier of two classes, whose scores and label ONNX Runtime forms by rules of their own: a class that no leaf
 //! of the row names has no score, and what then stands in its place depends on the base values.
 
+use super::call::Val;
 use super::constant::{Constant, Elem};
 use super::elementwise::{self, binary, cast_to};
 use super::forest::{Forest, Node};
-use super::lower::{Lowering, Val};
+use super::lower::Lowering;
 use super::moves::{joined, moved, table_of};
 use super::norms::unary;
 use super::scores::{Rowed, label, post, sums};
