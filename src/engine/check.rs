@@ -49,33 +49,86 @@ pub(super) struct Axis {
 /// An operation with its weights packed.
 #[derive(Debug)]
 pub(super) enum Ready {
-    Dense { weights: Weights, bias: Vec<f32>, start: bool, inputs: usize, outputs: usize, activation: Unary },
-    Pack { groups: usize, inputs: usize, outputs: usize, rows: Vec<f32> },
+    Dense {
+        weights: Weights,
+        bias: Vec<f32>,
+        start: bool,
+        inputs: usize,
+        outputs: usize,
+        activation: Unary,
+    },
+    Pack {
+        groups: usize,
+        inputs: usize,
+        outputs: usize,
+        rows: Vec<f32>,
+    },
     Product(Product),
     Constant(Cells),
     Unary(Unary),
-    Binary { f: Binary, each: [usize; 2] },
+    Binary {
+        f: Binary,
+        each: [usize; 2],
+    },
     Where,
     Concat,
     /// Consecutive columns from here on.
     Slice(usize),
-    Select { columns: Vec<i32>, fill: f32 },
-    Take { size: usize, block: usize },
-    Softmax { axis: Axis, log: bool },
-    Reduce { f: Reduce, axis: Axis },
+    Select {
+        columns: Vec<i32>,
+        fill: f32,
+    },
+    Take {
+        size: usize,
+        block: usize,
+    },
+    Softmax {
+        axis: Axis,
+        log: bool,
+    },
+    Reduce {
+        f: Reduce,
+        axis: Axis,
+    },
     ReduceRows(Reduce),
-    CumSum { axis: Axis, exclusive: bool, reverse: bool },
-    TopK { group: usize, k: usize, largest: bool },
-    LayerNorm { scale: Vec<f32>, bias: Vec<f32>, epsilon: f32 },
+    CumSum {
+        axis: Axis,
+        exclusive: bool,
+        reverse: bool,
+    },
+    TopK {
+        group: usize,
+        k: usize,
+        largest: bool,
+    },
+    LayerNorm {
+        scale: Vec<f32>,
+        bias: Vec<f32>,
+        epsilon: f32,
+    },
     Cast,
     Position,
     Count,
     RowAt(i64),
-    Pair { pre: usize, post: usize, every: bool },
+    Pair {
+        pre: usize,
+        post: usize,
+        every: bool,
+    },
     Trees(Box<OwnedForest>),
-    PostTransform { f: PostTransform, group: usize },
-    BinaryScores { mode: BinaryScores, post: PostTransform },
-    Label { labels: Vec<i64>, group: usize, threshold: f32 },
+    PostTransform {
+        f: PostTransform,
+        group: usize,
+    },
+    BinaryScores {
+        mode: BinaryScores,
+        post: PostTransform,
+    },
+    Label {
+        labels: Vec<i64>,
+        group: usize,
+        threshold: f32,
+    },
 }
 
 #[cold]
@@ -218,7 +271,8 @@ impl<'a> Scope<'a> {
             inside.chain(batch).try_fold(0u64, u64::checked_add)
         };
         let batch = p.batch.iter().try_fold(1u64, |n, dim| n.checked_mul(u64::from(dim[0])));
-        let sizes = [p.m, p.k, p.n].iter().all(|&s| s > 0) && p.batch.len() <= 4 && p.batch.iter().all(|dim| dim[0] > 0);
+        let sizes =
+            [p.m, p.k, p.n].iter().all(|&s| s > 0) && p.batch.len() <= 4 && p.batch.iter().all(|dim| dim[0] > 0);
         self.need(sizes, detail("a product without elements"))?;
         let rows = match p.over {
             Over::Row => out.rows != Rows::Pair && a.rows != Rows::Pair && b.rows != Rows::Pair,
@@ -258,9 +312,8 @@ impl<'a> Scope<'a> {
         let expected = 1 + usize::from(weights.is_none()) + usize::from(*start);
         self.need(inputs.len() == expected, detail("wrong number of inputs"))?;
         // In 64 bits: 65,536 x 65,536 is 0 in a page's 32.
-        let fits = |len: usize| {
-            self.need(len as u64 == k as u64 * columns as u64, detail("weights do not fit the widths"))
-        };
+        let fits =
+            |len: usize| self.need(len as u64 == k as u64 * columns as u64, detail("weights do not fit the widths"));
         let weights = match (weights, scales) {
             (Some(name), Some(scales)) => {
                 let scales = self.f32s(scales)?.into_owned();
@@ -394,7 +447,9 @@ impl<'a> Scope<'a> {
                 Ready::Binary { f: *f, each: each.map(|e| e as usize) }
             }
             Op::Where => {
-                let fits = |v: &Value| spreads(v) && if pairs { v.rows == Rows::Pair || v.width == 1 } else { v.rows != Rows::Pair };
+                let fits = |v: &Value| {
+                    spreads(v) && if pairs { v.rows == Rows::Pair || v.width == 1 } else { v.rows != Rows::Pair }
+                };
                 self.need(inputs.iter().all(fits), detail("widths neither agree nor are 1"))?;
                 Ready::Where
             }
@@ -569,7 +624,8 @@ pub(super) fn check(plan: &Plan, tensors: &Tensors) -> Result<Checked> {
     }
     let is_input = |value: u32| plan.inputs.iter().any(|port| port.value == value);
     let mut steps = Vec::with_capacity(plan.steps.len());
-    let mut alike = Vec::new();
+    let given = plan.inputs.first().and_then(|port| plan.values.get(port.value as usize));
+    let mut alike = vec![false; given.map_or(0, |value| value.width as usize)];
     for step in &plan.steps {
         let scope = Scope { plan, done: &steps, tensors, node: &step.node };
         let out = scope.value(step.output)?;
@@ -593,7 +649,10 @@ pub(super) fn check(plan: &Plan, tensors: &Tensors) -> Result<Checked> {
             // Only of the rows that a caller gives can it be seen whether they are.
             let seen = is_input(index) && plan.inputs.len() == 1 && input.dtype == DType::F32;
             scope.need(columns.is_empty() || seen, detail("columns alike in all rows of more than one input"))?;
-            alike.extend(columns);
+            for column in columns {
+                // Of a row that steps have read a column lies within it.
+                alike[column as usize] = true;
+            }
         }
         steps.push(ready);
         written[step.output as usize] = true;
@@ -612,8 +671,7 @@ pub(super) fn check(plan: &Plan, tensors: &Tensors) -> Result<Checked> {
             return Err(bad(&port.name, "an output is never written"));
         }
     }
-    alike.sort_unstable();
-    alike.dedup();
+    let alike: Vec<u32> = (0..).zip(&alike).filter(|(_, alike)| **alike).map(|(column, _)| column).collect();
     let list_wise = plan.steps.iter().any(|step| {
         matches!(step.op, Op::Position | Op::Count) || (0..step.inputs.len()).any(|i| step.op.reads_whole(i))
     });
