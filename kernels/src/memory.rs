@@ -160,8 +160,10 @@ mod tests {
         ) {
             let memory = Memory::new(leak);
             let mut held: Vec<(*mut u8, usize, u8)> = Vec::new();
+            // SAFETY: here and below, blocks are held, have the size they were asked for with, and are freed once.
             let fill = |block: *mut u8, size: usize, mark: u8| unsafe { block.write_bytes(mark, size) };
             let is_whole = |&(block, size, mark): &(*mut u8, usize, u8)| {
+                // SAFETY: as above.
                 (0..size).all(|i| unsafe { block.add(i).read() } == mark)
             };
             for (n, (what, which, size)) in steps.into_iter().enumerate() {
@@ -169,17 +171,20 @@ mod tests {
                 match what {
                     1 if !held.is_empty() => {
                         let (block, size, _) = held.swap_remove(which % held.len());
+                        // SAFETY: as above.
                         unsafe { memory.dealloc(block, layout(size)) };
                     }
                     2 if !held.is_empty() => {
                         let at = which % held.len();
                         let (block, old, mark) = held[at];
+                        // SAFETY: as above.
                         let block = unsafe { memory.realloc(block, layout(old), size) };
                         prop_assert!(is_whole(&(block, old.min(size), mark)));
                         fill(block, size, mark);
                         held[at] = (block, size, mark);
                     }
                     _ => {
+                        // SAFETY: as above.
                         let block = unsafe { memory.alloc(layout(size)) };
                         prop_assert!((block as usize).is_multiple_of(STEP));
                         fill(block, size, mark);
@@ -194,6 +199,7 @@ mod tests {
     #[test]
     fn a_freed_block_is_used_again() {
         let memory = Memory::new(leak);
+        // SAFETY: the block is freed with the layout it was asked for with.
         unsafe {
             let first = memory.alloc(layout(100));
             memory.dealloc(first, layout(100));
