@@ -1,6 +1,6 @@
 //! A page's memory: blocks by size, each size with a list of free ones.
 //!
-//! A third of the bytes of the standard library's allocator for this target. Sizes go up in quarters of powers of two, so
+//! 2.4 KB of brotli less than the standard library's allocator for this target. Sizes go up in quarters of powers of two, so
 //! at most a fifth of a large block is not used; a free block waits for the next request of its size and is neither split
 //! nor joined. What a session asks for is the same from call to call, so its memory grows to a peak and stays there.
 
