@@ -19,12 +19,6 @@ pub use plain::{F4, H8, I4, M4};
 pub const WIDTH: usize = 4;
 
 impl F4 {
-    /// The first lane: a scalar function is its vector function's first lane, so that both have the same bits.
-    #[inline(always)]
-    pub fn first(self) -> f32 {
-        self.lanes()[0]
-    }
-
     /// Writes the lanes to the first four elements.
     ///
     /// # Panics

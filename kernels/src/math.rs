@@ -15,36 +15,34 @@ pub use vector::{
     sigmoid_slice, silu_slice, softplus_slice, tanh_slice,
 };
 
-use crate::lanes::F4;
-
 /// e^x, within 1.1 ulp; underflow is gradual, NaN stays NaN.
 pub fn exp(x: f32) -> f32 {
-    vector::exp(F4::splat(x)).first()
+    vector::of_one(x, vector::exp_lanes)
 }
 
 /// 1 / (1 + e^-x), within 2.4 ulp in both tails.
 pub fn sigmoid(x: f32) -> f32 {
-    vector::sigmoid(F4::splat(x)).first()
+    vector::of_one(x, vector::sigmoid_lanes)
 }
 
 /// tanh x, within 1.5 ulp.
 pub fn tanh(x: f32) -> f32 {
-    vector::tanh(F4::splat(x)).first()
+    vector::of_one(x, vector::tanh_lanes)
 }
 
 /// ln x (f32), within 1 ulp: negative gives NaN, zero negative infinity.
 pub fn ln(x: f32) -> f32 {
-    vector::ln(F4::splat(x)).first()
+    vector::of_one(x, vector::ln_lanes)
 }
 
 /// ln(1 + e^x) without overflow, within 1.8 ulp.
 pub fn softplus(x: f32) -> f32 {
-    vector::softplus(F4::splat(x)).first()
+    vector::of_one(x, vector::softplus_lanes)
 }
 
 /// The error function, within 1.7 ulp.
 pub fn erf(x: f32) -> f32 {
-    vector::erf(F4::splat(x)).first()
+    vector::of_one(x, vector::erf_lanes)
 }
 
 /// x^y (f32).

@@ -625,7 +625,8 @@ pub(super) fn check(plan: &Plan, tensors: &Tensors) -> Result<Checked> {
     }
     let is_input = |value: u32| plan.inputs.iter().any(|port| port.value == value);
     let mut steps = Vec::with_capacity(plan.steps.len());
-    let mut alike = Vec::new();
+    let given = plan.inputs.first().and_then(|port| plan.values.get(port.value as usize));
+    let mut alike = vec![false; given.map_or(0, |value| value.width as usize)];
     for step in &plan.steps {
         let scope = Scope { plan, done: &steps, tensors, node: &step.node };
         let out = scope.value(step.output)?;
@@ -649,7 +650,10 @@ pub(super) fn check(plan: &Plan, tensors: &Tensors) -> Result<Checked> {
             // Only of the rows that a caller gives can it be seen whether they are.
             let seen = is_input(index) && plan.inputs.len() == 1 && input.dtype == DType::F32;
             scope.need(columns.is_empty() || seen, detail("columns alike in all rows of more than one input"))?;
-            alike.extend(columns);
+            for column in columns {
+                // Of a row that steps have read a column lies within it.
+                alike[column as usize] = true;
+            }
         }
         steps.push(ready);
         written[step.output as usize] = true;
@@ -668,8 +672,7 @@ pub(super) fn check(plan: &Plan, tensors: &Tensors) -> Result<Checked> {
             return Err(bad(&port.name, "an output is never written"));
         }
     }
-    alike.sort_unstable();
-    alike.dedup();
+    let alike: Vec<u32> = (0..).zip(&alike).filter(|(_, alike)| **alike).map(|(column, _)| column).collect();
     let list_wise = plan.steps.iter().any(|step| {
         matches!(step.op, Op::Position | Op::Count) || (0..step.inputs.len()).any(|i| step.op.reads_whole(i))
     });

@@ -2,19 +2,17 @@
 
 use super::elementwise::wrap;
 use super::plan::{DType, Reduce};
+use super::steps::is_narrow;
 use ranklet_kernels::elementwise::accumulate;
 use ranklet_kernels::math;
 
 /// Folds the axis: element after element, all lines of `inner` at once.
-fn fold<T: Copy>(x: &[T], group: usize, inner: usize, start: T, y: &mut [T], f: impl Fn(T, T) -> T) {
+///
+/// Through a pointer, one loop for all functions of a type; the sums of rankers do not come here.
+#[inline(never)]
+fn fold<T: Copy>(x: &[T], group: usize, inner: usize, start: T, y: &mut [T], f: fn(T, T) -> T) {
     y.fill(start);
     if group == 0 {
-        return;
-    }
-    if inner == 1 {
-        for (slot, line) in y.iter_mut().zip(x.chunks_exact(group)) {
-            *slot = line.iter().fold(start, |s, &v| f(s, v));
-        }
         return;
     }
     for (slots, block) in y.chunks_exact_mut(inner).zip(x.chunks_exact(group * inner)) {
@@ -34,8 +32,10 @@ pub(super) fn floats(f: Reduce, x: &[f32], group: usize, inner: usize, y: &mut [
         Reduce::Max => fold(x, group, inner, f32::NEG_INFINITY, y, math::max),
         Reduce::Min => fold(x, group, inner, f32::INFINITY, y, math::min),
         _ => {
-            if inner == 1 {
-                fold(x, group, inner, 0.0, y, |s, v| s + v);
+            if inner == 1 && group > 0 {
+                for (sum, line) in y.iter_mut().zip(x.chunks_exact(group)) {
+                    *sum = line.iter().fold(0.0, |s, v| s + v);
+                }
             } else {
                 y.fill(0.0);
                 for (sums, block) in y.chunks_exact_mut(inner).zip(x.chunks_exact((group * inner).max(1))) {
@@ -52,21 +52,24 @@ pub(super) fn floats(f: Reduce, x: &[f32], group: usize, inner: usize, y: &mut [
 /// One whole number for each line of whole numbers; a mean is cut towards zero.
 #[inline(never)]
 pub(super) fn ints(f: Reduce, x: &[i64], group: usize, inner: usize, dtype: DType, y: &mut [i64]) {
+    let narrow = is_narrow(dtype);
     let (low, high) = match dtype {
         DType::I64 => (i64::MIN, i64::MAX),
         _ => (i64::from(i32::MIN), i64::from(i32::MAX)),
     };
     match f {
-        Reduce::Prod => fold(x, group, inner, 1, y, |s, v| wrap(s.wrapping_mul(v), dtype)),
+        Reduce::Prod => fold(x, group, inner, 1, y, i64::wrapping_mul),
         Reduce::Max => fold(x, group, inner, low, y, |s, v| if v > s { v } else { s }),
         Reduce::Min => fold(x, group, inner, high, y, |s, v| if v < s { v } else { s }),
-        Reduce::Sum | Reduce::Mean => {
-            fold(x, group, inner, 0, y, |s, v| wrap(s.wrapping_add(v), dtype));
-            if f == Reduce::Mean && group > 0 {
-                y.iter_mut().for_each(|v| *v /= group as i64);
-            }
-        }
-        _ => best(f, x, group, inner, y, |a, b| a > b, |a, b| a == b),
+        Reduce::Sum | Reduce::Mean => fold(x, group, inner, 0, y, i64::wrapping_add),
+        _ => return best(f, x, group, inner, y, |a, b| a > b, |a, b| a == b),
+    }
+    // Wrapped once instead of at each step: the low 32 bits of sums and products depend on low bits alone.
+    if narrow {
+        y.iter_mut().for_each(|v| *v = wrap(*v, dtype));
+    }
+    if f == Reduce::Mean && group > 0 {
+        y.iter_mut().for_each(|v| *v /= group as i64);
     }
 }
 
@@ -82,8 +85,8 @@ fn best<T: Copy>(
     group: usize,
     inner: usize,
     y: &mut [i64],
-    above: impl Fn(T, T) -> bool,
-    equal: impl Fn(T, T) -> bool,
+    above: fn(T, T) -> bool,
+    equal: fn(T, T) -> bool,
 ) {
     y.fill(0);
     let smallest = matches!(f, Reduce::ArgMin | Reduce::ArgMinLast);
@@ -112,7 +115,7 @@ pub(super) fn cum_sum<T: Copy + Default>(
     exclusive: bool,
     reverse: bool,
     y: &mut [T],
-    add: impl Fn(T, T) -> T,
+    add: fn(T, T) -> T,
 ) {
     if group == 0 {
         return;

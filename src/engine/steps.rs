@@ -175,9 +175,9 @@ fn ints(ready: &Ready, cx: &Context<'_>, step: &Step, y: &mut [i64]) {
         },
         Ready::CumSum { axis, exclusive, reverse } => {
             let x = if axis.group == 0 { whole(0) } else { arg(0) };
-            let dtype = out.dtype;
-            let add = |a: i64, b: i64| elementwise::wrap(a.wrapping_add(b), dtype);
-            reduce::cum_sum(x.ints(), group(*axis, cx), axis.inner, *exclusive, *reverse, y, add);
+            reduce::cum_sum(x.ints(), group(*axis, cx), axis.inner, *exclusive, *reverse, y, i64::wrapping_add);
+            // The low bits of a sum depend on low bits alone.
+            y.iter_mut().for_each(|v| *v = elementwise::wrap(*v, out.dtype));
         }
         Ready::TopK { group, k, largest } => reduce::top_k(arg(0).floats(), *group, *k, *largest, y),
         Ready::Cast => elementwise::cast(arg(0), out.dtype, y),
@@ -346,7 +346,8 @@ fn dense_rows(
 }
 
 /// Calls `each` with the offsets in `a`, `b` and the output for every combination of the batch dimensions.
-fn batches(product: &Product, mut each: impl FnMut(usize, usize, usize)) {
+#[inline(never)]
+fn batches(product: &Product, each: &mut dyn FnMut(usize, usize, usize)) {
     let count: usize = product.batch.iter().map(|dim| dim[0] as usize).product();
     for i in 0..count {
         let (mut rest, mut a, mut b) = (i, 0, 0);
@@ -374,13 +375,13 @@ fn multiply(p: &Product, cx: &Context<'_>, step: &Step, y: &mut [f32]) {
             let (x_row, z_row) = (stride(0), stride(1));
             if m == 1 && z_row == 0 && x_row > 0 {
                 // One matrix for all candidates: their rows are the product's.
-                return batches(p, |a, b, i| {
+                return batches(p, &mut |a, b, i| {
                     let y = &mut y[i * n..];
                     matmul::matmul(&x[a..], x_row, a_depth, &z[b..], b_depth, b_column, cx.n, k, n, y, width);
                 });
             }
             for (r, y) in y.chunks_exact_mut(width).enumerate() {
-                batches(p, |a, b, i| {
+                batches(p, &mut |a, b, i| {
                     let (x, z, y) = (&x[r * x_row + a..], &z[r * z_row + b..], &mut y[i * m * n..]);
                     matmul::matmul(x, a_row, a_depth, z, b_depth, b_column, m, k, n, y, n);
                 });
@@ -388,7 +389,7 @@ fn multiply(p: &Product, cx: &Context<'_>, step: &Step, y: &mut [f32]) {
         }
         Over::Scores => {
             let (x, z) = (arg(0, false), arg(1, true));
-            batches(p, |a, b, i| {
+            batches(p, &mut |a, b, i| {
                 let y = &mut y[i * cx.rows..];
                 matmul::matmul(&x[a..], stride(0), a_depth, &z[b..], b_depth, stride(1), cx.n, k, cx.rows, y, width);
             });
@@ -396,7 +397,7 @@ fn multiply(p: &Product, cx: &Context<'_>, step: &Step, y: &mut [f32]) {
         Over::Mix => {
             let (x, z) = (arg(0, false), arg(1, true));
             let x_row = value(0).width as usize * cx.rows;
-            batches(p, |a, b, i| {
+            batches(p, &mut |a, b, i| {
                 let y = &mut y[i * n..];
                 let x = &x[a * cx.rows..];
                 matmul::matmul(x, x_row, 1, &z[b..], stride(1), b_column, cx.n, cx.rows, n, y, width);
@@ -407,7 +408,7 @@ fn multiply(p: &Product, cx: &Context<'_>, step: &Step, y: &mut [f32]) {
             if cx.rows == 0 {
                 return y.fill(0.0);
             }
-            batches(p, |a, b, i| {
+            batches(p, &mut |a, b, i| {
                 let y = &mut y[i * m * n..];
                 matmul::matmul(&x[a..], a_row, stride(0), &z[b..], stride(1), b_column, m, cx.rows, n, y, n);
             });

@@ -3,6 +3,12 @@
 //! `--target web` writes a module singleton: one instance for the whole page, dead for everybody after one trap. Wrapped
 //! in a function, its state becomes a closure's: each call of `makeInstance` gives an instance of its own.
 
+use std::collections::BTreeMap;
+
+/// What a generated name begins with, and the digits of the hash at its end.
+const BEFORE: &[u8] = b"__wbg_";
+const HASH: usize = 16;
+
 /// Top-level functions of the glue that load a module; the face loads, the glue only instantiates.
 const LOADERS: [&str; 4] = ["__wbg_load", "initSync", "__wbg_init", "__wbg_init_once"];
 
@@ -109,6 +115,28 @@ pub fn wrap_types(types: &str, later: bool) -> Result<String, String> {
     ))
 }
 
+/// Numbers in place of the hashes in wasm-bindgen's names, equal ones equal, in the module and its glue alike: 16 digits
+/// that do not repeat are most of what those names cost a page.
+///
+/// All lengths stay, so a module remains one.
+pub fn number_hashes(files: [&mut [u8]; 2]) {
+    let mut numbers: BTreeMap<[u8; HASH], usize> = BTreeMap::new();
+    for file in files {
+        let mut at = 0;
+        while let Some(found) = file[at..].windows(BEFORE.len()).position(|part| part == BEFORE) {
+            at += found + BEFORE.len();
+            // The name's own end comes first: `__wbg_get_0123456789abcdef`, or a class's, which has no hash.
+            let name = file[at..].iter().take_while(|b| b.is_ascii_alphanumeric() || **b == b'_').count();
+            let Some(hash) = file[at..at + name].last_chunk_mut::<HASH>() else { continue };
+            if hash.iter().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(b)) {
+                let next = numbers.len();
+                let number = *numbers.entry(*hash).or_insert(next);
+                hash.copy_from_slice(format!("{number:0HASH$}").as_bytes());
+            }
+        }
+    }
+}
+
 fn function_name(line: &str) -> Option<&str> {
     let line = line.strip_prefix("export default ").or_else(|| line.strip_prefix("export ")).unwrap_or(line);
     let line = line.strip_prefix("async ").unwrap_or(line).strip_prefix("function ")?;
@@ -182,6 +210,16 @@ export { initSync, __wbg_init as default };
         assert!(script.contains("    return { Engine };\n  });\n}\n"));
         let types = wrap_types(TYPES, true).unwrap();
         assert!(types.contains("export function makeInstance(module: WebAssembly.Module): Promise<Instance>;"));
+    }
+
+    #[test]
+    fn hashes_become_the_same_numbers_in_both_files() {
+        let mut module = *b"\x1a__wbg_get_d7176cfb76d71114\x00\x1a__wbg_set_e4b9a833d288759a\x00";
+        let mut script = *b"__wbg_set_e4b9a833d288759a: f, __wbg_get_d7176cfb76d71114: g, __wbg_engine_free, __wbg_ptr";
+        number_hashes([&mut module, &mut script]);
+        assert_eq!(&module, b"\x1a__wbg_get_0000000000000000\x00\x1a__wbg_set_0000000000000001\x00");
+        let expected = b"__wbg_set_0000000000000001: f, __wbg_get_0000000000000000: g, __wbg_engine_free, __wbg_ptr";
+        assert_eq!(&script, expected);
     }
 
     #[test]

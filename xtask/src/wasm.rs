@@ -154,7 +154,12 @@ fn bind(work: &Workspace, variant: &Variant, raw: &Path, next: &Path) -> Result<
         .arg(next.join("bound"))
         .arg(&given);
     must(&mut command, "wasm-bindgen", "see its output above")?;
-    fs::remove_file(&given).at(&given)
+    fs::remove_file(&given).at(&given)?;
+    let paths = ["_bg.wasm", ".js"].map(|end| next.join(format!("bound/{}{end}", variant.name)));
+    let (mut module, mut script) = (fs::read(&paths[0]).at(&paths[0])?, fs::read(&paths[1]).at(&paths[1])?);
+    glue::number_hashes([&mut module, &mut script]);
+    fs::write(&paths[0], module).at(&paths[0])?;
+    fs::write(&paths[1], script).at(&paths[1])
 }
 
 fn optimise(work: &Workspace, variant: &Variant, next: &Path) -> Result<()> {

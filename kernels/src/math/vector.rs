@@ -25,7 +25,7 @@ fn polynomial<const N: usize>(x: F4, coefficients: [f32; N]) -> F4 {
 /// Range reduction by multiples of ln 2 in two parts (Cody and Waite), then a degree-6 polynomial
 /// (coefficients: Cephes `expf`, S. Moshier).
 #[inline(always)]
-pub(super) fn exp(x: F4) -> F4 {
+fn exp(x: F4) -> F4 {
     // Adding and subtracting 1.5 * 2^23 rounds to the nearest integer without a library call; the sum's last bits
     // are that integer.
     const ROUND: f32 = 12_582_912.0;
@@ -51,7 +51,7 @@ fn power_of_two(n: I4) -> F4 {
 
 /// By e^-|x|, which neither overflows nor, in the left tail, is subtracted from 1.
 #[inline(always)]
-pub(super) fn sigmoid(x: F4) -> F4 {
+fn sigmoid(x: F4) -> F4 {
     let e = exp(negative(x));
     x.less(c(0.0)).pick(e, c(1.0)).over(e.plus(c(1.0)))
 }
@@ -64,7 +64,7 @@ fn negative(x: F4) -> F4 {
 
 /// An odd polynomial near zero (coefficients: Cephes `tanhf`), `1 - 2 / (e^2|x| + 1)` elsewhere.
 #[inline(always)]
-pub(super) fn tanh(x: F4) -> F4 {
+fn tanh(x: F4) -> F4 {
     let a = x.abs();
     let z = x.times(x);
     let p = polynomial(z, [-5.704_988_7e-3, 2.063_909e-2, -5.373_971_6e-2, 1.333_144_3e-1, -3.333_328e-1]);
@@ -75,7 +75,7 @@ pub(super) fn tanh(x: F4) -> F4 {
 
 /// Mantissa in [sqrt 1/2, sqrt 2) and exponent, then [`ln_of`].
 #[inline(always)]
-pub(super) fn ln(x: F4) -> F4 {
+fn ln(x: F4) -> F4 {
     let tiny = x.less(c(f32::MIN_POSITIVE));
     // A denormal number times 2^23 is a normal one.
     let normal = tiny.pick(x.times(c(8_388_608.0)), x);
@@ -109,133 +109,198 @@ fn ln_of(f: F4, e: F4) -> F4 {
     f.plus(tail).plus(e.times(c(LN2_HIGH)))
 }
 
-/// `max(x, 0) + ln(1 + e^-|x|)`.
-#[inline(always)]
-pub(super) fn softplus(x: F4) -> F4 {
-    let e = exp(negative(x));
-    // 1 + e is never formed: it would lose the digits of a small e.
-    let large = c(std::f32::consts::SQRT_2 - 1.0).less(e);
-    let f = large.pick(e.minus(c(1.0)).times(c(0.5)), e);
-    let positive = c(0.0).less(x).pick(x, c(0.0));
-    positive.plus(ln_of(f, large.pick(c(1.0), c(0.0))))
-}
+/// A function of whole vectors, in place.
+type Pass = fn(&mut [[f32; WIDTH]]);
 
-/// `x + x P(x^2)` up to 1, `1 - e^-Q(|x|)` above, until the result rounds to 1. P and Q interpolate at Chebyshev
-/// points, P within 2e-9 and Q within 2e-8 (absolutely).
+/// Each vector through `f`.
 #[inline(always)]
-pub(super) fn erf(x: F4) -> F4 {
-    let limit = c(4.0);
-    let a = x.abs();
-    let z = a.times(a);
-    let p = polynomial(
-        z,
-        [7.875_875e-5, -8.016_864e-4, 5.189_087_4e-3, -2.685_421_2e-2, 1.128_359_5e-1, -3.761_262_7e-1, 1.283_791_7e-1],
-    );
-    let near = a.plus(a.times(p));
-    let b = limit.less(a).pick(limit, a);
-    let q = polynomial(
-        b,
-        [
-            1.639_938e-6,
-            -4.611_291_4e-5,
-            5.972_644_3e-4,
-            -4.761_717_2e-3,
-            2.642_704_4e-2,
-            -1.100_902e-1,
-            -6.318_157e-1,
-            -1.130_239_2,
-            3.214_710_3e-4,
-        ],
-    );
-    let far = c(1.0).minus(exp(q));
-    // NaN is not at most 1, and `far` of it is NaN.
-    a.at_most(c(1.0)).pick(near, far).signed_as(x)
-}
-
-#[inline(always)]
-fn map(y: &mut [f32], f: impl Fn(F4) -> F4) {
-    let (whole, rest) = y.as_chunks_mut::<WIDTH>();
-    for lanes in whole {
+fn each(y: &mut [[f32; WIDTH]], f: impl Fn(F4) -> F4) {
+    for lanes in y {
         f(F4::load(lanes)).store(lanes);
     }
-    if !rest.is_empty() {
-        f(F4::load_some(rest)).store_some(rest);
+}
+
+/// `after(x, pass(before(x)))` of each vector, some at a time: the long functions stand in the module once, and are
+/// called for many elements.
+#[inline(always)]
+fn through(y: &mut [[f32; WIDTH]], before: impl Fn(F4) -> F4, pass: Pass, after: impl Fn(F4, F4) -> F4) {
+    for some in y.chunks_mut(16) {
+        let mut aside = [[0.0; WIDTH]; 16];
+        let aside = &mut aside[..some.len()];
+        for (lanes, aside) in some.iter().zip(aside.iter_mut()) {
+            before(F4::load(lanes)).store(aside);
+        }
+        pass(aside);
+        for (lanes, aside) in some.iter_mut().zip(aside) {
+            after(F4::load(lanes), F4::load(aside)).store(lanes);
+        }
     }
+}
+
+/// A slice as whole vectors, the last one filled up with zeros.
+#[inline(never)]
+fn by_lanes(y: &mut [f32], pass: &dyn Fn(&mut [[f32; WIDTH]])) {
+    let (whole, rest) = y.as_chunks_mut::<WIDTH>();
+    pass(whole);
+    if !rest.is_empty() {
+        let mut last = [F4::load_some(rest).lanes()];
+        pass(&mut last);
+        F4::load(&last[0]).store_some(rest);
+    }
+}
+
+/// The function of one element: its vector's first lane, so that both have the same bits.
+pub(super) fn of_one(x: f32, pass: Pass) -> f32 {
+    let mut lanes = [[x; WIDTH]];
+    pass(&mut lanes);
+    lanes[0][0]
 }
 
 // Each in a function of its own, so that it is built for speed here and not for size where it is called.
 
-/// e^x of each element, as [`exp`](super::exp).
 #[inline(never)]
+pub(super) fn exp_lanes(y: &mut [[f32; WIDTH]]) {
+    each(y, exp);
+}
+
+#[inline(never)]
+pub(super) fn sigmoid_lanes(y: &mut [[f32; WIDTH]]) {
+    each(y, sigmoid);
+}
+
+#[inline(never)]
+pub(super) fn tanh_lanes(y: &mut [[f32; WIDTH]]) {
+    each(y, tanh);
+}
+
+#[inline(never)]
+pub(super) fn ln_lanes(y: &mut [[f32; WIDTH]]) {
+    each(y, ln);
+}
+
+/// `max(x, 0) + ln(1 + e^-|x|)`.
+#[inline(never)]
+pub(super) fn softplus_lanes(y: &mut [[f32; WIDTH]]) {
+    through(y, negative, exp_lanes, |x, e| {
+        // 1 + e is never formed: it would lose the digits of a small e.
+        let large = c(std::f32::consts::SQRT_2 - 1.0).less(e);
+        let f = large.pick(e.minus(c(1.0)).times(c(0.5)), e);
+        let positive = c(0.0).less(x).pick(x, c(0.0));
+        positive.plus(ln_of(f, large.pick(c(1.0), c(0.0))))
+    });
+}
+
+/// `x + x P(x^2)` up to 1, `1 - e^-Q(|x|)` above, until the result rounds to 1. P and Q interpolate at Chebyshev
+/// points, P within 2e-9 and Q within 2e-8 (absolutely).
+#[inline(never)]
+pub(super) fn erf_lanes(y: &mut [[f32; WIDTH]]) {
+    let far = |x: F4| {
+        let (a, limit) = (x.abs(), c(4.0));
+        polynomial(
+            limit.less(a).pick(limit, a),
+            [
+                1.639_938e-6,
+                -4.611_291_4e-5,
+                5.972_644_3e-4,
+                -4.761_717_2e-3,
+                2.642_704_4e-2,
+                -1.100_902e-1,
+                -6.318_157e-1,
+                -1.130_239_2,
+                3.214_710_3e-4,
+            ],
+        )
+    };
+    through(y, far, exp_lanes, |x, e| {
+        let a = x.abs();
+        let p = polynomial(
+            a.times(a),
+            [
+                7.875_875e-5,
+                -8.016_864e-4,
+                5.189_087_4e-3,
+                -2.685_421_2e-2,
+                1.128_359_5e-1,
+                -3.761_262_7e-1,
+                1.283_791_7e-1,
+            ],
+        );
+        let near = a.plus(a.times(p));
+        // NaN is not at most 1, and the other of it is NaN.
+        a.at_most(c(1.0)).pick(near, c(1.0).minus(e)).signed_as(x)
+    });
+}
+
+/// e^x of each element, as [`exp`](super::exp).
 pub fn exp_slice(y: &mut [f32]) {
-    map(y, exp);
+    by_lanes(y, &exp_lanes);
 }
 
 /// 1 / (1 + e^-x) of each element, as [`sigmoid`](super::sigmoid).
-#[inline(never)]
 pub fn sigmoid_slice(y: &mut [f32]) {
-    map(y, sigmoid);
+    by_lanes(y, &sigmoid_lanes);
 }
 
 /// tanh x of each element, as [`tanh`](super::tanh).
-#[inline(never)]
 pub fn tanh_slice(y: &mut [f32]) {
-    map(y, tanh);
+    by_lanes(y, &tanh_lanes);
 }
 
 /// ln x of each element, as [`ln`](super::ln).
-#[inline(never)]
 pub fn ln_slice(y: &mut [f32]) {
-    map(y, ln);
+    by_lanes(y, &ln_lanes);
 }
 
 /// ln(1 + e^x) of each element, as [`softplus`](super::softplus).
-#[inline(never)]
 pub fn softplus_slice(y: &mut [f32]) {
-    map(y, softplus);
+    by_lanes(y, &softplus_lanes);
 }
 
 /// The error function of each element, as [`erf`](super::erf).
-#[inline(never)]
 pub fn erf_slice(y: &mut [f32]) {
-    map(y, erf);
+    by_lanes(y, &erf_lanes);
 }
 
 /// `x < 0 ? 0 : x` of each element: NaN and -0 stay.
 #[inline(never)]
 pub fn relu_slice(y: &mut [f32]) {
-    map(y, F4::relu);
+    by_lanes(y, &|y| each(y, F4::relu));
 }
 
 /// `x < 0 ? alpha x : x` of each element.
 #[inline(never)]
 pub fn leaky_relu_slice(y: &mut [f32], alpha: f32) {
-    map(y, |x| x.less(c(0.0)).pick(c(alpha).times(x), x));
+    by_lanes(y, &|y| each(y, |x| x.less(c(0.0)).pick(c(alpha).times(x), x)));
 }
 
 /// `x < 0 ? alpha (e^x - 1) : x` of each element.
 #[inline(never)]
 pub fn elu_slice(y: &mut [f32], alpha: f32) {
-    map(y, |x| x.less(c(0.0)).pick(c(alpha).times(exp(x).minus(c(1.0))), x));
+    let join = |x: F4, e: F4| x.less(c(0.0)).pick(c(alpha).times(e.minus(c(1.0))), x);
+    by_lanes(y, &|y| through(y, |x| x, exp_lanes, join));
 }
 
 /// `x sigmoid(x)` of each element.
 #[inline(never)]
 pub fn silu_slice(y: &mut [f32]) {
-    map(y, |x| x.times(sigmoid(x)));
+    by_lanes(y, &|y| through(y, |x| x, sigmoid_lanes, F4::times));
+}
+
+/// `0.5 x (1 + f)`.
+#[inline(always)]
+fn half_of_one_more(x: F4, f: F4) -> F4 {
+    c(0.5).times(x).times(c(1.0).plus(f))
 }
 
 /// `0.5 x (1 + erf(x sqrt 1/2))` of each element.
 #[inline(never)]
 pub fn gelu_slice(y: &mut [f32]) {
-    map(y, |x| c(0.5).times(x).times(c(1.0).plus(erf(x.times(c(SQRT_HALF))))));
+    by_lanes(y, &|y| through(y, |x| x.times(c(SQRT_HALF)), erf_lanes, half_of_one_more));
 }
 
 /// `0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))` of each element.
 #[inline(never)]
 pub fn gelu_tanh_slice(y: &mut [f32]) {
-    map(y, |x| {
-        let inner = c(GELU_SCALE).times(x.plus(c(0.044_715).times(x).times(x).times(x)));
-        c(0.5).times(x).times(c(1.0).plus(tanh(inner)))
-    });
+    let inner = |x: F4| c(GELU_SCALE).times(x.plus(c(0.044_715).times(x).times(x).times(x)));
+    by_lanes(y, &|y| through(y, inner, tanh_lanes, half_of_one_more));
 }
