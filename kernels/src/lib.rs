@@ -12,7 +12,6 @@ pub mod int8;
 pub mod lanes;
 pub mod math;
 pub mod matmul;
-pub mod memory;
 mod outputs;
 pub mod trees;
 pub mod trees_packed;

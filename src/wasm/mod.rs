@@ -18,11 +18,6 @@ use crate::error::Error;
 use js_sys::{Object, Reflect};
 use wasm_bindgen::JsValue;
 
-/// The compile module keeps the standard library's: what tract allocates comes in all sizes, once.
-#[cfg(not(feature = "compile"))]
-#[global_allocator]
-static MEMORY: ranklet_kernels::memory::Memory = ranklet_kernels::memory::Memory::of_module();
-
 /// An error as the face takes it: `{code, message}`.
 fn thrown(error: &Error) -> JsValue {
     object([("code", error.kind().code().into()), ("message", error.message().into())]).into()
