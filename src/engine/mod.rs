@@ -7,18 +7,23 @@ mod check;
 mod elementwise;
 mod forest;
 mod interpreter;
+mod operands;
 mod over_axis;
 pub mod plan;
 mod read;
+mod ready;
 mod reduce;
 mod request;
+mod run;
 mod schedule;
 mod steps;
+mod values;
 
 pub use crate::bundle::tensor::{self, Data, Tensor, Tensors};
-pub use interpreter::{Buffer, Interpreter, Prepared, Slice};
+pub use interpreter::{Interpreter, Prepared};
 pub use plan::{DType, Op, Plan, Port, Rows, Step, Value};
 pub use request::slice;
+pub use values::{Buffer, Slice};
 
 /// Number of the arithmetic: raised whenever any kernel's bits change. A bundle's goldens are compared
 /// bit for bit when it was compiled under the same number.

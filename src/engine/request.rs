@@ -1,7 +1,8 @@
 //! Tensors by name, as tools and the scorer give them, against the ports of a plan.
 
-use super::interpreter::{Buffer, Interpreter, Slice};
+use super::interpreter::Interpreter;
 use super::plan::{DType, Port};
+use super::values::{Buffer, Slice};
 use crate::bundle::tensor::{Data, Tensor};
 use crate::error::{Error, ErrorKind, Result};
 

@@ -1,9 +1,10 @@
 //! What each step does, on rows that lie before it.
 
-use super::check::{Axis, Cells, Ready, Weights};
 use super::elementwise::{self, Operand};
-use super::interpreter::{Context, Slice};
 use super::plan::{BinaryScores, DType, Over, PostTransform, Product, Rows, Step, Unary};
+use super::ready::{Axis, Cells, Ready, Weights};
+use super::run::Context;
+use super::values::Slice;
 use super::{over_axis, reduce};
 use ranklet_kernels::{dense, int8, math, matmul};
 
