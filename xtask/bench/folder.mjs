@@ -27,9 +27,9 @@ export async function ready(engine, folder, model) {
   const onnx = () => bytes(join(folder, `${model.name}.onnx`));
   if (engine === RANKLET) {
     const dist = new URL("../../pkg/dist/", import.meta.url);
-    const { createScorer } = await import(new URL("node.js", dist).href);
+    const { createScorer } = await import(new URL("scorer-node.js", dist).href);
     const bundle = bytes(join(folder, `${model.name}.ranklet`));
-    const wasm = bytes(fileURLToPath(new URL("ranklet.wasm", dist)));
+    const wasm = bytes(fileURLToPath(new URL("scorer.wasm", dist)));
     return () => openRanklet(createScorer, bundle, wasm);
   }
   if (engine === WEB) {

@@ -11,7 +11,7 @@ const bytes = async (path) => new Uint8Array(await (await fetch(path)).arrayBuff
 async function ready(engine, model) {
   if (engine === RANKLET) {
     const [{ createScorer }, bundle, wasm] = await Promise.all([
-      import("/dist/browser.js"), bytes(`/models/${model.name}.ranklet`), bytes("/dist/ranklet.wasm"),
+      import("/dist/scorer-browser.js"), bytes(`/models/${model.name}.ranklet`), bytes("/dist/scorer.wasm"),
     ]);
     return () => openRanklet(createScorer, bundle, wasm);
   }

@@ -60,6 +60,11 @@ pub fn measure(work: &Workspace) -> Result<Size> {
     of(work, &Variant::runtime(&work.root)?)
 }
 
+/// Measures the entry for scores alone.
+pub fn measure_scorer(work: &Workspace) -> Result<Size> {
+    of(work, &Variant::named(&work.root, "scorer")?)
+}
+
 /// Measures every entry of the whole package, the page's first.
 pub fn measure_all(work: &Workspace) -> Result<Vec<Size>> {
     Variant::all(&work.root)?.iter().map(|variant| of(work, variant)).collect()

@@ -52,6 +52,14 @@ impl Variant {
         Ok(Self::all(root)?.swap_remove(0))
     }
 
+    /// The one of this name.
+    pub fn named(root: &Path, name: &str) -> Result<Self> {
+        let found = Self::all(root)?.into_iter().find(|variant| variant.name == name);
+        found.ok_or_else(|| {
+            Failure::new(format!("no variant is called {name}"), "wasm-pack.toml", "see the comments in that file")
+        })
+    }
+
     /// All, the page's runtime first.
     pub fn all(root: &Path) -> Result<Vec<Self>> {
         let path = root.join("wasm-pack.toml");

@@ -66,6 +66,7 @@ pub fn run(work: &Workspace, options: &Options) -> Result<()> {
         document.versions.insert(name.into(), peers::version(work, package)?);
     }
     document.brotli.insert(RANKLET.into(), size::measure(work)?.total);
+    document.brotli.insert(goals::SCORER.into(), size::measure_scorer(work)?.total);
     let dist = scripts.join("node_modules/onnxruntime-web/dist");
     document.brotli.insert(WEB.into(), brotli(work, WEB, &WEB_FILES.map(|name| dist.join(name)))?);
     if let Ok(wasm) = &peers.rten {
