@@ -1,6 +1,6 @@
-// Bundles the face with the generated glue into dist/, beside the runtime that `cargo xtask build` puts there.
+// Bundles the face with the generated glue into dist/, beside the runtimes that `cargo xtask build` puts there.
 import { execFileSync } from "node:child_process";
-import { existsSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, readFileSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { brotliCompressSync, constants } from "node:zlib";
@@ -8,41 +8,50 @@ import { build } from "esbuild";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const dist = join(here, "dist");
-const glue = join(dist, "engine.js");
 
-if (!existsSync(glue)) {
-  console.error("dist/engine.js is not there: run `cargo xtask build`, which makes it and then runs this");
+/** Each runtime with the entries that load it; `glue` is the name under which they import its glue. */
+const runtimes = [
+  { name: "ranklet", glue: "#engine", prefix: "" },
+  { name: "scorer", glue: "#engine", prefix: "scorer-" },
+  { name: "compiler", glue: "#compiler", prefix: "compile-", tools: ["cli"] },
+].filter(({ name }) => existsSync(join(dist, `${name}.js`)));
+
+if (!runtimes.some(({ name }) => name === "ranklet")) {
+  console.error("dist/ranklet.js is not there: run `cargo xtask build`, which makes it and then runs this");
   process.exit(1);
 }
 
-const common = {
-  bundle: true,
-  format: "esm",
-  target: "es2022",
-  alias: { "#engine": glue },
-  legalComments: "none",
-  logLevel: "warning",
-};
+const common = { bundle: true, format: "esm", target: "es2022", legalComments: "none", logLevel: "warning" };
 
-await Promise.all([
-  // What a page loads: private names of classes and the like are nobody's business, so all is minified.
-  build({ ...common, entryPoints: [join(here, "src/browser.ts")], outfile: join(dist, "browser.js"), minify: true }),
-  build({ ...common, entryPoints: [join(here, "src/node.ts")], outfile: join(dist, "node.js"), platform: "node" }),
-  build({
-    ...common,
-    entryPoints: [join(here, "src/workerd.ts")],
-    outfile: join(dist, "workerd.js"),
-    minify: true,
-    external: ["./ranklet.wasm"],
+await Promise.all(
+  runtimes.flatMap(({ name, glue, prefix, tools = [] }) => {
+    const one = (entry, options) =>
+      build({
+        ...common,
+        alias: { [glue]: join(dist, `${name}.js`) },
+        entryPoints: [join(here, `src/${entry}.ts`)],
+        outfile: join(dist, `${entry}.js`),
+        ...options,
+      });
+    return [
+      // What a page loads: private names of classes and the like are nobody's business, so all is minified.
+      one(`${prefix}browser`, { minify: true }),
+      one(`${prefix}node`, { platform: "node" }),
+      one(`${prefix}workerd`, { minify: true, external: [`./${name}.wasm`] }),
+      ...tools.map((entry) => one(entry, { platform: "node" })),
+    ];
   }),
-]);
+);
+if (existsSync(join(dist, "cli.js"))) chmodSync(join(dist, "cli.js"), 0o755);
 
 const types = join(dist, "types");
 rmSync(types, { recursive: true, force: true });
 const tsc = join(dirname(fileURLToPath(import.meta.resolve("typescript/package.json"))), "bin", "tsc");
 execFileSync(process.execPath, [tsc, "-p", join(here, "tsconfig.build.json")], { stdio: ["ignore", 2, 2] });
 
-const brotli = brotliCompressSync(readFileSync(join(dist, "browser.js")), {
-  params: { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_LGWIN]: 22 },
-});
-console.error(`dist/browser.js: ${brotli.length} bytes brotli`);
+for (const { prefix } of runtimes) {
+  const brotli = brotliCompressSync(readFileSync(join(dist, `${prefix}browser.js`)), {
+    params: { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_LGWIN]: 22 },
+  });
+  console.error(`dist/${prefix}browser.js: ${brotli.length} bytes brotli`);
+}

@@ -5,6 +5,9 @@
 //! always gives a value, and notes the first thing that did not fit; the caller asks once, at the end. Writing
 //! stays with serde's derive, and tests hold the two together.
 
+mod decimal;
+mod text;
+
 use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -75,9 +78,11 @@ pub(crate) fn parse<T: Read>(text: &str) -> Result<T, String> {
 }
 
 /// Parses a text.
-#[inline(never)]
+///
+/// # Errors
+/// What was expected, and where.
 pub(crate) fn value(text: &str) -> Result<Value, String> {
-    serde_json::from_str(text).map_err(|e| e.to_string())
+    text::parse(text)
 }
 
 /// The field `name` of an object.
@@ -158,9 +163,8 @@ impl Read for f64 {
     }
 }
 
-/// A number as a manifest holds it. The page's parser is exact for decimals of up to 15 digits with an exponent
-/// within 22 (one correctly rounded operation on two exact numbers; Clinger 1990); an exact one for all would
-/// cost 9 KB there. So any other number stands as its bits, `"0x3fd3333333333334"`.
+/// A number as a manifest holds it: a decimal that any reader reads exactly (up to 15 digits, an exponent within 22: one
+/// correctly rounded operation on two exact numbers; Clinger 1990), any other as its bits, `"0x3fd3333333333334"`.
 #[cfg(feature = "compile")]
 pub(crate) fn portable(x: f64) -> Value {
     let text = format!("{x:e}");

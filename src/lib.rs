@@ -26,19 +26,28 @@
 //! ```
 //!
 //! A room uses only rooms below it: `compile`, `wasm`, [`ranker`], [`policy`], [`calibration`],
-//! [`features`], [`context`], [`engine`], [`bundle`].
+//! [`features`], [`context`], [`scorer`], [`engine`], [`bundle`]. Those down to `context` come with the feature
+//! `ranking`: a build for scores alone leaves them out.
 
 pub mod bundle;
+#[cfg(feature = "ranking")]
 pub mod calibration;
 #[cfg(feature = "compile")]
 pub mod compile;
+#[cfg(feature = "ranking")]
 pub mod context;
 pub mod engine;
 mod error;
+#[cfg(feature = "ranking")]
 pub mod features;
 mod json;
+#[cfg(feature = "ranking")]
+mod map;
+#[cfg(feature = "ranking")]
 pub mod policy;
+#[cfg(feature = "ranking")]
 pub mod ranker;
+pub mod scorer;
 mod sorted;
 #[cfg(target_arch = "wasm32")]
 mod wasm;

@@ -70,6 +70,30 @@ fn rerank_prints_one_record_and_inspect_one_document() {
 }
 
 #[test]
+fn small_weights_are_reported_and_shown() {
+    let bundle = folder("weights").join("mlp.ranklet").display().to_string();
+    let source = root().join("tests/fixtures/mlp_wide.onnx").display().to_string();
+    let output = ranklet(&["compile", &source, "-o", &bundle, "--weights", "int8"]);
+    let report = stdout(&output);
+    assert_eq!(output.status.code(), Some(0), "{}", last_error(&output));
+    for line in
+        ["weights       int8: 1 as int8, 1 with 16 bits, 1 left in f32; 5.31 KiB, 16.06 KiB", "score error", "NDCG"]
+    {
+        assert!(report.contains(line), "{report}");
+    }
+    let text = stdout(&ranklet(&["inspect", &bundle]));
+    assert!(text.contains("weights       1 x f16 (2.00 KiB), 1 x f32 (64 B), 1 x int8 (3.00 KiB)"), "{text}");
+    let document: Value = serde_json::from_str(&stdout(&ranklet(&["inspect", &bundle, "--json"]))).expect("JSON");
+    let int8 = document["weights"].as_array().and_then(|forms| forms.iter().find(|form| form["form"] == "int8"));
+    assert_eq!(int8.map(|form| (&form["tensors"], &form["bytes"])), Some((&1.into(), &3072.into())));
+    let strict = ["compile", &source, "-o", &bundle, "--weights", "int8", "--weights-tolerance", "1e-6"];
+    let output = ranklet(&strict);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(last_error(&output).contains("(golden_mismatch)"), "{}", last_error(&output));
+    assert_eq!(ranklet(&["compile", &source, "-o", &bundle, "--weights", "int4"]).status.code(), Some(2));
+}
+
+#[test]
 fn a_broken_bundle_still_gives_the_servers_order() {
     let bundle = compiled("broken");
     let cut = folder("broken").join("cut.ranklet");

@@ -2,7 +2,7 @@
 //! policy -> ranking, and every way in which it can be refused.
 
 use ranklet::bundle::{Bundle, write};
-use ranklet::compile::{Lowered, Spec, compile_onnx, compile_spec};
+use ranklet::compile::{Lowered, Spec, Storage, compile_onnx, compile_spec};
 use ranklet::context::Event;
 use ranklet::engine::{Data, Op, Tensors};
 use ranklet::features::Request;
@@ -220,7 +220,11 @@ fn well_sealed_bundles_that_are_wrong_are_refused_with_their_reason() {
             },
             ErrorKind::LimitExceeded,
         ),
-        ("a row wider than the cap", |m| m["plan"]["values"][0]["width"] = json!(70_000), ErrorKind::LimitExceeded),
+        (
+            "a row wider than the cap",
+            |m| m["plan"]["values"][0]["width"] = json!((1 << 24) + 1),
+            ErrorKind::LimitExceeded,
+        ),
     ];
     for (what, change, kind) in cases {
         assert_eq!(Ranker::open(&resealed(change)).unwrap_err().kind(), kind, "{what}");
@@ -274,9 +278,17 @@ fn compile_refuses_a_plan_with_one_leaf_or_one_split_changed() {
             values[middle] = if leaf { values[middle] + 0.25 } else { values[middle].next_up() };
         }
     };
-    assert!(compile_onnx("m", &onnx, None, None).is_ok());
+    assert!(compile_onnx("m", &onnx, &Default::default(), None, Storage::default(), None).is_ok());
     for leaf in [true, false] {
-        let error = compile_onnx("m", &onnx, None, Some(&|lowered| alter(lowered, leaf))).unwrap_err();
+        let error = compile_onnx(
+            "m",
+            &onnx,
+            &Default::default(),
+            None,
+            Storage::default(),
+            Some(&|lowered| alter(lowered, leaf)),
+        )
+        .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::GoldenMismatch, "leaf: {leaf}");
     }
 }

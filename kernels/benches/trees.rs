@@ -24,7 +24,10 @@ fn trees(c: &mut Criterion) {
     for (trees, leaves) in [(200, 2), (200, 8), (200, 31), (200, 32), (200, 64), (200, 255)] {
         let mut random = forest::Random::new(7);
         let owned = forest::Owned::new(trees, leaves, WIDTH, &mut random);
-        let packed = PackedForest::new(&owned.view(), WIDTH, 1);
+        let packed = PackedForest::new(&owned.view(), WIDTH, 1, &[]);
+        // The ten columns that are tested most often.
+        let columns: Vec<bool> = (0..WIDTH).map(|column| column < 10).collect();
+        let mut shared = PackedForest::new(&owned.view(), WIDTH, 1, &columns);
         let mut scratch = vec![0.0; PackedForest::scratch_len(WIDTH)];
         let mut group = c.benchmark_group(format!("trees/{trees}x{leaves}"));
         for n in [100, 1000] {
@@ -47,6 +50,13 @@ fn trees(c: &mut Criterion) {
                 });
             });
             assert!(sums.iter().zip(&fast).all(|(a, b)| a.to_bits() == b.to_bits()));
+            group.bench_with_input(BenchmarkId::new("packed, 10 columns shared", n), &x, |b, x| {
+                b.iter(|| {
+                    fast.fill(0.0);
+                    shared.begin(&x[..WIDTH]);
+                    shared.add(black_box(x), &mut fast, &mut scratch);
+                });
+            });
         }
         group.finish();
     }

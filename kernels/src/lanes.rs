@@ -1,98 +1,78 @@
-//! Four f32 lanes of a 128-bit vector.
+//! Four 32-bit lanes of a 128-bit vector: [`F4`] of f32, [`I4`] of i32, [`M4`] of truth values; [`H8`] of eight i16.
 //!
 //! On wasm32 by its intrinsics: with link-time optimisation at a size level LLVM vectorises no loop there (seen on
-//! 2026-11-23: no `f32x4.mul` in the page's module). Elsewhere a plain array, which LLVM turns into vectors. Product
-//! and sum are rounded separately on both, so the bits are the same.
+//! 2026-11-23: no `f32x4.mul` in the page's module). Elsewhere plain arrays, which LLVM turns into vectors. Every
+//! operation is IEEE 754's or exact on integers, product and sum are rounded separately, and comparison and choice
+//! stand in for min and max, so the bits are the same on both.
 
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-mod vector {
-    use std::arch::wasm32::{f32x4_add, f32x4_mul, f32x4_splat, v128, v128_load, v128_store};
-
-    /// Four lanes.
-    #[derive(Debug, Clone, Copy)]
-    pub struct F4(v128);
-
-    impl F4 {
-        /// The four elements.
-        #[inline]
-        #[allow(unsafe_code, reason = "wasm's vector load takes a pointer")]
-        pub fn load(x: &[f32; 4]) -> Self {
-            // SAFETY: the reference is to 16 readable bytes, and a wasm load needs no alignment.
-            F4(unsafe { v128_load(x.as_ptr().cast()) })
-        }
-
-        /// Writes the lanes to the first four elements.
-        ///
-        /// # Panics
-        /// If there are fewer.
-        #[inline]
-        #[allow(unsafe_code, reason = "wasm's vector store takes a pointer")]
-        pub fn store(self, to: &mut [f32]) {
-            let to = &mut to[..4];
-            // SAFETY: the slice holds 16 writable bytes, and a wasm store needs no alignment.
-            unsafe { v128_store(to.as_mut_ptr().cast(), self.0) }
-        }
-
-        /// The same value four times.
-        #[inline]
-        pub fn splat(x: f32) -> Self {
-            F4(f32x4_splat(x))
-        }
-
-        /// Lane by lane.
-        #[inline]
-        pub fn plus(self, other: Self) -> Self {
-            F4(f32x4_add(self.0, other.0))
-        }
-
-        /// Lane by lane.
-        #[inline]
-        pub fn times(self, other: Self) -> Self {
-            F4(f32x4_mul(self.0, other.0))
-        }
-    }
-}
+mod wasm;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+pub use wasm::{F4, H8, I4, M4};
 
 #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
-mod vector {
-    /// Four lanes.
-    #[derive(Debug, Clone, Copy)]
-    pub struct F4([f32; 4]);
+mod plain;
+#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
+pub use plain::{F4, H8, I4, M4};
 
-    impl F4 {
-        /// The four elements.
-        #[inline]
-        pub fn load(x: &[f32; 4]) -> Self {
-            F4(*x)
-        }
+/// Lanes of a vector.
+pub const WIDTH: usize = 4;
 
-        /// Writes the lanes to the first four elements.
-        ///
-        /// # Panics
-        /// If there are fewer.
-        #[inline]
-        pub fn store(self, to: &mut [f32]) {
-            to[..4].copy_from_slice(&self.0);
-        }
+impl F4 {
+    /// Writes the lanes to the first four elements.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    #[inline(always)]
+    #[allow(unsafe_code, reason = "wasm's vector store takes a pointer")]
+    pub fn store(self, to: &mut [f32]) {
+        let to = &mut to[..WIDTH];
+        // SAFETY: the slice holds four writable elements.
+        unsafe { self.store_at(to.as_mut_ptr()) }
+    }
 
-        /// The same value four times.
-        #[inline]
-        pub fn splat(x: f32) -> Self {
-            F4([x; 4])
-        }
+    /// The first elements; lanes beyond the last are 0.
+    // By patterns: a copy whose length is not known is a call in wasm (30 ns in V8).
+    #[inline]
+    pub fn load_some(from: &[f32]) -> Self {
+        F4::load(&match *from {
+            [] => [0.0; 4],
+            [a] => [a, 0.0, 0.0, 0.0],
+            [a, b] => [a, b, 0.0, 0.0],
+            [a, b, c] => [a, b, c, 0.0],
+            [a, b, c, d, ..] => [a, b, c, d],
+        })
+    }
 
-        /// Lane by lane.
-        #[inline]
-        pub fn plus(self, other: Self) -> Self {
-            F4(std::array::from_fn(|i| self.0[i] + other.0[i]))
-        }
-
-        /// Lane by lane.
-        #[inline]
-        pub fn times(self, other: Self) -> Self {
-            F4(std::array::from_fn(|i| self.0[i] * other.0[i]))
+    /// Writes as many lanes as there are elements.
+    #[inline]
+    pub fn store_some(self, to: &mut [f32]) {
+        let [x, y, z, w] = self.lanes();
+        match to {
+            [] => {}
+            [a] => *a = x,
+            [a, b] => (*a, *b) = (x, y),
+            [a, b, c] => (*a, *b, *c) = (x, y, z),
+            [a, b, c, d, ..] => (*a, *b, *c, *d) = (x, y, z, w),
         }
     }
-}
 
-pub use vector::F4;
+    /// `x < 0 ? 0 : x`: NaN and -0 stay.
+    #[inline(always)]
+    pub fn relu(self) -> Self {
+        let zero = F4::splat(0.0);
+        self.less(zero).pick(zero, self)
+    }
+
+    /// Without its sign.
+    #[inline(always)]
+    pub fn abs(self) -> Self {
+        self.bits().and(I4::splat(i32::MAX)).as_f4()
+    }
+
+    /// With the sign of `other`, which `self` lacks: for values without a sign of their own.
+    #[inline(always)]
+    pub fn signed_as(self, other: Self) -> Self {
+        self.bits().or(other.bits().and(I4::splat(i32::MIN))).as_f4()
+    }
+}

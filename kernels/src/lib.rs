@@ -5,8 +5,16 @@
 //! naive twin and the property tests that compare them.
 
 pub mod dense;
+pub mod elementwise;
+pub mod half;
 pub mod hash;
+pub mod int8;
 pub mod lanes;
 pub mod math;
+pub mod matmul;
+mod outputs;
 pub mod trees;
 pub mod trees_packed;
+
+#[cfg(test)]
+mod testing;

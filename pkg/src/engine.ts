@@ -33,7 +33,7 @@ export type Tensors = Record<string, Tensor>;
 export interface TensorInfo {
   name: string;
   dtype: string;
-  /** -1 stands for the number of candidates. */
+  /** -1 stands for the number of candidates, -k for k times as many. */
   dims: number[];
 }
 
@@ -53,7 +53,10 @@ export interface Engine {
   record(list: number): unknown;
   list_free(list: number): void;
   scorer_info(): { inputs: TensorInfo[]; outputs: TensorInfo[] };
-  score(inputs: Tensors): Tensors;
+  /** An array for each input, in the ports' order (for each that `prepared` leaves open; 0: none is); one for each output. */
+  score(prepared: number, data: Tensor["data"][], rows: number): Tensor["data"][];
+  score_prepare(data: readonly (Tensor["data"] | undefined)[], rows: number): number;
+  score_free(prepared: number): void;
   free(): void;
 }
 

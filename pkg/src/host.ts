@@ -3,7 +3,7 @@ import type { ColumnPlan } from "./columns.js";
 import { planColumns } from "./columns.js";
 import type { Engine, EngineInfo } from "./engine.js";
 import { probe, quiet, readBytes, readModule, type Platform, type WasmInput } from "./load.js";
-import { RankletError, describe, failure, type Reason } from "./reasons.js";
+import { RankletError, coded, describe, failure, type Reason } from "./reasons.js";
 import type { BundleInfo, BytesSource, Status } from "./types.js";
 
 /** Traps within this many ms are counted together, and this many of them open the breaker. */
@@ -86,7 +86,7 @@ export class Host {
     try {
       return use(running.engine);
     } catch (thrown) {
-      throw this.#coded(thrown) ?? this.#trapped(thrown, caller);
+      throw coded(thrown) ?? this.#trapped(thrown, caller);
     }
   }
 
@@ -168,16 +168,9 @@ export class Host {
       const info = engine.info();
       this.running = { engine, info, plan: planColumns(info.columns) };
     } catch (thrown) {
-      throw this.#coded(thrown) ?? new RankletError("trapped", describe(thrown));
+      throw coded(thrown) ?? new RankletError("trapped", describe(thrown));
     }
     this.#announce();
-  }
-
-  #coded(thrown: unknown): RankletError | undefined {
-    if (thrown instanceof RankletError) return thrown;
-    if (thrown instanceof Error || typeof thrown !== "object" || thrown === null) return undefined;
-    const { code, message } = thrown as { code?: unknown; message?: unknown };
-    return typeof code === "string" ? new RankletError(code, String(message ?? "")) : undefined;
   }
 
   #trapped(thrown: unknown, caller: Caller | undefined): RankletError {

@@ -57,3 +57,11 @@ export function describe(thrown: unknown): string {
 export function failure(thrown: unknown, code: Reason): RankletError {
   return thrown instanceof RankletError ? thrown : new RankletError(code, describe(thrown));
 }
+
+/** What the engine threw as `{code, message}`, or the face itself; `undefined` for a trap or anything else. */
+export function coded(thrown: unknown): RankletError | undefined {
+  if (thrown instanceof RankletError) return thrown;
+  if (thrown instanceof Error || typeof thrown !== "object" || thrown === null) return undefined;
+  const { code, message } = thrown as { code?: unknown; message?: unknown };
+  return typeof code === "string" ? new RankletError(code, String(message ?? "")) : undefined;
+}

@@ -1,5 +1,7 @@
 // Compiled by package.test.ts as a caller's own code, and never run.
 import { createReranker, createScorer, type Entry, type Ranking, type Status } from "ranklet";
+import { compile, type CompileReport } from "ranklet/compile";
+import { createScorer as createScorerOnly, type Scorer } from "ranklet/scorer";
 
 interface Rec {
   uuid: bigint;
@@ -18,6 +20,12 @@ export const kind: Rec["kind"] | undefined = entries[0]?.item.kind;
 export const scores = createScorer({ bundle: new Uint8Array() }).then((scorer) =>
   scorer.prepare({ X: { data: new Float32Array(1), dims: [1, 1] } }).score({}),
 );
+export const compiled: Promise<Uint8Array> = compile(new Uint8Array(), {
+  spec: { name: "x" },
+  files: { "calibrator.onnx": new Uint8Array() },
+  onReport: ({ warnings }: CompileReport) => warnings.length,
+});
+export const only: Promise<Scorer> = compiled.then((bundle) => createScorerOnly({ bundle: bundle.slice() }));
 
 // @ts-expect-error the accessor names no property of the caller's type
 createReranker<Rec>({ bundle: "/x", id: "uid" });

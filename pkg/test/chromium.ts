@@ -48,12 +48,12 @@ export async function site(): Promise<Site> {
     state.asked.push(path);
     if (state.policy) response.setHeader("content-security-policy", state.policy);
     const file = state.files.get(path);
-    if (file !== undefined) response.setHeader("content-type", "text/plain").end(file);
+    if (file !== undefined) response.setHeader("content-type", path.endsWith(".mjs") ? "text/javascript" : "text/plain").end(file);
     else if (path === "/") response.setHeader("content-type", "text/html").end("<!doctype html><link rel=icon href=data:,>");
     else if (path === "/ads-recs.ranklet") response.end(bundle());
-    else if (path === "/browser.js") response.setHeader("content-type", "text/javascript").end(readFileSync(join(dist, "browser.js")));
-    else if (path === "/ranklet.wasm" && state.wasmType) {
-      response.setHeader("content-type", state.wasmType).end(readFileSync(join(dist, "ranklet.wasm")));
+    else if (/^\/[\w-]+\.js$/.test(path)) response.setHeader("content-type", "text/javascript").end(readFileSync(join(dist, path)));
+    else if (/^\/\w+\.wasm$/.test(path) && state.wasmType) {
+      response.setHeader("content-type", state.wasmType).end(readFileSync(join(dist, path)));
     } else response.writeHead(404).end();
   });
   return Object.assign(state, served);

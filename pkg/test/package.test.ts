@@ -5,11 +5,12 @@ import { join } from "node:path";
 import { brotliCompressSync, constants } from "node:zlib";
 import { build } from "esbuild";
 import { expect, test } from "vitest";
-import { bundle, dist, request, root, wasm } from "./fixtures.js";
+import { bundle, dist, request, root } from "./fixtures.js";
 
 const pkg = join(root, "pkg");
 const manifest = JSON.parse(readFileSync(join(pkg, "package.json"), "utf8")) as Record<string, unknown> & {
   exports: Record<string, Record<string, string> | string>;
+  bin: { ranklet: string };
 };
 
 test("npm pack holds dist and what every package holds", () => {
@@ -18,6 +19,7 @@ test("npm pack holds dist and what every package holds", () => {
   ];
   const files = packed.files.map(({ path }) => path);
   expect(files.filter((path) => !/^(dist\/|package\.json$|README|LICENSE)/.test(path))).toEqual([]);
+  expect(files).toContain(manifest.bin.ranklet);
   for (const path of Object.values(manifest.exports).flatMap((entry) => (typeof entry === "string" ? entry : Object.values(entry)))) {
     expect(files).toContain(path.replace("./", ""));
   }
@@ -33,21 +35,22 @@ test("the lock file names no registry", () => {
   expect(readFileSync(join(pkg, "package-lock.json"), "utf8")).not.toMatch(/https?:\/\/(?!opencollective|github|tidelift|paulmillr|www\.patreon|feross)[^"]*\.tgz/);
 });
 
-test("the JavaScript of a page is small, names no console and builds no code", () => {
-  const source = readFileSync(join(dist, "browser.js"));
+test.each(["browser.js", "scorer-browser.js", "compile-browser.js"])("%s is small, names no console and builds no code", (entry) => {
+  const source = readFileSync(join(dist, entry));
   const small = brotliCompressSync(source, { params: { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_LGWIN]: 22 } });
-  expect(small.length).toBeLessThan(12_000);
+  expect(small.length).toBeLessThan(entry === "browser.js" ? 12_000 : 5_000);
   expect(source.toString()).not.toMatch(/console\.|\beval\(|new Function|Blob\(|new Worker/);
 });
 
-test("the wasm needs nothing that Node 20 lacks, and is exported", () => {
-  expect(WebAssembly.validate(wasm())).toBe(true);
-  expect(import.meta.resolve("ranklet/ranklet.wasm")).toMatch(/pkg\/dist\/ranklet\.wasm$/);
+test.each(["ranklet.wasm", "scorer.wasm", "compiler.wasm"])("%s needs nothing that Node 20 lacks, and is exported", (name) => {
+  expect(WebAssembly.validate(readFileSync(join(dist, name)))).toBe(true);
+  expect(import.meta.resolve(`ranklet/${name}`).endsWith(`/pkg/dist/${name}`)).toBe(true);
 });
 
-test("workerd: the module comes compiled, and nothing is compiled or timed there", async () => {
+/** An entry for workerd with its module compiled beforehand, as the host hands it over. */
+async function forWorkerd<Entry>(entry: string, runtime: string): Promise<Entry> {
   const { outputFiles } = await build({
-    entryPoints: [join(dist, "workerd.js")],
+    entryPoints: [join(dist, entry)],
     bundle: true,
     format: "esm",
     write: false,
@@ -63,29 +66,55 @@ test("workerd: the module comes compiled, and nothing is compiled or timed there
     ],
   });
   const scope = globalThis as Record<string, unknown>;
-  scope["compiledForTheWorker"] = new WebAssembly.Module(wasm());
-  const { compile, Module } = WebAssembly;
+  scope["compiledForTheWorker"] = new WebAssembly.Module(readFileSync(join(dist, runtime)));
+  try {
+    return (await import(`data:text/javascript;base64,${Buffer.from(outputFiles[0]!.contents).toString("base64")}`)) as Entry;
+  } finally {
+    delete scope["compiledForTheWorker"];
+  }
+}
+
+/** Runs something where nothing may be compiled or timed. */
+async function inAWorker<T>(run: () => Promise<T>): Promise<T> {
+  const { compile } = WebAssembly;
   const timer = globalThis.setTimeout;
   const forbidden = () => {
     throw new Error("not in a worker's global scope");
   };
-  const { createReranker } = (await import(`data:text/javascript;base64,${Buffer.from(outputFiles[0]!.contents).toString("base64")}`)) as typeof import("ranklet");
   try {
     Object.assign(WebAssembly, { compile: forbidden });
     Object.assign(globalThis, { setTimeout: forbidden });
+    return await run();
+  } finally {
+    Object.assign(WebAssembly, { compile });
+    Object.assign(globalThis, { setTimeout: timer });
+  }
+}
+
+test("workerd: the module comes compiled, and nothing is compiled or timed there", async () => {
+  const { createReranker } = await forWorkerd<typeof import("ranklet")>("workerd.js", "ranklet.wasm");
+  await inAWorker(async () => {
     const reranker = createReranker({ bundle: bundle() });
     expect((await reranker.ready).reason).toBeNull();
     const asked = request();
     expect(reranker.session().prepare(asked).rerank({ now: asked.now }).source).toBe("model");
-  } finally {
-    Object.assign(WebAssembly, { compile, Module });
-    Object.assign(globalThis, { setTimeout: timer });
-    delete scope["compiledForTheWorker"];
-  }
+  });
+});
+
+test("workerd: the same holds for the scorer and the compiler", async () => {
+  const { createScorer } = await forWorkerd<typeof import("ranklet/scorer")>("scorer-workerd.js", "scorer.wasm");
+  const { compile } = await forWorkerd<typeof import("ranklet/compile")>("compile-workerd.js", "compiler.wasm");
+  await inAWorker(async () => {
+    const compiled = await compile(new Uint8Array(readFileSync(join(root, "tests/fixtures/mlp.onnx"))));
+    expect((await createScorer({ bundle: compiled })).inputs.length).toBeGreaterThan(0);
+  });
 });
 
 test("the public types are the ones that were agreed on", async () => {
-  const files = ["bind", "types", "reranker", "session", "list", "ranking", "scorer", "reasons", "public"];
+  const files = [
+    "bind", "types", "reranker", "session", "list", "ranking", "scorer", "reasons", "public",
+    "scorer-bind", "scorer-public", "compile", "compiler", "compile-public",
+  ];
   const text = files.map((name) => `// ${name}\n${readFileSync(join(dist, "types", `${name}.d.ts`), "utf8")}`).join("\n");
   await expect(text).toMatchFileSnapshot("public-types.snapshot.txt");
 });

@@ -102,6 +102,46 @@ test("every exporter's file scores as it does natively, bit for bit", async () =
   rmSync(folder, { recursive: true });
 });
 
+test("small weights score as they do natively, bit for bit, and all at once as one by one", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "ranklet-"));
+  const [compiled, given, found] = ["model.ranklet", "in.safetensors", "out.safetensors"].map((file) => join(folder, file)) as [string, string, string];
+  const onnx = join(root, "tests/fixtures/mlp_wide.onnx");
+  let state = 5;
+  const next = () => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) / 2 ** 32 - 0.5;
+  // Past a block of rows, so that the last tile has one, two and three of them too.
+  const inputs = (rows: number): Tensors => ({ x: { data: Float32Array.from({ length: rows * 48 }, () => next() * 4), dims: [rows, 48] } });
+  const bytes = (data: ArrayBufferView) => Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+  const scores = new Map<string, Buffer>();
+  const sizes = new Map<string, number>();
+  for (const form of ["f32", "f16", "bf16", "int8"]) {
+    execFileSync(binary, ["compile", onnx, "-o", compiled, "--weights", form]);
+    const bundle = new Uint8Array(readFileSync(compiled));
+    sizes.set(form, bundle.length);
+    const own = await createScorer({ bundle });
+    for (const rows of [1, 2, 67]) {
+      state = 5;
+      const tensors = inputs(rows);
+      writeFileSync(given, safetensors(tensors));
+      execFileSync(binary, ["score", compiled, "--inputs", given, "-o", found]);
+      const [output] = Object.values(own.score(tensors)) as [{ data: Float32Array }];
+      const [native] = [...tensorsOf(readFileSync(found)).values()] as [{ bytes: Buffer }];
+      expect([form, rows, bytes(output.data).equals(native.bytes)]).toEqual([form, rows, true]);
+      scores.set(form, Buffer.from(native.bytes));
+    }
+    const { data } = inputs(67).x as { data: Float32Array };
+    const all = own.score({ x: { data, dims: [67, 48] } }) as { [name: string]: { data: Float32Array } };
+    const kept = own.prepare({ x: { data, dims: [67, 48] } }).score({});
+    expect(kept).toEqual(all);
+    const one = own.score({ x: { data: data.slice(66 * 48), dims: [1, 48] } }) as { [name: string]: { data: Float32Array } };
+    expect(Object.values(one)[0]!.data[0]).toBe(Object.values(all)[0]!.data[66]);
+    own.dispose();
+  }
+  // Each form is a smaller one, and other numbers.
+  expect(new Set([...scores.values()].map((buffer) => buffer.toString("hex"))).size).toBe(4);
+  expect(sizes.get("f16")! < sizes.get("f32")! && sizes.get("int8")! < sizes.get("f16")!).toBe(true);
+  rmSync(folder, { recursive: true });
+});
+
 function safetensors(tensors: Tensors): Uint8Array {
   const [[tensor, { data, dims }]] = Object.entries(tensors) as [[string, { data: Float32Array; dims: number[] }]];
   const header = Buffer.from(JSON.stringify({ [tensor]: { dtype: "F32", shape: dims, data_offsets: [0, data.byteLength] } }));

@@ -57,7 +57,10 @@ pub(super) fn container(bytes: &[u8]) -> Result<Container, String> {
             continue;
         }
         let (&[start, end], Some(size)) = (&entry.data_offsets[..], element_size(&entry.dtype)) else {
-            return Err(format!("tensor {name} is of type {}; f32, f64, i32, i64, u8 and bool are read", entry.dtype));
+            return Err(format!(
+                "tensor {name} is of type {}; f16, bf16, f32, f64, i8, u8, bool, i32 and i64 are read",
+                entry.dtype
+            ));
         };
         let elements = entry.shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
         let length = elements.and_then(|n| n.checked_mul(size));
@@ -83,7 +86,8 @@ fn element_size(dtype: &str) -> Option<usize> {
     match dtype {
         "F64" | "I64" => Some(8),
         "F32" | "I32" => Some(4),
-        "U8" | "BOOL" => Some(1),
+        "F16" | "BF16" => Some(2),
+        "U8" | "BOOL" | "I8" => Some(1),
         _ => None,
     }
 }
@@ -97,6 +101,9 @@ fn elements_of(dtype: &str, bytes: &[u8]) -> Data {
         "F64" => Data::F64(each(bytes, f64::from_le_bytes)),
         "I32" => Data::I32(each(bytes, i32::from_le_bytes)),
         "I64" => Data::I64(each(bytes, i64::from_le_bytes)),
+        "F16" => Data::F16(each(bytes, u16::from_le_bytes)),
+        "BF16" => Data::BF16(each(bytes, u16::from_le_bytes)),
+        "I8" => Data::I8(each(bytes, i8::from_le_bytes)),
         _ => Data::U8(bytes.to_vec()),
     }
 }

@@ -27,7 +27,8 @@ pub fn write(tensors: &Tensors, manifest: Option<&str>) -> Vec<u8> {
     order.sort_by_key(|(_, t)| match t.data {
         Data::F64(_) | Data::I64(_) => 0,
         Data::F32(_) | Data::I32(_) => 1,
-        Data::U8(_) => 2,
+        Data::F16(_) | Data::BF16(_) => 2,
+        Data::U8(_) | Data::I8(_) => 3,
     });
     for (name, tensor) in order {
         let start = data.len();
@@ -36,7 +37,10 @@ pub fn write(tensors: &Tensors, manifest: Option<&str>) -> Vec<u8> {
             Data::F64(v) => put(&mut data, "F64", v, |x| x.to_le_bytes()),
             Data::I32(v) => put(&mut data, "I32", v, |x| x.to_le_bytes()),
             Data::I64(v) => put(&mut data, "I64", v, |x| x.to_le_bytes()),
+            Data::F16(v) => put(&mut data, "F16", v, |x| x.to_le_bytes()),
+            Data::BF16(v) => put(&mut data, "BF16", v, |x| x.to_le_bytes()),
             Data::U8(v) => put(&mut data, "U8", v, |x| x.to_le_bytes()),
+            Data::I8(v) => put(&mut data, "I8", v, |x| x.to_le_bytes()),
         };
         let entry = Entry { dtype, shape: tensor.dims.clone(), data_offsets: [start, data.len()] };
         header.insert(name, json!(entry));
@@ -77,6 +81,10 @@ mod tests {
         tensors.insert("b".into(), Tensor::f32(&[2], vec![1.5, f32::NAN]));
         tensors.insert("a".into(), Tensor::u8(&[3], vec![1, 2, 3]));
         tensors.insert("c".into(), Tensor::i64(&[1], vec![-7]));
+        let half = |data| Tensor { dims: vec![3], data };
+        tensors.insert("d".into(), half(Data::F16(vec![0x3c00, 0xc000, 0x7e00])));
+        tensors.insert("e".into(), half(Data::BF16(vec![0x3f80, 0xc000, 0x7fc0])));
+        tensors.insert("f".into(), half(Data::I8(vec![-127, 0, 127])));
         write(&tensors, Some(r#"{"format":1,"minor":0,"note":"\"sha256\":\""}"#))
     }
 
@@ -85,10 +93,20 @@ mod tests {
         let bundle = Bundle::read(&sample()).unwrap();
         assert_eq!(bundle.tensors["c"].as_i64(), Some(&[-7][..]));
         assert_eq!(bundle.tensors["a"].as_u8(), Some(&[1, 2, 3][..]));
-        assert_eq!(read_tensors(&sample()).unwrap().len(), 3);
+        for name in ["d", "e"] {
+            let decoded = bundle.tensors[name].decoded().unwrap();
+            assert!(decoded[..2] == [1.0, -2.0] && decoded[2].is_nan(), "{name}: {decoded:?}");
+        }
+        assert_eq!(bundle.tensors["f"].as_i8(), Some(&[-127, 0, 127][..]));
+        assert_eq!(bundle.tensors["f"].decoded(), None);
+        assert_eq!(read_tensors(&sample()).unwrap().len(), 6);
         let bytes = sample();
         let peer = safetensors::SafeTensors::deserialize(&bytes).unwrap();
-        assert_eq!((peer.len(), peer.tensor("b").unwrap().shape()), (3, &[2][..]));
+        assert_eq!((peer.len(), peer.tensor("b").unwrap().shape()), (6, &[2][..]));
+        use safetensors::Dtype::{BF16, F16, I8};
+        for (name, dtype) in [("d", F16), ("e", BF16), ("f", I8)] {
+            assert_eq!(peer.tensor(name).unwrap().dtype(), dtype);
+        }
         assert_eq!(sample(), sample());
     }
 

@@ -87,8 +87,8 @@ fn recognise(lowered: &Lowered) -> Option<CalibratorForm> {
         let form = match &step.op {
             Op::Constant { tensor } => Form::Constant(wide(tensor)?),
             Op::Unary(f) => unary(*f, of(0)?)?,
-            Op::Binary { f } => binary(*f, of(0)?, of(1)?)?,
-            Op::Dense { weights, bias, activation } => {
+            Op::Binary { f, each: [1, 1] } => binary(*f, of(0)?, of(1)?)?,
+            Op::Dense { weights: Some(weights), bias, activation, start: false, .. } => {
                 let bias = match bias {
                     Some(name) => wide(name)?,
                     None => vec![0.0],
@@ -139,7 +139,7 @@ fn unary(f: Unary, x: Form) -> Option<Form> {
         (Unary::Exp, Form::Sum(s)) => Form::Exp(s),
         (Unary::Reciprocal, Form::OnePlusExp(s)) => Form::Sigmoid(scale(s, -1.0)),
         (Unary::Relu, Form::Above(lower)) => Form::Clipped(lower),
-        (Unary::Clip { low: 0.0, high: f32::MAX }, Form::Above(lower)) => Form::Clipped(lower),
+        (Unary::Clip { low: 0.0, high }, Form::Above(lower)) if high >= f32::MAX => Form::Clipped(lower),
         _ => return None,
     })
 }

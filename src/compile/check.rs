@@ -5,13 +5,15 @@
 
 use super::Lowered;
 use super::paths::{Paths, View};
-use crate::engine::plan::{DType, Op, Plan, Rows};
+use crate::engine::plan::{DType, Op, Plan, Port, Rows};
 use crate::engine::tensor::{Data, Tensor, Tensors};
 
 /// Rows that check a plan with trees, at most (about).
 const TREE_ROWS: usize = 20_000;
 /// Rows drawn for any plan.
 const DRAWN_ROWS: usize = 1_024;
+/// Rows of a plan that compares candidates with each other, whose work may grow with their square.
+const LIST_ROWS: usize = 67;
 
 /// What the schema knows of the columns of the model's input.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -27,6 +29,10 @@ pub fn check_inputs(lowered: &Lowered, hints: &InputHints, seed: u64) -> Tensors
     let table = Table::new(lowered, hints);
     let mut rows = table.tree_rows(lowered, &mut draw);
     rows.extend(table.drawn_rows(&mut draw));
+    if plan.steps.iter().any(|step| (0..step.inputs.len()).any(|i| step.op.reads_whole(i))) {
+        let n = rows.len();
+        rows = (0..LIST_ROWS).map(|i| std::mem::take(&mut rows[i * n / LIST_ROWS])).collect();
+    }
     let mut start = 0;
     let mut inputs = Tensors::new();
     for port in &plan.inputs {
@@ -78,6 +84,8 @@ struct Column {
     wild: bool,
     /// Values worth trying.
     pool: Vec<f32>,
+    /// The only values for which the graph is defined, where it is for some alone.
+    domain: Option<Vec<f32>>,
 }
 
 struct Table {
@@ -98,7 +106,12 @@ impl Table {
                 dtype: value.dtype,
                 wild: value.dtype == DType::F32,
                 pool: vec![],
+                domain: None,
             }));
+        }
+        for (&(port, column), values) in &lowered.domains {
+            let start: usize = plan.inputs[..port].iter().map(|p| plan.values[p.value as usize].width as usize).sum();
+            columns[start + column].domain = Some(values.clone());
         }
         for step in &plan.steps {
             let of = |i: usize| origins[step.inputs[i] as usize].clone();
@@ -106,7 +119,11 @@ impl Table {
                 // What a conversion of a float cuts off, no later step can tell apart.
                 Op::Cast if plan.values[step.inputs[0] as usize].dtype == DType::F32 => continue,
                 Op::Cast => of(0),
-                Op::Select { columns } => columns.iter().map(|&c| of(0)[c as usize]).collect(),
+                Op::Select { columns, .. } => {
+                    let columns = lowered.tensors.get(columns).and_then(Tensor::as_i32).unwrap_or(&[]);
+                    let source = of(0);
+                    columns.iter().map(|&c| usize::try_from(c).ok().and_then(|c| source[c])).collect()
+                }
                 Op::Concat => (0..step.inputs.len()).flat_map(of).collect(),
                 _ => continue,
             };
@@ -122,6 +139,9 @@ impl Table {
                             columns[column].pool.push(split);
                         }
                     }
+                }
+                Op::Take { .. } => {
+                    origins[step.inputs[0] as usize].iter().flatten().for_each(|&column| columns[column].wild = false);
                 }
                 Op::Select { .. } | Op::Concat => {}
                 _ => read.for_each(|column| columns[column].wild = false),
@@ -147,6 +167,9 @@ impl Table {
 
     fn cell(&self, column: &Column, draw: &mut Draw) -> f32 {
         let pick = draw.below(16);
+        if let Some(values) = &column.domain {
+            return values[draw.below(values.len())];
+        }
         if column.dtype != DType::F32 {
             let drawn =
                 if column.pool.is_empty() { draw.below(4) as f32 } else { column.pool[draw.below(column.pool.len())] };
@@ -169,8 +192,12 @@ impl Table {
     /// Rows for any plan: zeros, ones, small and large scales, denormals; where only trees read,
     /// also missing values and infinities.
     fn drawn_rows(&self, draw: &mut Draw) -> Vec<Vec<f32>> {
-        let fill =
-            |v: f32| self.columns.iter().map(|c| if c.dtype == DType::F32 { v } else { 0.0 }).collect::<Vec<f32>>();
+        let filled = |column: &Column, v: f32| match &column.domain {
+            Some(values) => values[0],
+            None if column.dtype == DType::F32 => v,
+            None => 0.0,
+        };
+        let fill = |v: f32| self.columns.iter().map(|column| filled(column, v)).collect::<Vec<f32>>();
         let mut rows =
             vec![fill(0.0), fill(-0.0), fill(1.0), fill(-1.0), fill(f32::from_bits(1)), fill(-f32::MIN_POSITIVE / 2.0)];
         for (i, column) in self.columns.iter().enumerate() {
@@ -179,7 +206,7 @@ impl Table {
                 values.extend([f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN]);
             }
             for value in values {
-                if column.dtype == DType::F32 && rows.len() < DRAWN_ROWS {
+                if column.dtype == DType::F32 && column.domain.is_none() && rows.len() < DRAWN_ROWS {
                     let mut row = self.row(draw);
                     row[i] = value;
                     rows.push(row);
@@ -195,7 +222,7 @@ impl Table {
             let scale = [0.1, 1.0, 1.0, 4.0][draw.below(4)];
             if rows.len() % 2 == 0 {
                 for (cell, column) in row.iter_mut().zip(&self.columns) {
-                    if column.dtype == DType::F32 {
+                    if column.dtype == DType::F32 && column.domain.is_none() {
                         *cell = draw.normal() * scale;
                     }
                 }
@@ -235,8 +262,13 @@ impl MaxOf for f32 {
     }
 }
 
+/// Where an input's candidates are: behind dimensions of 1, if at all.
+pub(super) fn rows_axis(port: &Port) -> Option<usize> {
+    port.dims.iter().position(|&dim| dim < 0)
+}
+
 /// Rows of the candidates' inputs.
 pub fn check_rows(inputs: &Tensors, plan: &Plan) -> usize {
-    let candidate = plan.inputs.iter().find(|port| plan.values[port.value as usize].rows == Rows::Candidate);
-    candidate.and_then(|port| inputs.get(&port.name)).and_then(|tensor| tensor.dims.first().copied()).unwrap_or(1)
+    let counted = plan.inputs.iter().find_map(|port| Some((port, rows_axis(port)?)));
+    counted.and_then(|(port, axis)| inputs.get(&port.name)?.dims.get(axis).copied()).unwrap_or(1)
 }

@@ -6,9 +6,12 @@
 //! listed node, entries of branch nodes are ignored, and with one target only a leaf's first
 //! entry counts.
 
-use super::register::Spec;
+use super::node::Spec;
 use crate::engine::plan::{Aggregate, PostTransform};
 use std::collections::HashMap;
+
+/// Nodes of one tree, so that shared parts cannot grow without bound.
+const MAX_NODES: usize = 1 << 20;
 
 /// How a branch compares the row's value with the split value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,8 +66,11 @@ pub(super) struct Forest {
 type Places = HashMap<(i64, i64), (usize, usize)>;
 
 impl Forest {
-    /// Reads a TreeEnsembleRegressor or TreeEnsembleClassifier. The message says what is wrong.
+    /// Reads a TreeEnsembleRegressor, TreeEnsembleClassifier or TreeEnsemble. The message says what is wrong.
     pub fn parse(spec: &Spec) -> Result<Self, String> {
+        if spec.op == "TreeEnsemble" {
+            return super::tree_ensemble::parse(spec);
+        }
         let classifier = spec.op == "TreeEnsembleClassifier";
         for name in
             ["nodes_values_as_tensor", "base_values_as_tensor", "target_weights_as_tensor", "class_weights_as_tensor"]
@@ -96,8 +102,10 @@ impl Forest {
         }
         let places = forest.read_nodes(spec)?;
         forest.read_leaves(spec, &places, if classifier { "class" } else { "target" })?;
-        for (t, tree) in forest.trees.iter().enumerate() {
-            check_tree(tree).map_err(|problem| format!("tree {t}: {problem}"))?;
+        for (t, tree) in forest.trees.iter_mut().enumerate() {
+            if check_tree(tree).is_err() {
+                *tree = unshared(tree).map_err(|problem| format!("tree {t}: {problem}"))?;
+            }
         }
         Ok(forest)
     }
@@ -219,7 +227,7 @@ impl Forest {
 }
 
 /// A walk from the root must be a tree: no node twice.
-fn check_tree(tree: &[Node]) -> Result<(), String> {
+pub(super) fn check_tree(tree: &[Node]) -> Result<(), String> {
     let mut seen = vec![false; tree.len()];
     let mut stack = vec![0];
     while let Some(i) = stack.pop() {
@@ -231,6 +239,33 @@ fn check_tree(tree: &[Node]) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// The tree without shared parts: what has several parents is there for each of them. LightGBM's exporter writes a
+/// split over categories as a chain of equalities with one true side.
+fn unshared(tree: &[Node]) -> Result<Vec<Node>, String> {
+    let mut copy: Vec<Node> = vec![];
+    // (node, the copy of its parent and the side, how deep): a path longer than the tree has nodes is a cycle.
+    let mut todo = vec![(0, None, 0)];
+    while let Some((at, parent, depth)) = todo.pop() {
+        let here = copy.len();
+        if depth >= tree.len() {
+            return Err(format!("its node number {at} lies on a cycle"));
+        }
+        if here >= MAX_NODES {
+            return Err(format!("it has more than {MAX_NODES} nodes when its shared parts are written out"));
+        }
+        if let Some((parent, on_yes)) = parent
+            && let Some(Node::Branch { yes, no, .. }) = copy.get_mut::<usize>(parent)
+        {
+            *(if on_yes { yes } else { no }) = here;
+        }
+        copy.push(tree[at].clone());
+        if let Node::Branch { yes, no, .. } = tree[at] {
+            todo.extend([(no, Some((here, false)), depth + 1), (yes, Some((here, true)), depth + 1)]);
+        }
+    }
+    Ok(copy)
 }
 
 fn labels(spec: &Spec) -> Result<Labels, String> {

@@ -1,228 +1,190 @@
-//! ONNX bytes -> a validated protobuf -> tract's typed graph -> the small view of it that the
-//! lowering walks.
+//! ONNX bytes -> the graph that both the lowering and the oracle walk. tract decodes the protobuf
+//! and no more; what is malformed is refused here, so that nobody behind has to doubt it.
 
+use super::constant::{Constant, Elem};
+use super::node::Node;
 use super::problems::Problems;
-use super::register::{self, Kept, KeptTyped, Spec};
+use super::{functions, initial};
 use crate::error::{Error, ErrorKind, Result};
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::Arc;
-use tract_onnx::Onnx;
-use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
+use std::collections::{BTreeMap, BTreeSet};
 use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension::Value as DimValue};
-use tract_onnx::pb::{GraphProto, ModelProto, TensorProto, type_proto};
-use tract_onnx::tract_hir::internal::*;
-use tract_onnx::tract_hir::ops::konst::Const;
+use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, ValueInfoProto, type_proto};
+use tract_onnx::prelude::Framework;
 
-/// The symbol of the number of candidates.
-pub(super) const ROWS: &str = "N";
+/// Symbols that mean the number of candidates where no input has a symbol for its leading axis.
+const ROWS_SYMBOLS: [&str; 3] = ["n", "candidates", "num_candidates"];
 
-/// Stands between a node's name and its number; no exporter writes it.
-pub(super) const NODE_MARK: char = '\u{a7}';
-
-/// A graph that both the lowering and the oracle can parse.
-#[derive(Debug, Clone)]
-pub(super) struct Prepared {
-    pub proto: ModelProto,
-    /// Every input in the graph's order, those that no output needs included.
-    pub inputs: Vec<(String, Fact)>,
-    pub outputs: Vec<String>,
-}
-
-/// One dimension as the lowering knows it.
+/// One dimension of an input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Dim {
+pub(crate) enum Dim {
     /// The number of candidates.
     Rows,
+    /// A size.
     Fixed(usize),
-    /// Neither: an expression of the number of candidates.
-    Other,
 }
 
-/// What is known of a value; nothing where analysis failed.
+impl Dim {
+    /// The size where there are `rows` candidates.
+    pub fn size(self, rows: usize) -> usize {
+        match self {
+            Dim::Rows => rows,
+            Dim::Fixed(size) => size,
+        }
+    }
+}
+
+/// An input of the graph.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Input {
+    /// Its name.
+    pub name: String,
+    /// F32, I32, I64 or Bool; any other stands among the problems.
+    pub elem: Elem,
+    /// Its shape.
+    pub dims: Vec<Dim>,
+}
+
+/// A graph without functions, Constant nodes and what no output needs.
 #[derive(Debug, Clone)]
-pub(super) struct Fact {
-    pub dtype: DatumType,
-    pub shape: Vec<Dim>,
-}
-
-/// A node of the view.
-pub(super) struct Node {
-    pub kind: NodeKind,
-    pub inputs: Vec<OutletId>,
-    pub id: usize,
-}
-
-pub(super) enum NodeKind {
-    Source,
-    Constant(Arc<Tensor>),
-    Op {
-        spec: Arc<Spec>,
-        problem: Option<String>,
-        kept: Box<Kept>,
-    },
-    /// Something of tract's own, which the lowering never makes.
-    Foreign(String),
-}
-
-/// The view: nodes in order of evaluation.
-pub(super) struct Graph {
+pub(crate) struct Graph {
+    /// Every input in the graph's order, those that no output needs included.
+    pub inputs: Vec<Input>,
+    /// Names of the outputs.
+    pub outputs: Vec<String>,
+    /// Initialisers and Constant nodes by the name of their value.
+    pub constants: BTreeMap<String, Constant>,
+    /// In the graph's order, in which every value is given before it is read.
     pub nodes: Vec<Node>,
-    pub facts: HashMap<OutletId, Fact>,
-    /// The sources that analysis kept, by input name.
-    pub inputs: HashMap<String, OutletId>,
-    pub outputs: Vec<OutletId>,
-    /// The symbol of the number of candidates, and the scope without which it means nothing.
-    pub rows: (Symbol, SymbolScope),
 }
 
-fn unsupported(message: impl Into<String>) -> Error {
+/// Versions of operator sets by domain.
+pub(super) type Opsets = BTreeMap<String, i64>;
+
+pub(super) fn unsupported(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::ModelUnsupported, message)
 }
 
-/// Decodes and validates: what tract would panic on or guess is refused or made explicit here.
-pub(super) fn prepare(onnx: &[u8], dims: &BTreeMap<String, i64>, problems: &mut Problems) -> Result<Prepared> {
-    let mut proto = tract_onnx::onnx()
+/// Decodes and validates. `dims` binds symbols of input shapes; a leading dimension without a size is
+/// the number of candidates, and so is any other that carries the same symbol.
+///
+/// # Errors
+/// `model_unsupported` where the graph is malformed; what its author can mend goes to `problems`.
+pub(crate) fn read(onnx: &[u8], dims: &BTreeMap<String, i64>, problems: &mut Problems) -> Result<Graph> {
+    let proto = tract_onnx::onnx()
         .proto_model_for_read(&mut &onnx[..])
         .map_err(|_| unsupported("the file is not an ONNX model: its protobuf cannot be decoded"))?;
-    let Some(mut graph) = proto.graph.take() else {
+    from_proto(proto, dims, problems)
+}
+
+fn from_proto(proto: ModelProto, dims: &BTreeMap<String, i64>, problems: &mut Problems) -> Result<Graph> {
+    let opsets = functions::opsets(&proto.opset_import);
+    let bodies = functions::Bodies::new(proto.functions);
+    let Some(mut graph) = proto.graph else {
         return Err(unsupported("the file is not an ONNX model: it holds no graph"));
     };
-    check_tensors(&graph)?;
-    check_axes(&graph)?;
     drop_string_labels(&mut graph, problems);
-    keep_reachable(&mut graph)?;
-    name_nodes(&mut graph);
-    let constants: HashSet<String> = graph.initializer.iter().map(|t| t.name.clone()).collect();
-    let mut inputs = vec![];
-    for input in &mut graph.input {
-        if constants.contains(&input.name) {
-            continue;
-        }
-        let Some(type_proto::Value::TensorType(tensor)) = input.r#type.as_mut().and_then(|t| t.value.as_mut()) else {
-            return Err(unsupported(format!("input `{}` is not a tensor", input.name)));
-        };
-        let dtype = DataType::try_from(tensor.elem_type).unwrap_or(DataType::Undefined);
-        if !matches!(dtype, DataType::Float | DataType::Int32 | DataType::Int64 | DataType::Bool) {
-            problems.add(
-                &input.name,
-                "input",
-                format!("its type is {dtype:?}: declare it as float32, int32, int64 or bool"),
-            );
-        }
-        let Some(shape) = tensor.shape.as_mut() else {
-            return Err(unsupported(format!("input `{}` declares no shape: export with [N, width]", input.name)));
-        };
-        for (axis, dim) in shape.dim.iter_mut().enumerate() {
-            bind(&input.name, axis, dim, dims, problems);
-        }
-        let sizes = shape.dim.iter().map(|dim| match &dim.value {
-            Some(DimValue::DimValue(size)) => Dim::Fixed(*size as usize),
-            _ => Dim::Rows,
-        });
-        let fact = Fact { dtype: DatumType::try_from(dtype).unwrap_or(DatumType::F32), shape: sizes.collect() };
-        inputs.push((input.name.clone(), fact));
-    }
     // LightGBM's exporter declares [1] where it gives [N]: no declared output is believed.
-    for output in &mut graph.output {
-        output.r#type = None;
-    }
     let outputs: Vec<String> = graph.output.iter().map(|output| output.name.clone()).collect();
     if outputs.is_empty() {
         return Err(unsupported("the graph has no output"));
     }
-    proto.graph = Some(graph);
-    Ok(Prepared { proto, inputs, outputs })
+    let nodes = bodies.inline(std::mem::take(&mut graph.node), &opsets)?;
+    let mut needed: BTreeSet<String> = outputs.iter().cloned().collect();
+    let nodes = keep_needed(nodes, &mut needed);
+    let initial = initial::Initial::read(&graph, &needed)?;
+    let inputs = read_inputs(&graph, &initial, dims, problems)?;
+
+    let mut given: BTreeSet<String> = inputs.iter().map(|input| input.name.clone()).collect();
+    if let Some(name) = initial.constants.keys().find(|name| given.contains(*name)) {
+        return Err(unsupported(format!("the value `{name}` is given twice")));
+    }
+    given.extend(initial.constants.keys().cloned());
+    let mut read = Graph { inputs, outputs, constants: initial.constants, nodes: vec![] };
+    for node in nodes {
+        read.add(node, &mut given, problems)?;
+    }
+    match read.outputs.iter().find(|output| !given.contains(*output)) {
+        Some(output) => Err(unsupported(format!("output `{output}` is given by no node"))),
+        None => Ok(read),
+    }
 }
 
-/// A leading dimension without a size is the number of candidates; every other must have one.
-fn bind(input: &str, axis: usize, dim: &mut Dimension, dims: &BTreeMap<String, i64>, problems: &mut Problems) {
-    let symbol = match &dim.value {
-        Some(DimValue::DimValue(size)) if *size > 0 => None,
-        Some(DimValue::DimParam(symbol)) if !symbol.is_empty() => Some(symbol.clone()),
-        _ => Some(String::new()),
-    };
-    let Some(symbol) = symbol else {
-        if axis == 0 && dim.value != Some(DimValue::DimValue(1)) {
-            problems.add(input, "input", "its leading dimension has a fixed size above 1: export it with a dynamic batch axis, or 1 for what candidates share");
+/// Nodes that an output needs, with all that they read added to `needed`.
+fn keep_needed(mut nodes: Vec<functions::Call>, needed: &mut BTreeSet<String>) -> Vec<functions::Call> {
+    let mut keep = vec![false; nodes.len()];
+    for (keep, call) in keep.iter_mut().zip(&nodes).rev() {
+        if call.node.output.iter().any(|name| needed.contains(name)) {
+            *keep = true;
+            needed.extend(call.node.input.iter().filter(|name| !name.is_empty()).cloned());
         }
-        return;
-    };
-    let size = dims.get(&symbol).copied();
-    dim.value = match size {
-        Some(size) if size > 0 => Some(DimValue::DimValue(size)),
-        _ if axis == 0 => Some(DimValue::DimParam(ROWS.into())),
-        _ if symbol.is_empty() => {
-            problems.add(input, "input", format!("axis {axis} has neither size nor name: export it with a fixed size"));
-            Some(DimValue::DimValue(1))
+    }
+    let mut keep = keep.into_iter();
+    nodes.retain(|_| keep.next().unwrap_or(false));
+    nodes
+}
+
+impl Graph {
+    fn add(&mut self, call: functions::Call, given: &mut BTreeSet<String>, problems: &mut Problems) -> Result<()> {
+        let functions::Call { node, opset } = call;
+        let refuse = |problem: String| unsupported(format!("node `{}` ({}) {problem}", label(&node), node.op_type));
+        if let Some(name) = node.input.iter().find(|name| !name.is_empty() && !given.contains(*name)) {
+            return Err(refuse(format!("reads `{name}`, which nothing before it gives")));
         }
-        _ => {
+        for name in node.output.iter().filter(|name| !name.is_empty()) {
+            if !given.insert(name.clone()) {
+                return Err(refuse(format!("gives `{name}`, which is given already")));
+            }
+        }
+        check_attributes(&node).map_err(refuse)?;
+        let spec = super::node::Spec::new(&node, opset);
+        if spec.is_control_flow() {
             problems.add(
-                input,
-                "input",
-                format!("axis {axis} is the symbol `{symbol}`: bind it with --dim {symbol}=VALUE"),
+                &spec.name,
+                &spec.op,
+                "control flow: export the model with its condition decided, so that one branch is left",
             );
-            Some(DimValue::DimValue(1))
         }
-    };
+        if spec.op == "Constant" && spec.domain.is_empty() {
+            let name = node.output.first().cloned().unwrap_or_default();
+            self.constants.insert(name, initial::constant_node(&spec).map_err(refuse)?);
+            return Ok(());
+        }
+        let named = |names: &[String]| names.iter().map(|name| (!name.is_empty()).then(|| name.clone())).collect();
+        let (inputs, outputs) = (named(&node.input), named(&node.output[..spec.outputs]));
+        self.nodes.push(Node { spec: std::sync::Arc::new(spec), inputs, outputs });
+        Ok(())
+    }
 }
 
-/// Every stored tensor has as many bytes as its shape and type need.
-fn check_tensors(graph: &GraphProto) -> Result<()> {
-    let attributes = graph.node.iter().flat_map(|node| node.attribute.iter().filter_map(|a| a.t.as_ref()));
-    for tensor in graph.initializer.iter().chain(attributes) {
-        check_tensor(tensor).map_err(|problem| unsupported(format!("tensor `{}` {problem}", tensor.name)))?;
+fn label(node: &NodeProto) -> &str {
+    if node.name.is_empty() { node.output.first().map_or("", String::as_str) } else { &node.name }
+}
+
+/// Axes lie within any rank there is, permutations are such, tensors fill their shapes: tract counts
+/// up to an axis that does not exist, and everybody else may index without a second look.
+fn check_attributes(node: &NodeProto) -> Result<(), String> {
+    for attribute in &node.attribute {
+        if let Some(tensor) = &attribute.t {
+            Constant::from_onnx(tensor).map_err(|problem| format!("holds a tensor that {problem}"))?;
+        }
+        if !matches!(attribute.name.as_str(), "axis" | "axes" | "perm") {
+            continue;
+        }
+        if std::iter::once(&attribute.i).chain(&attribute.ints).any(|axis| !(-16..=16).contains(axis)) {
+            return Err(format!("has an attribute `{}` that is out of range", attribute.name));
+        }
+        let mut order = attribute.ints.clone();
+        order.sort_unstable();
+        if attribute.name == "perm" && !order.iter().zip(0..).all(|(&axis, i)| axis == i) {
+            return Err("has an attribute `perm` that is no permutation".into());
+        }
     }
     Ok(())
-}
-
-/// Axes lie within any rank there is: tract counts up to one that does not.
-fn check_axes(graph: &GraphProto) -> Result<()> {
-    for node in &graph.node {
-        for attribute in node.attribute.iter().filter(|a| matches!(a.name.as_str(), "axis" | "axes" | "perm")) {
-            if std::iter::once(&attribute.i).chain(&attribute.ints).any(|axis| !(-16..=16).contains(axis)) {
-                let message = format!("node `{}` ({}): `{}` is out of range", node.name, node.op_type, attribute.name);
-                return Err(unsupported(message));
-            }
-            let mut order = attribute.ints.clone();
-            order.sort_unstable();
-            if attribute.name == "perm" && !order.iter().zip(0..).all(|(&axis, i)| axis == i) {
-                return Err(unsupported(format!("node `{}` ({}): `perm` is no permutation", node.name, node.op_type)));
-            }
-        }
-    }
-    Ok(())
-}
-
-fn check_tensor(tensor: &TensorProto) -> std::result::Result<(), String> {
-    if tensor.data_location == Some(DataLocation::External as i32) {
-        return Err(
-            "lies outside the file: save the model with its weights inside (save_as_external_data=False)".into()
-        );
-    }
-    let dtype = DataType::try_from(tensor.data_type).unwrap_or(DataType::Undefined);
-    let (size, listed) = match dtype {
-        DataType::Float => (4, tensor.float_data.len()),
-        DataType::Double => (8, tensor.double_data.len()),
-        DataType::Int64 => (8, tensor.int64_data.len()),
-        DataType::Int32 => (4, tensor.int32_data.len()),
-        DataType::Float16 | DataType::Int16 | DataType::Uint16 => (2, tensor.int32_data.len()),
-        DataType::Bool | DataType::Int8 | DataType::Uint8 => (1, tensor.int32_data.len()),
-        DataType::String => (0, tensor.string_data.len()),
-        other => return Err(format!("has the type {other:?}: store it as float32 or int64")),
-    };
-    let mut count: usize = 1;
-    for &dim in &tensor.dims {
-        let dim = usize::try_from(dim).map_err(|_| format!("has the dimension {dim}"))?;
-        count = count.checked_mul(dim).filter(|&n| n < 1 << 30).ok_or("is too large")?;
-    }
-    let whole =
-        if tensor.raw_data.is_empty() { listed == count } else { size > 0 && tensor.raw_data.len() == count * size };
-    if whole { Ok(()) } else { Err("does not hold as many elements as its shape says".into()) }
 }
 
 /// A classifier's string labels cannot be a tensor of numbers: such an output is left out.
 fn drop_string_labels(graph: &mut GraphProto, problems: &mut Problems) {
-    let labels: HashSet<&String> = graph
+    let labels: BTreeSet<&String> = graph
         .node
         .iter()
         .filter(|node| {
@@ -244,144 +206,98 @@ fn drop_string_labels(graph: &mut GraphProto, problems: &mut Problems) {
     }
 }
 
-/// Drops nodes that no output needs, and refuses values that nothing gives.
-fn keep_reachable(graph: &mut GraphProto) -> Result<()> {
-    let mut needed: HashSet<String> = graph.output.iter().map(|output| output.name.clone()).collect();
-    let mut keep = vec![false; graph.node.len()];
-    for (i, node) in graph.node.iter().enumerate().rev() {
-        if node.output.iter().any(|name| needed.contains(name)) {
-            keep[i] = true;
-            needed.extend(node.input.iter().filter(|name| !name.is_empty()).cloned());
-        }
+/// The graph's inputs but those that an initialiser gives.
+fn read_inputs(
+    graph: &GraphProto,
+    initial: &initial::Initial,
+    dims: &BTreeMap<String, i64>,
+    problems: &mut Problems,
+) -> Result<Vec<Input>> {
+    let mut declared = vec![];
+    for input in graph.input.iter().filter(|input| !initial.names.contains(&input.name)) {
+        let (elem, shape) = declaration(input)?;
+        declared.push((input.name.clone(), elem, shape));
     }
-    let mut keep = keep.into_iter();
-    graph.node.retain(|_| keep.next().unwrap_or(false));
-    let mut given: HashSet<&String> =
-        graph.initializer.iter().map(|t| &t.name).chain(graph.input.iter().map(|i| &i.name)).collect();
-    for node in &graph.node {
-        if let Some(name) = node.input.iter().find(|name| !name.is_empty() && !given.contains(*name)) {
-            return Err(unsupported(format!(
-                "node `{}` ({}) reads `{name}`, which nothing before it gives",
-                node.name, node.op_type
-            )));
+    let symbols = Symbols::new(declared.iter().map(|(.., shape)| shape.as_slice()), dims);
+    let mut inputs: Vec<Input> = vec![];
+    for (name, code, shape) in declared {
+        if inputs.iter().any(|input| input.name == name) {
+            return Err(unsupported(format!("the value `{name}` is given twice")));
         }
-        given.extend(node.output.iter());
+        let elem = Elem::from_onnx(code);
+        if !matches!(elem, Ok(Elem::F32 | Elem::I32 | Elem::I64 | Elem::Bool)) {
+            let found = elem.as_ref().map_or_else(String::clone, |elem| format!("{elem:?}"));
+            problems.add(&name, "input", format!("its type is {found}: declare it as float32, int32, int64 or bool"));
+        }
+        let dims = shape.iter().enumerate().map(|(axis, dim)| symbols.bind(&name, axis, dim, problems)).collect();
+        inputs.push(Input { name, elem: elem.unwrap_or(Elem::F32), dims });
     }
-    match graph.output.iter().find(|output| !given.contains(&output.name)) {
-        Some(output) => Err(unsupported(format!("output `{}` is given by no node", output.name))),
-        None => Ok(()),
+    Ok(inputs)
+}
+
+/// Type number and dimensions of an input.
+fn declaration(input: &ValueInfoProto) -> Result<(i32, Vec<Dimension>)> {
+    let Some(type_proto::Value::TensorType(tensor)) = input.r#type.as_ref().and_then(|t| t.value.as_ref()) else {
+        return Err(unsupported(format!("input `{}` is not a tensor", input.name)));
+    };
+    match &tensor.shape {
+        Some(shape) => Ok((tensor.elem_type, shape.dim.clone())),
+        None => Err(unsupported(format!("input `{}` declares no shape: export with [N, width]", input.name))),
     }
 }
 
-/// tract names what it makes of a node NODE.SOMETHING, and needs every name once: each node gets a
-/// number behind a mark, which [`Spec`] takes off again.
-fn name_nodes(graph: &mut GraphProto) {
-    for (i, node) in graph.node.iter_mut().enumerate() {
-        if node.name.is_empty() {
-            node.name = node.output.iter().find(|name| !name.is_empty()).cloned().unwrap_or_default();
-        }
-        node.name = format!("{}{NODE_MARK}{i}", node.name);
-    }
+/// What the symbols of the inputs' shapes mean.
+struct Symbols<'a> {
+    bound: &'a BTreeMap<String, i64>,
+    rows: BTreeSet<String>,
+    /// An input's leading dimension is the number of candidates.
+    leading: bool,
 }
 
-/// tract's inference model with the given register.
-pub(super) fn parse(
-    prepared: &Prepared,
-    op_register: tract_onnx::model::OnnxOpRegister,
-) -> TractResult<InferenceModel> {
-    let onnx = Onnx { op_register, ignore_value_info: true, ..tract_onnx::onnx() };
-    let parsed = onnx.parse(&prepared.proto, None)?;
-    Ok(parsed.model)
-}
-
-impl Graph {
-    /// The typed view; where an operator is unknown, what analysis can tell without it.
-    pub fn build(prepared: &Prepared) -> Result<Graph> {
-        let operators =
-            prepared.proto.graph.iter().flat_map(|graph| graph.node.iter().map(|node| node.op_type.as_str()));
-        let refuse = |error: TractError| {
-            unsupported(format!("the graph's types and shapes do not fit together: {}", chain(&error)))
-        };
-        let mut model = parse(prepared, register::lowering(operators)).map_err(refuse)?;
-        let (rows, scope) = (model.symbols.sym(ROWS), model.symbols.clone());
-        let owned = (rows.clone(), scope);
-        if model.nodes().iter().any(|node| node.op_as::<Kept>().is_some_and(|kept| kept.problem.is_some())) {
-            // The graph is refused in any case; analysis only helps to say all that is wrong.
-            let _ = model.analyse(true);
-            return Ok(Graph::view(&model, owned, inference_kind, |fact| {
-                let (dtype, shape) = (fact.datum_type.concretize()?, fact.shape.concretize()?);
-                Some(Fact { dtype, shape: shape.iter().map(|dim| classify(dim, &rows)).collect() })
-            }));
-        }
-        let model = model.into_typed().map_err(refuse)?;
-        Ok(Graph::view(&model, owned, typed_kind, |fact| {
-            Some(Fact { dtype: fact.datum_type, shape: fact.shape.iter().map(|dim| classify(dim, &rows)).collect() })
-        }))
-    }
-
-    fn view<F, O>(
-        model: &tract_onnx::prelude::Graph<F, O>,
-        rows: (Symbol, SymbolScope),
-        kind: impl Fn(&tract_onnx::prelude::Node<F, O>) -> NodeKind,
-        fact: impl Fn(&F) -> Option<Fact>,
-    ) -> Graph
-    where
-        F: tract_onnx::tract_hir::tract_core::model::Fact + Clone + 'static,
-        O: std::fmt::Debug + std::fmt::Display + AsRef<dyn Op> + AsMut<dyn Op> + Clone + 'static,
-    {
-        let order = model.eval_order().unwrap_or_else(|_| (0..model.nodes().len()).collect());
-        let mut graph = Graph {
-            nodes: vec![],
-            facts: HashMap::new(),
-            inputs: model.inputs.iter().map(|outlet| (model.nodes()[outlet.node].name.clone(), *outlet)).collect(),
-            outputs: model.outputs.clone(),
-            rows,
-        };
-        for id in order {
-            let node = &model.nodes()[id];
-            for (slot, output) in node.outputs.iter().enumerate() {
-                if let Some(fact) = fact(&output.fact) {
-                    graph.facts.insert(OutletId::new(id, slot), fact);
-                }
+impl<'a> Symbols<'a> {
+    fn new<'s>(shapes: impl Iterator<Item = &'s [Dimension]>, bound: &'a BTreeMap<String, i64>) -> Self {
+        let mut symbols = Symbols { bound, rows: BTreeSet::new(), leading: false };
+        for first in shapes.filter_map(|shape| shape.first()) {
+            if let Err(symbol) = symbols.size(first) {
+                symbols.leading = true;
+                symbols.rows.insert(symbol);
             }
-            graph.nodes.push(Node { kind: kind(node), inputs: node.inputs.clone(), id });
         }
-        graph
+        symbols.rows.remove("");
+        symbols
+    }
+
+    /// The size, or the symbol (empty if there is none) that stands for it.
+    fn size(&self, dim: &Dimension) -> Result<usize, String> {
+        let positive = |size: i64| usize::try_from(size).ok().filter(|&size| size > 0);
+        match &dim.value {
+            Some(DimValue::DimValue(size)) => positive(*size).ok_or_else(String::new),
+            Some(DimValue::DimParam(symbol)) => {
+                self.bound.get(symbol).and_then(|&size| positive(size)).ok_or_else(|| symbol.clone())
+            }
+            None => Err(String::new()),
+        }
+    }
+
+    fn bind(&self, input: &str, axis: usize, dim: &Dimension, problems: &mut Problems) -> Dim {
+        let symbol = match self.size(dim) {
+            Ok(size) => return Dim::Fixed(size),
+            Err(symbol) => symbol,
+        };
+        let named = || ROWS_SYMBOLS.contains(&symbol.to_ascii_lowercase().as_str());
+        if axis == 0 || self.rows.contains(&symbol) || (!self.leading && named()) {
+            return Dim::Rows;
+        }
+        let help = if symbol.is_empty() {
+            format!("axis {axis} has neither size nor name: export it with a fixed size")
+        } else {
+            format!("axis {axis} is the symbol `{symbol}`: bind it with --dim {symbol}=VALUE")
+        };
+        problems.add(input, "input", help);
+        Dim::Fixed(1)
     }
 }
 
-fn typed_kind(node: &TypedNode) -> NodeKind {
-    if let Some(typed) = node.op_as::<KeptTyped>() {
-        return NodeKind::Op { spec: typed.kept.spec.clone(), problem: None, kept: Box::new(typed.kept.clone()) };
-    }
-    match (&node.outputs[..], node.op_as::<Const>()) {
-        (_, Some(constant)) => NodeKind::Constant(constant.val().clone()),
-        _ if TypedModel::is_source(&node.op) => NodeKind::Source,
-        _ => NodeKind::Foreign(node.op.name().to_string()),
-    }
-}
-
-fn inference_kind(node: &InferenceNode) -> NodeKind {
-    if let Some(kept) = node.op_as::<Kept>() {
-        return NodeKind::Op { spec: kept.spec.clone(), problem: kept.problem.clone(), kept: Box::new(kept.clone()) };
-    }
-    match node.op_as::<Const>() {
-        Some(constant) => NodeKind::Constant(constant.val().clone()),
-        None => NodeKind::Source,
-    }
-}
-
-fn classify(dim: &TDim, rows: &Symbol) -> Dim {
-    match dim {
-        TDim::Sym(symbol) if symbol == rows => Dim::Rows,
-        _ => dim.to_usize().map_or(Dim::Other, Dim::Fixed),
-    }
-}
-
-/// An error of tract's and its causes, in one line, without the numbers of [`name_nodes`].
-pub(super) fn chain(error: &TractError) -> String {
-    let whole = error.chain().map(|cause| cause.to_string().replace('\n', " ")).collect::<Vec<_>>().join(": ");
-    let mut parts = whole.split(NODE_MARK);
-    let first = parts.next().unwrap_or_default().to_string();
-    parts.fold(first, |line, part| line + part.trim_start_matches(|c: char| c.is_ascii_digit()))
-}
+#[cfg(test)]
+#[path = "graph_tests.rs"]
+pub(super) mod tests;

@@ -1,53 +1,73 @@
 //! Which operator is lowered where, and what helps where none is.
 
-use super::fold;
-use super::lower::{Call, Lowered, Lowering, Val};
-use super::{dense, elementwise, moves, norms, scores};
+use super::call::{Call, Lowered, Val};
+use super::constant::{Constant, Elem};
+use super::lower::Lowering;
+use super::{
+    attention, einsum, elementwise, encode, lookup, marks, matrix, moves, norms, order, quantise, recurrent, repeat,
+    scatter, scores, trigonometry,
+};
+use std::rc::Rc;
 
 /// Lowers one node.
 pub(super) fn lower(lowering: &mut Lowering, call: &Call) -> Lowered {
-    if let Some(folded) = fold::constants(call)? {
-        return Ok(folded.into_iter().map(|tensor| Val::Constant(tensor.into())).collect());
+    if !matches!(call.spec.domain.as_str(), "" | "ai.onnx.ml" | "com.microsoft") {
+        return Err(format!("the domain `{}` is not ONNX's", call.spec.domain));
     }
+    let families = [
+        elementwise::lower,
+        moves::lower,
+        repeat::lower,
+        matrix::lower,
+        norms::lower,
+        scores::lower,
+        lookup::lower,
+        scatter::lower,
+        marks::lower,
+        order::lower,
+        encode::lower,
+        recurrent::lower,
+        quantise::lower,
+        einsum::lower,
+        attention::lower,
+        trigonometry::lower,
+    ];
     match call.spec.op.as_str() {
-        "Identity" | "Dropout" | "ZipMap" => Ok(vec![call.need(0)?.clone()]),
-        "Cast" | "CastLike" => elementwise::cast(lowering, call),
-        "Gemm" => dense::gemm(lowering, call),
-        "MatMul" => dense::matmul(lowering, call),
-        "LinearRegressor" => dense::linear_regressor(lowering, call),
-        "BatchNormalization" => norms::batch_norm(lowering, call),
-        "LayerNormalization" => norms::layer_norm(lowering, call),
-        "Softmax" | "LogSoftmax" => norms::softmax(lowering, call),
-        "Normalizer" => norms::normalizer(lowering, call),
-        "Scaler" => norms::scaler(lowering, call),
-        op if op.starts_with("Reduce") => norms::reduce(lowering, call),
-        "TreeEnsembleRegressor" | "TreeEnsembleClassifier" => scores::trees(lowering, call),
-        "LinearClassifier" => scores::linear_classifier(lowering, call),
-        "ArgMax" => scores::arg_max(lowering, call),
-        "ArrayFeatureExtractor" | "Gather" => match scores::looked_up(lowering, call) {
-            Some(label) => label,
-            None => moves::lower(lowering, call),
-        },
-        "Concat" | "Slice" | "Split" | "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" | "Transpose" | "Expand"
-        | "Tile" => moves::lower(lowering, call),
-        op => elementwise::lower(lowering, call).unwrap_or_else(|| Err(instead(op))),
+        "Identity" | "ZipMap" => Ok(vec![call.need(0)?.clone()]),
+        "Dropout" => dropout(lowering, call),
+        op => families
+            .iter()
+            .find_map(|family| family(lowering, call))
+            .unwrap_or_else(|| Err(format!("it has no lowering; {}", instead(op)))),
     }
 }
 
+/// Nothing is dropped at inference: the mask is all ones.
+fn dropout(lowering: &mut Lowering, call: &Call) -> Lowered {
+    let x = call.need(0)?;
+    let mut given = vec![x.clone()];
+    if call.spec.outputs > 1 {
+        let one = Val::Constant(Rc::new(Constant::f32(&vec![1; x.shape().len()], vec![1.0])));
+        let one = elementwise::cast_to(lowering, &one, if call.spec.opset < 10 { x.elem() } else { Elem::Bool })?;
+        given.push(repeat::expanded(lowering, &one, x.shape())?);
+    }
+    Ok(given)
+}
+
 /// What to do about an operator that has no lowering.
-pub(super) fn instead(op: &str) -> String {
+fn instead(op: &str) -> &'static str {
     match op {
-        "Imputer" => "replace missing values in the schema (`missing = ...` of a feature) and leave the Imputer out of the exported pipeline",
-        "Where" | "IsNaN" | "IsInf" => "replace missing values in the schema (`missing = ...` of a feature) instead of selecting in the graph",
-        "OneHotEncoder" | "LabelEncoder" | "CategoryMapper" | "OneHot" | "DictVectorizer" | "StringNormalizer" | "TfIdfVectorizer" => {
+        "CategoryMapper" | "DictVectorizer" | "StringNormalizer" | "TfIdfVectorizer" => {
             "encode in the schema (a categorical feature with a vocabulary) and export the model behind the encoder"
         }
-        "LSTM" | "GRU" | "RNN" | "Scan" | "Loop" | "If" => "control flow and recurrence have no plan step: export the unrolled or distilled network",
-        "Attention" | "MultiHeadAttention" | "TopK" | "NonZero" | "CumSum" => "it mixes candidates or positions, for which the plan has no step yet",
-        "Conv" | "ConvTranspose" | "MaxPool" | "AveragePool" => "a ranker of rows has no images: replace it by dense layers",
-        "SVMRegressor" | "SVMClassifier" | "TreeEnsemble" => "export with ai.onnx.ml opset 3 as TreeEnsembleRegressor or TreeEnsembleClassifier, or distil into dense layers",
-        "QLinearMatMul" | "MatMulInteger" | "DequantizeLinear" | "QuantizeLinear" | "DynamicQuantizeLinear" => "export the float model",
-        _ => "express it by dense layers, elementwise functions, reductions over the last axis, moves of columns or tree ensembles",
+        "Scan" | "Loop" | "If" => "export the network without control flow (unrolled, or with the branch chosen)",
+        "NonZero" | "Unique" | "Compress" => "its length depends on the data: mask by multiplication or Where instead",
+        "Conv" | "ConvTranspose" | "MaxPool" | "AveragePool" => {
+            "a ranker of rows has no images: replace it by dense layers"
+        }
+        "SVMRegressor" | "SVMClassifier" => "distil it into trees or dense layers",
+        _ => {
+            "express it by dense layers, elementwise functions, reductions, look-ups, moves of elements or tree ensembles"
+        }
     }
-    .to_string()
 }

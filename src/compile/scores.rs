@@ -1,93 +1,152 @@
 //! Tree ensembles, linear classifiers and labels.
 
-use super::dense;
+use super::call::{Call, Lowered, Val};
+use super::constant::{Constant, Elem};
+use super::elementwise::{binary, chosen_by};
 use super::forest::{Forest, Labels, Mode, Node};
-use super::graph::Dim;
-use super::lower::{Call, Lowered, Lowering, Val, integers};
-use crate::engine::plan::{Aggregate, BinaryScores, DType, Op, PostTransform, Trees, Value};
+use super::lower::Lowering;
+use super::node::Spec;
+use super::shape::Dim;
+use super::{matrix, two_classes};
+use crate::engine::plan::{Aggregate, Binary, BinaryScores, DType, Op, PostTransform, Trees};
 use crate::engine::tensor::Tensor;
+use std::rc::Rc;
+
+/// Lowers what gives scores; none if it is not such.
+pub(super) fn lower(lowering: &mut Lowering, call: &Call) -> Option<Lowered> {
+    Some(match call.spec.op.as_str() {
+        "TreeEnsembleRegressor" | "TreeEnsembleClassifier" | "TreeEnsemble" => trees(lowering, call),
+        "LinearClassifier" => linear_classifier(lowering, call),
+        "LinearRegressor" => linear_regressor(lowering, call),
+        _ => return None,
+    })
+}
+
+/// The matrix that is scored: rows of columns. A vector is one row.
+fn rows_of(val: &Val) -> Result<(Dim, usize), String> {
+    match val.shape()[..] {
+        [rows, Dim::Fixed(columns)] => Ok((rows, columns)),
+        [Dim::Fixed(columns)] => Ok((Dim::Fixed(1), columns)),
+        _ => Err("its input is no matrix of rows".into()),
+    }
+}
+
+/// Labels `[rows]` and scores `[rows, classes]`.
+fn outcome(lowering: &Lowering, [labels, scores]: [u32; 2], rows: Dim, classes: usize) -> Vec<Val> {
+    vec![lowering.run(labels, Elem::I64, vec![rows]), lowering.run(scores, Elem::F32, vec![rows, Dim::Fixed(classes)])]
+}
 
 /// A tree ensemble: sums of leaves, post transform, and a classifier's labels.
-pub(super) fn trees(lowering: &mut Lowering, call: &Call) -> Lowered {
+fn trees(lowering: &mut Lowering, call: &Call) -> Lowered {
     let forest = Forest::parse(call.spec)?;
-    let (x, _) = lowering.float_operand(call.need(0)?)?;
-    let shapes: Vec<Vec<Dim>> =
-        (0..call.outputs.len()).map(|i| call.output(i).map(|fact| fact.shape.clone())).collect::<Result<_, _>>()?;
-    let values = match &forest.labels {
-        None => vec![regressor(lowering, &forest, x)?],
+    let (rows, columns) = rows_of(call.need(0)?)?;
+    let (value, _) = lowering.float_operand(call.need(0)?)?;
+    let x = Rowed { value, columns, rows };
+    let targets = forest.targets;
+    if call.spec.op == "TreeEnsemble"
+        && targets > 1
+        && matches!(forest.post, PostTransform::Logistic | PostTransform::Softmax)
+    {
+        lowering.problems.warn(format!(
+            "node `{}`: post_transform {} is computed as ONNX Runtime does ({}), not as ONNX names it",
+            call.spec.name,
+            call.spec.int("post_transform", 0),
+            if forest.post == PostTransform::Logistic { "LOGISTIC" } else { "SOFTMAX" }
+        ));
+    }
+    Ok(match &forest.labels {
+        None => {
+            let value = regressor(lowering, &forest, x)?;
+            vec![lowering.run(value, Elem::F32, vec![rows, Dim::Fixed(targets)])]
+        }
         Some(labels) => {
             let labels = match labels {
                 Labels::Ints(ints) => ints.clone(),
                 Labels::Strings(n) => (0..*n as i64).collect(),
             };
-            classifier(lowering, &forest, labels, x)?.to_vec()
+            let both = classifier(lowering, &forest, labels, x)?;
+            outcome(lowering, both, rows, targets)
         }
-    };
-    Ok(values.into_iter().zip(shapes).map(|(value, shape)| Val::Run { value, shape }).collect())
+    })
 }
 
-fn regressor(lowering: &mut Lowering, forest: &Forest, x: u32) -> Result<u32, String> {
-    let sums = sums(lowering, forest, x, forest.targets, None, forest.base.clone())?;
+/// A matrix `[rows, columns]`.
+#[derive(Clone, Copy)]
+pub(super) struct Rowed {
+    value: u32,
+    columns: usize,
+    rows: Dim,
+}
+
+impl Rowed {
+    /// What is computed from its rows, so many columns each.
+    pub fn scores(&self, lowering: &Lowering, value: u32, columns: usize) -> Val {
+        lowering.run(value, Elem::F32, vec![self.rows, Dim::Fixed(columns)])
+    }
+}
+
+fn regressor(lowering: &mut Lowering, forest: &Forest, x: Rowed) -> Result<u32, String> {
+    let targets = forest.targets;
+    let bare = forest.base.is_empty() || (0..targets).all(|target| forest.always_scores(target));
+    let sums = if bare {
+        sums(lowering, forest, x, targets, None, forest.base.clone())?
+    } else {
+        // A target that no leaf of the row names is zero, without its base value.
+        let there = there(lowering, forest, x)?;
+        let value = sums(lowering, forest, x, targets, None, forest.base.clone())?;
+        let based = x.scores(lowering, value, targets);
+        let zero = Val::Constant(Rc::new(Constant::f32(&[], vec![0.0])));
+        let scored = chosen_by(lowering, &there, &based, &zero)?;
+        lowering.operand(&scored)?.0
+    };
     // ONNX Runtime applies no other transform to a single target.
     let applies = forest.targets > 1 || forest.post == PostTransform::Probit;
-    Ok(if applies { post(lowering, forest.post, sums) } else { sums })
+    Ok(if applies { post(lowering, forest.post, sums, forest.targets) } else { sums })
 }
 
 /// Label and scores, as ONNX Runtime forms them.
-fn classifier(lowering: &mut Lowering, forest: &Forest, labels: Vec<i64>, x: u32) -> Result<[u32; 2], String> {
+fn classifier(lowering: &mut Lowering, forest: &Forest, labels: Vec<i64>, x: Rowed) -> Result<[u32; 2], String> {
     let classes = forest.targets;
-    if classes == 1 {
-        return Err("a classifier of one class: export a regressor".into());
+    match classes {
+        1 => return Err("a classifier of one class: export a regressor".into()),
+        2 => return two_classes::lower(lowering, forest, labels, x),
+        _ => {}
     }
-    if classes > 2 {
-        let positive = forest.trees.iter().flatten().all(|node| match node {
-            Node::Leaf(entries) => entries.iter().all(|e| e.1 >= 0.0) && entries.iter().any(|e| e.1 > 0.0),
-            Node::Branch { .. } => true,
-        });
-        if forest.base.is_empty() && !positive && !(0..classes).all(|class| forest.always_scores(class)) {
-            return Err("some rows get no score for some class, for which ONNX Runtime's label is not that of the largest score: give every class a base value".into());
-        }
-        let sums = sums(lowering, forest, x, classes, None, forest.base.clone())?;
-        return Ok([label(lowering, sums, labels, 0.0), post(lowering, forest.post, sums)]);
+    let value = sums(lowering, forest, x, classes, None, forest.base.clone())?;
+    let positive = forest.trees.iter().flatten().all(|node| match node {
+        Node::Leaf(entries) => entries.iter().all(|e| e.1 >= 0.0) && entries.iter().any(|e| e.1 > 0.0),
+        Node::Branch { .. } => true,
+    });
+    let mut deciding = value;
+    if forest.base.is_empty() && !positive && !(0..classes).all(|class| forest.always_scores(class)) {
+        // A class without a score is shown as zero, and is never the label.
+        let there = there(lowering, forest, x)?;
+        let lowest = Val::Constant(Rc::new(Constant::f32(&[], vec![f32::NEG_INFINITY])));
+        let shown = x.scores(lowering, value, classes);
+        let scored = chosen_by(lowering, &there, &shown, &lowest)?;
+        deciding = lowering.operand(&scored)?.0;
     }
-    let named = |class| forest.entries().any(|entry| entry.0 == class);
-    let positive = forest.entries().all(|entry| entry.1 >= 0.0);
-    let threshold = if positive { 0.5 } else { 0.0 };
-    if named(0) && !named(1) {
-        // One sum for two classes. With LOGISTIC both scores come from the margin, positive or not.
-        if forest.base.len() == 2 || forest.post == PostTransform::Probit {
-            return Err("two base_values, or PROBIT, with leaves that name one of two classes, which ONNX Runtime does not compute either: export with one base value and LOGISTIC".into());
-        }
-        let sum = sums(lowering, forest, x, 1, Some(0), forest.base.clone())?;
-        let logistic = forest.post == PostTransform::Logistic;
-        let mode = if positive && !logistic { BinaryScores::Probability } else { BinaryScores::Margin };
-        let transform = if logistic { PostTransform::Logistic } else { PostTransform::None };
-        let scores = lowering.float_step(Op::BinaryScores { mode, post: transform }, &[sum], 2);
-        return Ok([label(lowering, sum, labels, threshold), scores]);
-    }
-    if !forest.base.is_empty() && (!named(0) || forest.base.len() == 2) {
-        return Err("base_values in a classifier of two classes whose leaves name the second, where ONNX Runtime drops a score: export without base values".into());
-    }
-    if !forest.always_scores(1) {
-        return Err("some rows get no score for the second of two classes, where ONNX Runtime changes its rule: give every leaf a weight for it".into());
-    }
-    let base = if forest.base.is_empty() { vec![] } else { vec![forest.base[0], 0.0] };
-    let sums = sums(lowering, forest, x, 2, None, base)?;
-    let second = lowering.select(sums, vec![1]);
-    // With leaves for both classes ONNX Runtime gives the labels 1 and 0, whatever the classes are called.
-    let label =
-        if named(0) { label(lowering, second, vec![0, 1], 0.0) } else { label(lowering, second, labels, threshold) };
-    Ok([label, post(lowering, forest.post, sums)])
+    Ok([label(lowering, deciding, labels, classes, 0.0), post(lowering, forest.post, value, classes)])
 }
 
-fn label(lowering: &mut Lowering, scores: u32, labels: Vec<i64>, threshold: f32) -> u32 {
-    let rows = lowering.plan.values[scores as usize].rows;
-    lowering.push(Op::Label { labels, threshold }, vec![scores], Value { dtype: DType::I64, rows, width: 1 })
+/// Where a row has a score for a target.
+fn there(lowering: &mut Lowering, forest: &Forest, x: Rowed) -> Result<Val, String> {
+    let counts = two_classes::counts(lowering, forest, x)?;
+    let zero = Val::Constant(Rc::new(Constant::f32(&[], vec![0.0])));
+    binary(lowering, Binary::Greater, &counts, &zero)
 }
 
-fn post(lowering: &mut Lowering, f: PostTransform, sums: u32) -> u32 {
-    let width = lowering.plan.values[sums as usize].width as usize;
-    if f == PostTransform::None { sums } else { lowering.float_step(Op::PostTransform { f }, &[sums], width) }
+/// Labels of rows of scores, each of `group`.
+pub(super) fn label(lowering: &mut Lowering, scores: u32, labels: Vec<i64>, group: usize, threshold: f32) -> u32 {
+    let width = lowering.width(scores) / group;
+    lowering.step(Op::Label { labels, group: group as u32, threshold }, &[scores], DType::I64, width)
+}
+
+/// Scores after the post transform, each row of `group`.
+pub(super) fn post(lowering: &mut Lowering, f: PostTransform, sums: u32, group: usize) -> u32 {
+    let width = lowering.width(sums);
+    let op = Op::PostTransform { f, group: group as u32 };
+    if f == PostTransform::None { sums } else { lowering.float_step(op, &[sums], width) }
 }
 
 /// Struct-of-arrays of a forest: nodes in preorder, true side first, so that children follow
@@ -160,18 +219,17 @@ fn mode_bits(mode: Mode) -> u8 {
 }
 
 /// The step that sums leaves. `only` names the one class whose sums are kept as column 0.
-fn sums(
+pub(super) fn sums(
     lowering: &mut Lowering,
     forest: &Forest,
-    x: u32,
+    x: Rowed,
     targets: usize,
     only: Option<usize>,
     base: Vec<f32>,
 ) -> Result<u32, String> {
-    let width = lowering.plan.values[x as usize].width;
     let arrays = Arrays::new(forest, only);
-    if let Some(feature) = arrays.feature.iter().find(|&&f| f as u32 >= width) {
-        return Err(format!("a split reads column {feature} of {width}"));
+    if let Some(feature) = arrays.feature.iter().find(|&&f| f as usize >= x.columns) {
+        return Err(format!("a split reads column {feature} of {}", x.columns));
     }
     let mut ints = |role: &str, list: Vec<i32>| lowering.tensor(role, Tensor::i32(&[list.len()], list));
     let roots = ints("roots", arrays.roots);
@@ -183,6 +241,10 @@ fn sums(
     let base = base.iter().any(|&b| b != 0.0).then(|| floats("base", base));
     let mode = lowering.tensor("mode", Tensor::u8(&[arrays.mode.len()], arrays.mode));
     let aggregate = if forest.labels.is_some() { Aggregate::Sum } else { forest.aggregate };
+    // Trees that are summed in bit vectors; the others are walked.
+    let alike = lowering.shared_columns(x.value).filter(|_| matches!(aggregate, Aggregate::Sum | Aggregate::Average));
+    let alike: Option<Vec<u8>> = alike.map(|shared| shared.iter().map(|&s| u8::from(s)).collect());
+    let shared = alike.map(|shared| lowering.tensor("shared", Tensor::u8(&[shared.len()], shared)));
     let trees = Trees {
         roots,
         feature,
@@ -194,76 +256,76 @@ fn sums(
         target,
         weight,
         base,
+        shared,
+        columns: x.columns as u32,
         targets: targets as u32,
         aggregate,
     };
-    Ok(lowering.float_step(Op::Trees(trees), &[x], targets))
+    let width = lowering.width(x.value) / x.columns * targets;
+    Ok(lowering.float_step(Op::Trees(trees), &[x.value], width))
 }
 
-/// ai.onnx.ml's linear classifier with one row of coefficients a class.
-pub(super) fn linear_classifier(lowering: &mut Lowering, call: &Call) -> Lowered {
+/// ai.onnx.ml's linear classifier: a row of coefficients a class, or one for two classes.
+fn linear_classifier(lowering: &mut Lowering, call: &Call) -> Lowered {
     let spec = call.spec;
     let labels: Vec<i64> = match spec.ints("classlabels_ints") {
         Some(ints) if !ints.is_empty() => ints.to_vec(),
         _ => (0..spec.strings("classlabels_strings").len() as i64).collect(),
     };
-    let f = match spec.string("post_transform").as_deref() {
+    let f = transform(spec)?;
+    let (coefficients, intercepts) = (spec.floats("coefficients"), spec.floats("intercepts"));
+    let (rows, columns) = rows_of(call.need(0)?)?;
+    let classes = labels.len();
+    let given = coefficients.len() / columns.max(1);
+    if given == 0 || (given != classes && given != 1) {
+        return Err(format!("{given} rows of coefficients for {classes} classes: export with a row for each"));
+    }
+    let scores = matrix::linear(lowering, call.need(0)?, coefficients, intercepts, given)?;
+    let (scores, _) = lowering.operand(&scores)?;
+    if given == classes && classes > 1 {
+        let both = [label(lowering, scores, labels, classes, 0.0), post(lowering, f, scores, classes)];
+        return Ok(outcome(lowering, both, rows, classes));
+    }
+    // One row of coefficients: a second score for two classes, else one score and the labels 0 and 1.
+    if f == PostTransform::Probit {
+        return Err("PROBIT with one row of coefficients, which gives one score for all classes: use LOGISTIC".into());
+    }
+    let two = classes == 2;
+    let label = label(lowering, scores, if two { labels } else { vec![0, 1] }, 1, 0.0);
+    if !two {
+        return Ok(outcome(lowering, [label, scores], rows, 1));
+    }
+    let logistic = f == PostTransform::Logistic;
+    let mode = if logistic { BinaryScores::Margin } else { BinaryScores::Probability };
+    let transform = if logistic { f } else { PostTransform::None };
+    let width = lowering.width(scores) * 2;
+    let scores = lowering.float_step(Op::BinaryScores { mode, post: transform }, &[scores], width);
+    Ok(outcome(lowering, [label, scores], rows, 2))
+}
+
+/// ai.onnx.ml's linear model: coefficients `[targets, features]`.
+fn linear_regressor(lowering: &mut Lowering, call: &Call) -> Lowered {
+    let spec = call.spec;
+    let f = transform(spec)?;
+    let targets = spec.int("targets", 1).max(1) as usize;
+    let scores =
+        matrix::linear(lowering, call.need(0)?, spec.floats("coefficients"), spec.floats("intercepts"), targets)?;
+    // A single score passes all of them but PROBIT as it is.
+    if f == PostTransform::None || (targets == 1 && f != PostTransform::Probit) {
+        return Ok(vec![scores]);
+    }
+    let (value, shape) = lowering.operand(&scores)?;
+    let value = post(lowering, f, value, targets);
+    Ok(vec![lowering.run(value, Elem::F32, shape)])
+}
+
+fn transform(spec: &Spec) -> Result<PostTransform, String> {
+    Ok(match spec.string("post_transform").as_deref() {
         None | Some("NONE") => PostTransform::None,
         Some("LOGISTIC") => PostTransform::Logistic,
         Some("SOFTMAX") => PostTransform::Softmax,
-        Some(other) => return Err(format!("post_transform `{other}`: use NONE, LOGISTIC or SOFTMAX")),
-    };
-    let (coefficients, intercepts) = (spec.floats("coefficients"), spec.floats("intercepts"));
-    if labels.len() < 2 || intercepts.len() != labels.len() {
-        return Err("it has one row of coefficients for two classes: export with a row for each class".into());
-    }
-    let shapes = [call.output(0)?.shape.clone(), call.output(1)?.shape.clone()];
-    let scores = dense::linear(lowering, call, coefficients, intercepts, labels.len())?;
-    let values = [label(lowering, scores, labels, 0.0), post(lowering, f, scores)];
-    Ok(values.into_iter().zip(shapes).map(|(value, shape)| Val::Run { value, shape }).collect())
-}
-
-/// Position of the largest element of a row.
-pub(super) fn arg_max(lowering: &mut Lowering, call: &Call) -> Lowered {
-    let (x, x_shape) = lowering.float_operand(call.need(0)?)?;
-    let width = lowering.plan.values[x as usize].width;
-    let axis = call.spec.int("axis", 0);
-    if !(axis == -1 || axis == x_shape.len() as i64 - 1) || x_shape.len() != 2 || width < 2 {
-        return Err("it is not over the last axis of [N, width > 1]".into());
-    }
-    if call.spec.int("select_last_index", 0) != 0 {
-        return Err("select_last_index: the first of equals is chosen".into());
-    }
-    let shape = call.output(0)?.shape.clone();
-    let value = label(lowering, x, (0..i64::from(width)).collect(), 0.0);
-    Ok(vec![Val::Run { value, shape }])
-}
-
-/// A constant list looked up by a label: the label then names the list's entries itself.
-/// None if the node is no such look-up.
-pub(super) fn looked_up(lowering: &mut Lowering, call: &Call) -> Option<Lowered> {
-    let (Val::Constant(list), Val::Run { value, .. }) = (call.need(0).ok()?, call.need(1).ok()?) else { return None };
-    let step = lowering.plan.steps.iter().find(|step| step.output == *value)?;
-    let Op::Label { labels, threshold } = step.op.clone() else {
-        return Some(Err("it looks a constant up by a computed index: use one-hot columns and a dense layer".into()));
-    };
-    let scores = step.inputs[0];
-    let entries = match integers(list) {
-        Ok(entries) if list.datum_type().is_integer() => entries,
-        _ => return Some(Err("labels that are not integers: train with integer labels".into())),
-    };
-    let labels: Option<Vec<i64>> =
-        labels.iter().map(|&i| usize::try_from(i).ok().and_then(|i| entries.get(i).copied())).collect();
-    Some(match (labels, call.output(0)) {
-        (Some(labels), Ok(fact)) => {
-            let shape = fact.shape.clone();
-            let dtype = match lowering.dtype(fact.dtype) {
-                Ok(dtype) => dtype,
-                Err(problem) => return Some(Err(problem)),
-            };
-            let value = label(lowering, scores, labels, threshold);
-            Ok(vec![Val::Run { value: lowering.cast(value, dtype), shape }])
-        }
-        _ => Err("an index is outside the list".into()),
+        Some("SOFTMAX_ZERO") => PostTransform::SoftmaxZero,
+        Some("PROBIT") => PostTransform::Probit,
+        Some(other) => return Err(format!("post_transform `{other}`")),
     })
 }

@@ -1,5 +1,6 @@
 //! SPEC.toml: what an ML engineer writes to get a bundle. Paths in it are relative to it.
 
+use super::weights::{Storage, WeightForm};
 use crate::context::{ContextSpec, EventKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::features::{Feature, Schema};
@@ -41,6 +42,20 @@ pub struct Model {
     pub dims: BTreeMap<String, i64>,
     /// Safetensors file with ONNX Runtime's inputs and outputs by name.
     pub golden: Option<String>,
+    /// The form in which weights are stored.
+    pub weights: WeightForm,
+    /// How far a score may move for it: see [`Storage::tolerance`].
+    pub weights_tolerance: Option<f64>,
+}
+
+impl Model {
+    /// How weights are stored.
+    ///
+    /// # Errors
+    /// `spec_invalid` for a tolerance that is none.
+    pub fn storage(&self) -> Result<Storage> {
+        Storage::default().with(Some(self.weights), self.weights_tolerance)
+    }
 }
 
 /// A head of the model.
@@ -94,7 +109,7 @@ read_struct!(Spec {
     name, version, model, heads, features;
     surfaces = Vec::new(), context = ContextSection::default(), policy = PolicySection::default()
 });
-read_struct!(Model { onnx, input, golden; dims = BTreeMap::new() });
+read_struct!(Model { onnx, input, golden, weights_tolerance; dims = BTreeMap::new(), weights = WeightForm::F32 });
 read_struct!(HeadSpec {
     name, output;
     column = 0, weight = 1.0, weights = BTreeMap::new(), link = Link::Identity, calibrators = Vec::new()
@@ -131,9 +146,21 @@ impl Spec {
     /// `spec_invalid` with the line or the key, and what was expected.
     pub fn parse(text: &str) -> Result<Spec> {
         let invalid = |what: String| Error::new(ErrorKind::SpecInvalid, what);
-        let table: Json = toml::from_str(text).map_err(|e| invalid(e.to_string().trim_end().to_owned()))?;
-        check_keys(&table).map_err(invalid)?;
-        let spec = json::from_value::<Spec>(&table).map_err(invalid)?;
+        Spec::from_table(&toml::from_str(text).map_err(|e| invalid(e.to_string().trim_end().to_owned()))?)
+    }
+
+    /// Parses the same form written as JSON.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn parse_json(text: &str) -> Result<Spec> {
+        Spec::from_table(&json::value(text).map_err(|e| Error::new(ErrorKind::SpecInvalid, e))?)
+    }
+
+    fn from_table(table: &Json) -> Result<Spec> {
+        let invalid = |what: String| Error::new(ErrorKind::SpecInvalid, what);
+        check_keys(table).map_err(invalid)?;
+        let spec = json::from_value::<Spec>(table).map_err(invalid)?;
         if spec.heads.is_empty() {
             return Err(invalid("give at least one [[heads]]; a MODEL.onnx alone compiles to a scoring bundle".into()));
         }

@@ -6,7 +6,7 @@ use super::event::{Event, EventKind, EventValue, MAX_TEXT};
 use super::spec::{ContextSpec, Durations};
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::{self, read_names, read_struct};
-use crate::sorted::Map;
+use crate::map::Map;
 use ranklet_kernels::hash::hash64;
 use serde::Serialize;
 use std::collections::VecDeque;
@@ -326,7 +326,8 @@ impl Context {
 
     /// The whole context as versioned JSON; floats stand as their bits, so restoring gives the same ones.
     pub fn snapshot(&self) -> String {
-        serde_json::to_string(&self.state).expect("strings and finite numbers always serialise")
+        // Strings and finite numbers always serialise. `expect` would bring the words of errors that cannot come into the page.
+        serde_json::to_string(&self.state).unwrap_or_default()
     }
 
     /// Takes the place of the present content.

@@ -1,77 +1,35 @@
-//! Turns a plan, which is data from outside, into steps that cannot fail.
+//! From a plan, which is data from outside, into steps that cannot fail.
 //!
 //! Every index, width, dtype and tensor is verified here, once; the interpreter relies on it.
 
 use super::BLOCK;
-use super::plan::{Aggregate, Binary, BinaryScores, DType, Op, Plan, PostTransform, Reduce, Rows, Trees, Unary, Value};
+use super::plan::{Binary, DType, Op, Plan, Rows, Value};
+use super::ready::{Axis, Ready};
 use crate::bundle::tensor::{Tensor, Tensors};
 use crate::error::{Error, ErrorKind, Result, detail};
-use ranklet_kernels::{
-    dense,
-    trees::{Forest, Node},
-};
+use ranklet_kernels::dense;
+use std::borrow::Cow;
 
 /// Elements of one row of a value; a larger plan is refused.
-pub const MAX_WIDTH: u32 = 1 << 16;
+pub const MAX_WIDTH: u32 = 1 << 24;
 /// Steps and values of a plan.
 pub const MAX_STEPS: usize = 1 << 14;
 
 /// Elements of working memory, all values together.
-const MAX_MEMORY: u64 = 1 << 25;
-
-/// A forest that owns its arrays.
-#[derive(Debug)]
-pub(super) struct OwnedForest {
-    pub roots: Vec<i32>,
-    pub nodes: Vec<Node>,
-    pub leaf_start: Vec<i32>,
-    pub target: Vec<i32>,
-    pub weight: Vec<f32>,
-    pub base: Vec<f32>,
-    pub aggregate: Aggregate,
-}
-
-impl OwnedForest {
-    pub fn view(&self) -> Forest<'_> {
-        Forest {
-            roots: &self.roots,
-            nodes: &self.nodes,
-            leaf_start: &self.leaf_start,
-            target: &self.target,
-            weight: &self.weight,
-        }
-    }
-}
-
-/// An operation with its weights packed.
-#[derive(Debug)]
-pub(super) enum Ready {
-    Dense { packed: Vec<f32>, bias: Vec<f32>, inputs: usize, activation: Unary },
-    Constant(Tensor),
-    Unary(Unary),
-    Binary(Binary),
-    Concat,
-    Select(Vec<u32>),
-    Softmax { group: usize, log: bool },
-    Reduce { f: Reduce, group: usize },
-    LayerNorm { scale: Vec<f32>, bias: Vec<f32>, epsilon: f32 },
-    Cast,
-    Trees(OwnedForest),
-    PostTransform(PostTransform),
-    BinaryScores { mode: BinaryScores, post: PostTransform },
-    Label { labels: Vec<i64>, threshold: f32 },
-}
+const MAX_MEMORY: u64 = 1 << 26;
 
 #[cold]
 #[inline(never)]
-fn bad(node: &str, what: impl std::fmt::Display) -> Error {
+pub(super) fn bad(node: &str, what: impl std::fmt::Display) -> Error {
     Error::new(ErrorKind::BundleCorrupt, format!("plan step {node}: {what}; compile the bundle again"))
 }
 
-struct Scope<'a> {
-    plan: &'a Plan,
+pub(super) struct Scope<'a> {
+    pub plan: &'a Plan,
+    /// The steps before this one.
+    pub done: &'a [Ready],
     tensors: &'a Tensors,
-    node: &'a str,
+    pub node: &'a str,
 }
 
 impl<'a> Scope<'a> {
@@ -81,196 +39,273 @@ impl<'a> Scope<'a> {
     }
 
     #[inline(never)]
-    fn tensor(&self, name: &str) -> Result<&'a Tensor> {
+    pub fn tensor(&self, name: &str) -> Result<&'a Tensor> {
         self.tensors.get(name).ok_or_else(|| bad(self.node, format!("tensor {name} is missing")))
     }
 
+    /// Elements of f32, whatever they are stored as.
     #[inline(never)]
-    fn f32s(&self, name: &str) -> Result<&'a [f32]> {
-        self.tensor(name)?.as_f32().ok_or_else(|| bad(self.node, format!("tensor {name} is not f32")))
+    pub fn f32s(&self, name: &str) -> Result<Cow<'a, [f32]>> {
+        self.tensor(name)?.decoded().ok_or_else(|| bad(self.node, format!("tensor {name} is not f32")))
     }
 
     #[inline(never)]
-    fn i32s(&self, name: &str) -> Result<&'a [i32]> {
+    pub fn f32s_or_none(&self, name: Option<&String>) -> Result<Vec<f32>> {
+        name.map_or(Ok(Vec::new()), |name| Ok(self.f32s(name)?.into_owned()))
+    }
+
+    #[inline(never)]
+    pub fn i32s(&self, name: &str) -> Result<&'a [i32]> {
         self.tensor(name)?.as_i32().ok_or_else(|| bad(self.node, format!("tensor {name} is not i32")))
     }
 
     #[inline(never)]
-    fn need(&self, holds: bool, what: &str) -> Result<()> {
-        if holds { Ok(()) } else { Err(bad(self.node, what)) }
+    pub fn u8s(&self, name: &str) -> Result<&'a [u8]> {
+        self.tensor(name)?.as_u8().ok_or_else(|| bad(self.node, format!("tensor {name} is not u8")))
     }
 
     #[inline(never)]
-    fn forest(&self, trees: &Trees, width: u32) -> Result<OwnedForest> {
-        let (feature, threshold) = (self.i32s(&trees.feature)?, self.f32s(&trees.threshold)?);
-        let mode = self.tensor(&trees.mode)?.as_u8().ok_or_else(|| bad(self.node, "branch modes are not u8"))?;
-        let (yes, no) = (self.i32s(&trees.yes)?, self.i32s(&trees.no)?);
-        let n = feature.len();
-        self.need(
-            [threshold.len(), mode.len(), yes.len(), no.len()] == [n; 4],
-            "node arrays of a forest differ in length",
-        )?;
-        let nodes = (0..n)
-            .map(|i| Node {
-                threshold: threshold[i],
-                // A negative column becomes a huge one, which the check below refuses.
-                feature: feature[i] as u32,
-                yes: yes[i],
-                no: no[i],
-                mode: mode[i],
-            })
-            .collect();
-        let base = match &trees.base {
-            Some(name) => self.f32s(name)?.to_vec(),
-            None => Vec::new(),
+    pub fn need(&self, holds: bool, what: &str) -> Result<()> {
+        if holds { Ok(()) } else { Err(bad(self.node, what)) }
+    }
+
+    /// What an operation demands of its operands' types, before anything else.
+    #[inline(never)]
+    fn types(&self, op: &Op, inputs: &[Value], out: Value) -> Result<()> {
+        let float = |v: &Value| v.dtype == DType::F32;
+        let whole = |v: &Value| v.dtype != DType::F32;
+        let fits = match op {
+            Op::Constant { .. } | Op::Cast => true,
+            Op::Concat | Op::Select { .. } | Op::RowAt { .. } | Op::Pair { .. } | Op::CumSum { .. } => {
+                inputs.iter().all(|v| v.dtype == out.dtype)
+            }
+            Op::Binary { f, .. } => {
+                let alike = inputs.iter().all(|v| v.dtype == inputs[0].dtype);
+                let result = if f.compares() { out.dtype == DType::Bool } else { out.dtype == inputs[0].dtype };
+                let float_only = matches!(f, Binary::Prelu);
+                let whole_only = matches!(f, Binary::And | Binary::Or | Binary::Xor);
+                alike && result && !(float_only && whole(&inputs[0])) && !(whole_only && float(&inputs[0]))
+            }
+            Op::Where => inputs.len() == 3 && whole(&inputs[0]) && inputs[1..].iter().all(|v| v.dtype == out.dtype),
+            Op::Take { .. } => inputs.len() == 2 && inputs[0].dtype == out.dtype && whole(&inputs[1]),
+            Op::Reduce { f, .. } | Op::ReduceRows { f } => {
+                inputs.iter().all(|v| if f.gives_index() { out.dtype == DType::I64 } else { v.dtype == out.dtype })
+            }
+            Op::TopK { .. } => inputs.iter().all(float) && out.dtype == DType::I64,
+            Op::Position | Op::Count => out.dtype == DType::I64,
+            Op::Label { .. } => inputs.iter().all(float) && out.dtype == DType::I64,
+            _ => inputs.iter().all(float) && float(&out),
         };
-        self.need(
-            base.is_empty() || base.len() == trees.targets as usize,
-            detail("base values do not fit the targets"),
-        )?;
-        let forest = OwnedForest {
-            roots: self.i32s(&trees.roots)?.to_vec(),
-            nodes,
-            leaf_start: self.i32s(&trees.leaf_start)?.to_vec(),
-            target: self.i32s(&trees.target)?.to_vec(),
-            weight: self.f32s(&trees.weight)?.to_vec(),
-            base,
-            aggregate: trees.aggregate,
-        };
-        forest
-            .view()
-            .check(width as usize, trees.targets as usize)
-            .map_err(|defect| bad(self.node, format!("the forest is malformed: {}", defect.what())))?;
-        // One parent each: shared nodes would let a small file ask for endless walks.
-        let mut parents = vec![false; forest.nodes.len()];
-        let children = forest.nodes.iter().flat_map(|node| [node.yes, node.no]);
-        for child in forest.roots.iter().copied().chain(children).filter(|&c| c >= 0) {
-            self.need(
-                !std::mem::replace(&mut parents[child as usize], true),
-                detail("a node of a forest has two parents"),
-            )?;
-        }
-        Ok(forest)
+        self.need(fits, detail("operands of other types"))
     }
 
     #[inline(never)]
     fn ready(&self, op: &Op, inputs: &[Value], out: Value) -> Result<Ready> {
         let arity = match op {
-            Op::Constant { .. } => 0..=0,
-            Op::Binary { .. } => 2..=2,
+            Op::Constant { .. } | Op::Position | Op::Count => 0..=0,
+            Op::Binary { .. } | Op::Take { .. } | Op::Product(_) => 2..=2,
+            Op::Where => 3..=3,
             Op::Concat => 1..=inputs.len().max(1),
+            Op::Dense { .. } => 1..=3,
             _ => 1..=1,
         };
         self.need(arity.contains(&inputs.len()), detail("wrong number of inputs"))?;
-        let float = |v: &Value| v.dtype == DType::F32;
-        // Only these touch other types than f32.
-        if !matches!(op, Op::Constant { .. } | Op::Concat | Op::Select { .. } | Op::Cast | Op::Label { .. }) {
-            self.need(inputs.iter().all(float) && float(&out), detail("inputs and output must be f32"))?;
-        }
-        let x = inputs.first().copied();
-        let same_width = x.is_none_or(|x| x.width == out.width);
+        self.types(op, inputs, out)?;
+        let x = inputs.first().copied().unwrap_or(out);
+        let same_rows = x.rows == out.rows;
+        let alike = same_rows && x.width == out.width;
+        let pairs = out.rows == Rows::Pair;
+        let spreads = |v: &Value| v.width == out.width || v.width == 1;
         Ok(match op {
-            Op::Dense { weights, bias, activation } => {
-                let x = x.ok_or_else(|| bad(self.node, "no input"))?;
-                let (inputs, outputs) = (x.width as usize, out.width as usize);
-                let w = self.f32s(weights)?;
-                // In 64 bits: 65,536 x 65,536 is 0 in a page's 32.
-                let elements = u64::from(x.width) * u64::from(out.width);
-                self.need(w.len() as u64 == elements, detail("weights do not fit the widths"))?;
-                let bias = match bias {
-                    Some(name) => self.f32s(name)?.to_vec(),
-                    None => Vec::new(),
-                };
-                self.need(bias.is_empty() || bias.len() == outputs, detail("bias does not fit the width"))?;
-                let mut packed = vec![0.0; dense::packed_len(inputs, outputs)];
-                dense::pack(w, inputs, outputs, &mut packed);
-                Ready::Dense { packed, bias, inputs, activation: *activation }
+            Op::Dense { .. } => self.dense(op, inputs, out)?,
+            Op::Pack { groups, inputs: k, outputs } => {
+                let (groups, k, n) = (*groups as usize, *k as usize, *outputs as usize);
+                let fits = groups > 0
+                    && n.is_multiple_of(groups)
+                    && u64::from(x.width) == k as u64 * n as u64
+                    && out.width as usize == dense::packed_len(k, n)
+                    && (x.rows, out.rows) == (Rows::Shared, Rows::Shared);
+                self.need(fits, detail("weights do not fit the widths"))?;
+                let rows = vec![0.0; if groups > 1 { k * n } else { 0 }];
+                Ready::Pack { groups, inputs: k, outputs: n, rows }
             }
-            Op::Constant { tensor } => {
-                let tensor = self.tensor(tensor)?.clone();
-                let elements: usize = tensor.dims.iter().product();
-                self.need(
-                    tensor.dtype() == Some(out.dtype) && elements == out.width as usize && out.rows == Rows::Shared,
-                    detail("a constant does not fit its value"),
-                )?;
-                Ready::Constant(tensor)
+            Op::Product(product) => {
+                self.product(product, x, inputs[1], out)?;
+                Ready::Product(product.clone())
             }
+            Op::Constant { tensor } => Ready::Constant(self.constant(tensor, out)?),
             Op::Unary(f) => {
-                self.need(same_width, detail("widths differ"))?;
+                self.need(alike, detail("widths differ"))?;
                 Ready::Unary(*f)
             }
-            Op::Binary { f } => {
-                self.need(
-                    inputs.iter().all(|v| v.width == out.width || v.width == 1),
-                    detail("widths neither agree nor are 1"),
-                )?;
-                Ready::Binary(*f)
+            Op::Binary { f, each } => {
+                let fits = inputs.iter().zip(each).all(|(v, &each)| {
+                    // Of pairs an operand is a pair as wide, or one element.
+                    let whole = v.rows == out.rows && v.width == out.width && each == 1;
+                    let one = v.width == 1 && v.rows != Rows::Pair;
+                    let size = each.checked_mul(v.width).unwrap_or(0);
+                    let regular = !pairs && size > 0 && out.width.is_multiple_of(size) && v.rows != Rows::Pair;
+                    each > 0 && (whole || one || regular)
+                });
+                self.need(fits, detail("operands do not spread over the width"))?;
+                Ready::Binary { f: *f, each: each.map(|e| e as usize) }
+            }
+            Op::Where => {
+                let fits = |v: &Value| {
+                    spreads(v) && if pairs { v.rows == Rows::Pair || v.width == 1 } else { v.rows != Rows::Pair }
+                };
+                self.need(inputs.iter().all(fits), detail("widths neither agree nor are 1"))?;
+                Ready::Where
             }
             Op::Concat => {
                 let total: u64 = inputs.iter().map(|v| u64::from(v.width)).sum();
-                self.need(total == u64::from(out.width), detail("widths do not add up"))?;
-                self.need(inputs.iter().all(|v| v.dtype == out.dtype), detail("dtypes differ"))?;
+                let rows = !pairs && inputs.iter().all(|v| v.rows != Rows::Pair);
+                self.need(total == u64::from(out.width) && rows, detail("widths do not add up"))?;
                 Ready::Concat
             }
-            Op::Select { columns } => {
-                let fits = x.is_some_and(|x| x.dtype == out.dtype && columns.iter().all(|&c| c < x.width));
-                self.need(fits && columns.len() == out.width as usize, detail("columns do not fit"))?;
-                Ready::Select(columns.clone())
+            Op::Select { columns, fill } => {
+                let columns = self.i32s(columns)?;
+                let inside = columns.iter().all(|&c| i64::from(c) < i64::from(x.width));
+                let rows = x.rows != Rows::Pair && !pairs;
+                self.need(inside && rows && columns.len() == out.width as usize, detail("columns do not fit"))?;
+                let first = columns[0];
+                match usize::try_from(first) {
+                    Ok(from) if columns.iter().zip(first..).all(|(&c, i)| c == i) => Ready::Slice(from),
+                    _ => Ready::Select { columns: columns.to_vec(), fill: *fill },
+                }
             }
-            Op::Softmax { group, log } => {
-                self.need(
-                    same_width && *group > 0 && out.width.is_multiple_of(*group),
-                    detail("the group does not fit"),
-                )?;
-                Ready::Softmax { group: *group as usize, log: *log }
+            Op::Take { size, block } => {
+                let (size, block) = (*size, *block);
+                let fits = size > 0
+                    && block > 0
+                    && u64::from(size) * u64::from(block) == u64::from(x.width)
+                    && u64::from(inputs[1].width) * u64::from(block) == u64::from(out.width);
+                self.need(fits && !pairs && x.rows != Rows::Pair, detail("the table does not fit"))?;
+                Ready::Take { size: size as usize, block: block as usize }
             }
-            Op::Reduce { f, group } => {
-                let fits =
-                    x.is_some_and(|x| *group > 0 && x.width.is_multiple_of(*group) && x.width / group == out.width);
+            Op::Softmax { group, inner, log } => {
+                self.need(alike, detail("widths differ"))?;
+                Ready::Softmax { axis: self.axis(x, *group, *inner)?, log: *log }
+            }
+            Op::Reduce { f, group, inner } => {
+                let axis = self.axis(x, *group, *inner)?;
+                let fits = if *group == 0 {
+                    out.rows == Rows::Candidate && out.width == x.width
+                } else {
+                    same_rows && out.width == x.width / group
+                };
                 self.need(fits, detail("the group does not fit"))?;
-                Ready::Reduce { f: *f, group: *group as usize }
+                Ready::Reduce { f: *f, axis }
+            }
+            Op::ReduceRows { f } => {
+                let fits = x.rows == Rows::Candidate && out.rows == Rows::Shared && x.width == out.width;
+                self.need(fits, detail("it reduces candidates to one row"))?;
+                Ready::ReduceRows(*f)
+            }
+            Op::CumSum { group, inner, exclusive, reverse } => {
+                self.need(alike && !pairs, detail("widths differ"))?;
+                let axis = match group {
+                    0 => {
+                        self.need(x.rows == Rows::Candidate, detail("it sums over candidates"))?;
+                        Axis { group: 0, inner: x.width as usize }
+                    }
+                    _ => self.axis(x, *group, *inner)?,
+                };
+                Ready::CumSum { axis, exclusive: *exclusive, reverse: *reverse }
+            }
+            Op::TopK { group, k, largest } => {
+                self.axis(x, *group, 1)?;
+                let fits = same_rows && *k > 0 && k <= group && out.width == x.width / group * k;
+                self.need(fits && !pairs, detail("the group does not fit"))?;
+                Ready::TopK { group: *group as usize, k: *k as usize, largest: *largest }
             }
             Op::LayerNorm { scale, bias, group, epsilon } => {
-                let scale = self.f32s(scale)?.to_vec();
-                let bias = match bias {
-                    Some(name) => self.f32s(name)?.to_vec(),
-                    None => Vec::new(),
-                };
-                let fits =
-                    same_width && *group > 0 && out.width.is_multiple_of(*group) && scale.len() == *group as usize;
+                let scale = self.f32s(scale)?.into_owned();
+                let bias = self.f32s_or_none(bias.as_ref())?;
+                self.axis(x, *group, 1)?;
+                let fits = alike && *group > 0 && scale.len() == *group as usize;
                 self.need(fits && (bias.is_empty() || bias.len() == scale.len()), detail("the group does not fit"))?;
                 Ready::LayerNorm { scale, bias, epsilon: *epsilon }
             }
             Op::Cast => {
-                self.need(same_width, detail("widths differ"))?;
+                self.need(alike && !pairs, detail("widths differ"))?;
                 Ready::Cast
             }
-            Op::Trees(trees) => {
-                self.need(trees.targets == out.width && out.width > 0, detail("targets do not fit the width"))?;
-                Ready::Trees(self.forest(trees, x.map_or(0, |x| x.width))?)
+            Op::Position => {
+                self.need(out.rows == Rows::Candidate && out.width == 1, detail("one number for each candidate"))?;
+                Ready::Position
             }
-            Op::PostTransform { f } => {
-                self.need(same_width && out.width > 0, detail("widths differ"))?;
-                Ready::PostTransform(*f)
+            Op::Count => {
+                self.need(out.rows == Rows::Shared && out.width == 1, detail("one number"))?;
+                Ready::Count
+            }
+            Op::RowAt { index } => {
+                let fits = x.rows == Rows::Candidate && out.rows == Rows::Shared && x.width == out.width;
+                self.need(fits, detail("it takes one of the candidates' rows"))?;
+                Ready::RowAt(*index)
+            }
+            Op::Pair { pre, post, every } => {
+                let fits = (x.rows, out.rows) == (Rows::Candidate, Rows::Pair)
+                    && x.width == out.width
+                    && pre.checked_mul(*post) == Some(x.width);
+                self.need(fits, detail("candidates do not fit their pairs"))?;
+                Ready::Pair { pre: *pre as usize, post: *post as usize, every: *every }
+            }
+            Op::Trees(trees) => {
+                let scores = |width: u32| u64::from(width / trees.columns.max(1)) * u64::from(trees.targets);
+                let fits = trees.columns > 0
+                    && x.width.is_multiple_of(trees.columns)
+                    && scores(x.width) == u64::from(out.width);
+                self.need(fits && same_rows && !pairs, detail("targets do not fit the width"))?;
+                Ready::Trees(Box::new(self.forest(trees, trees.columns)?))
+            }
+            Op::PostTransform { f, group } => {
+                self.axis(x, *group, 1)?;
+                self.need(alike && !pairs, detail("widths differ"))?;
+                Ready::PostTransform { f: *f, group: *group as usize }
             }
             Op::BinaryScores { mode, post } => {
-                self.need(x.is_some_and(|x| x.width == 1) && out.width == 2, detail("one score in, two out"))?;
+                let fits = u64::from(x.width) * 2 == u64::from(out.width) && same_rows && !pairs;
+                self.need(fits, detail("one score in, two out"))?;
                 Ready::BinaryScores { mode: *mode, post: *post }
             }
-            Op::Label { labels, threshold } => {
-                let width = x.map_or(0, |x| x.width as usize);
-                let fits = labels.len() == width || (width == 1 && labels.len() == 2);
-                let types = x.is_some_and(|x| float(&x)) && out.dtype == DType::I64 && out.width == 1;
-                self.need(fits && types && width > 0, detail("labels do not fit the scores"))?;
-                Ready::Label { labels: labels.clone(), threshold: *threshold }
+            Op::Label { labels, group, threshold } => {
+                self.axis(x, *group, 1)?;
+                let fits = labels.len() == *group as usize || (*group == 1 && labels.len() == 2);
+                let rows = !pairs && same_rows && out.width == x.width / group;
+                self.need(fits && rows, detail("labels do not fit the scores"))?;
+                Ready::Label { labels: labels.clone(), group: *group as usize, threshold: *threshold }
             }
         })
     }
 }
 
+/// A verified plan.
+pub(super) struct Checked {
+    pub steps: Vec<Ready>,
+    /// Columns of the one input that the plan takes to be the same in all rows of a run.
+    pub alike: Vec<u32>,
+}
+
+/// Columns of its input that a step takes to be the same in all rows.
+fn alike_columns(op: &Op, input: Value, output: Value, tensors: &Tensors) -> Vec<u32> {
+    let tensor = |name: &String| tensors.get(name);
+    match op {
+        Op::Select { columns, .. } if (input.rows, output.rows) == (Rows::Candidate, Rows::Shared) => {
+            let columns = tensor(columns).and_then(Tensor::as_i32).unwrap_or(&[]);
+            columns.iter().filter_map(|&c| u32::try_from(c).ok()).collect()
+        }
+        Op::Trees(trees) => {
+            let shared = trees.shared.as_ref().and_then(tensor).and_then(Tensor::as_u8).unwrap_or(&[]);
+            (0..).zip(shared).filter(|(_, shared)| **shared != 0).map(|(c, _)| c).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
 /// Verifies the whole plan and packs its weights, step by step.
 #[inline(never)]
-pub(super) fn check(plan: &Plan, tensors: &Tensors) -> Result<Vec<Ready>> {
+pub(super) fn check(plan: &Plan, tensors: &Tensors) -> Result<Checked> {
     if plan.steps.len() > MAX_STEPS || plan.values.len() > MAX_STEPS {
         return Err(Error::new(ErrorKind::LimitExceeded, format!("a plan has more than {MAX_STEPS} steps or values")));
     }
@@ -282,7 +317,7 @@ pub(super) fn check(plan: &Plan, tensors: &Tensors) -> Result<Vec<Ready>> {
     }
     let block = |v: &Value| u64::from(v.width) * if v.rows == Rows::Shared { 1 } else { BLOCK as u64 };
     if plan.values.iter().map(block).sum::<u64>() > MAX_MEMORY {
-        return Err(Error::new(ErrorKind::LimitExceeded, "a plan's working memory is larger than 2^25 elements"));
+        return Err(Error::new(ErrorKind::LimitExceeded, "a plan's working memory is larger than 2^26 elements"));
     }
     let mut written = vec![false; plan.values.len()];
     for port in &plan.inputs {
@@ -291,34 +326,48 @@ pub(super) fn check(plan: &Plan, tensors: &Tensors) -> Result<Vec<Ready>> {
             return Err(bad(&port.name, "two inputs are one value"));
         }
     }
+    let is_input = |value: u32| plan.inputs.iter().any(|port| port.value == value);
     let mut steps = Vec::with_capacity(plan.steps.len());
+    let given = plan.inputs.first().and_then(|port| plan.values.get(port.value as usize));
+    let mut alike = vec![false; given.map_or(0, |value| value.width as usize)];
     for step in &plan.steps {
-        let scope = Scope { plan, tensors, node: &step.node };
+        let scope = Scope { plan, done: &steps, tensors, node: &step.node };
         let out = scope.value(step.output)?;
         let mut inputs = Vec::with_capacity(step.inputs.len());
-        for &index in &step.inputs {
+        for (i, &index) in step.inputs.iter().enumerate() {
             let value = scope.value(index)?;
             scope.need(written[index as usize], detail("a value is read before it is written"))?;
+            // Of one row for all, candidates give a reduction, or columns of an input that are alike in every row.
+            let first_row = matches!(step.op, Op::Select { .. }) && is_input(index);
+            let whole = step.op.reads_whole(i) && value.rows == Rows::Candidate;
             scope.need(
-                out.rows == Rows::Candidate || value.rows == Rows::Shared,
+                out.rows != Rows::Shared || value.rows == Rows::Shared || whole || first_row,
                 detail("a shared value reads candidates"),
             )?;
             inputs.push(value);
         }
         scope.need(!written[step.output as usize], detail("a value is written twice"))?;
-        steps.push(scope.ready(&step.op, &inputs, out)?);
+        let ready = scope.ready(&step.op, &inputs, out)?;
+        if let (Some(&input), Some(&index)) = (inputs.first(), step.inputs.first()) {
+            let columns = alike_columns(&step.op, input, out, tensors);
+            // Only of the rows that a caller gives can it be seen whether they are.
+            let seen = is_input(index) && plan.inputs.len() == 1 && input.dtype == DType::F32;
+            scope.need(columns.is_empty() || seen, detail("columns alike in all rows of more than one input"))?;
+            for column in columns {
+                // Of a row that steps have read a column lies within it.
+                alike[column as usize] = true;
+            }
+        }
+        steps.push(ready);
         written[step.output as usize] = true;
     }
     for port in plan.inputs.iter().chain(&plan.outputs) {
         let Some(value) = plan.values.get(port.value as usize) else { continue };
-        let inner = match (value.rows, &port.dims[..]) {
-            (Rows::Candidate, [-1, inner @ ..]) => inner,
-            (Rows::Shared, dims) => dims,
-            _ => return Err(bad(&port.name, "its shape does not begin with the candidates")),
-        };
-        let width = inner.iter().try_fold(1i64, |n, &d| if d < 0 { None } else { n.checked_mul(d) });
-        if width != Some(i64::from(value.width)) {
-            return Err(bad(&port.name, "its shape does not fit its width"));
+        check_port(port.dims.as_slice(), *value).map_err(|what| bad(&port.name, what))?;
+    }
+    for port in &plan.inputs {
+        if plan.values[port.value as usize].rows == Rows::Pair {
+            return Err(bad(&port.name, "an input of pairs"));
         }
     }
     for port in &plan.outputs {
@@ -326,5 +375,30 @@ pub(super) fn check(plan: &Plan, tensors: &Tensors) -> Result<Vec<Ready>> {
             return Err(bad(&port.name, "an output is never written"));
         }
     }
-    Ok(steps)
+    let alike: Vec<u32> = (0..).zip(&alike).filter(|(_, alike)| **alike).map(|(column, _)| column).collect();
+    let list_wise = plan.steps.iter().any(|step| {
+        matches!(step.op, Op::Position | Op::Count) || (0..step.inputs.len()).any(|i| step.op.reads_whole(i))
+    });
+    if list_wise && !alike.is_empty() {
+        return Err(bad("values", "columns alike in all rows of a plan that compares candidates"));
+    }
+    Ok(Checked { steps, alike })
+}
+
+/// Whether a port's shape names the candidates as its value has them, in front of every other size but 1.
+fn check_port(dims: &[i64], value: Value) -> Result<(), &'static str> {
+    let counted = dims.iter().filter(|&&d| d < 0).count();
+    let expected = match value.rows {
+        Rows::Shared => 0,
+        Rows::Candidate => 1,
+        Rows::Pair => 2,
+    };
+    if counted != expected {
+        return Err("its shape does not name the candidates");
+    }
+    if counted > 0 && dims.iter().take_while(|&&d| d >= 0).any(|&d| d != 1) {
+        return Err("its shape does not begin with the candidates");
+    }
+    let width = dims.iter().try_fold(1i64, |n, &d| n.checked_mul(d.checked_abs()?));
+    if width == Some(i64::from(value.width)) { Ok(()) } else { Err("its shape does not fit its width") }
 }

@@ -1,48 +1,58 @@
-//! Elementwise functions, reductions and normalisations over rows.
+//! Elementwise functions over rows.
 
-use super::plan::{Binary, PostTransform, Reduce, Unary};
+use super::plan::{Binary, DType, Unary};
+use super::steps::{Cell, is_narrow};
+use ranklet_kernels::elementwise::{self as kernel, Arithmetic};
 use ranklet_kernels::math;
 
-const SQRT_HALF: f32 = std::f32::consts::FRAC_1_SQRT_2;
-/// sqrt(2 / pi), of the tanh form of Gelu.
-const GELU_SCALE: f32 = 0.797_884_6;
-
 /// Applies `f` in place.
+#[inline(never)]
 pub(super) fn unary(f: Unary, y: &mut [f32]) {
     fn map(y: &mut [f32], f: impl Fn(f32) -> f32) {
         for v in y {
             *v = f(*v);
         }
     }
-    // Activations of rankers each have a loop of their own; the others share one through a pointer.
+    // Activations of rankers are kernels; the others share a loop through a pointer.
     let rare: fn(f32) -> f32 = match f {
         Unary::Identity => return,
-        // `max` would turn NaN into 0; ONNX Runtime lets NaN through.
-        Unary::Relu => return map(y, |x| if x < 0.0 { 0.0 } else { x }),
-        Unary::LeakyRelu { alpha } => return map(y, |x| if x < 0.0 { alpha * x } else { x }),
-        Unary::Elu { alpha } => return map(y, |x| if x < 0.0 { alpha * (math::exp(x) - 1.0) } else { x }),
+        Unary::Relu => return math::relu_slice(y),
+        Unary::LeakyRelu { alpha } => return math::leaky_relu_slice(y, alpha),
+        Unary::Elu { alpha } => return math::elu_slice(y, alpha),
+        Unary::Sigmoid => return math::sigmoid_slice(y),
+        Unary::Tanh => return math::tanh_slice(y),
+        Unary::Swish { alpha: 1.0 } => return math::silu_slice(y),
+        Unary::Gelu => return math::gelu_slice(y),
+        Unary::GeluTanh => return math::gelu_tanh_slice(y),
+        Unary::Softplus => return math::softplus_slice(y),
+        Unary::Erf => return math::erf_slice(y),
+        Unary::Exp => return math::exp_slice(y),
+        Unary::Log => return math::ln_slice(y),
         Unary::Selu { alpha, gamma } => {
             return map(y, |x| if x <= 0.0 { gamma * (alpha * math::exp(x) - alpha) } else { gamma * x });
         }
-        Unary::Sigmoid => return map(y, math::sigmoid),
-        Unary::Tanh => return map(y, math::tanh),
+        Unary::Celu { alpha } => return map(y, |x| if x < 0.0 { alpha * (math::exp(x / alpha) - 1.0) } else { x }),
         Unary::HardSigmoid { alpha, beta } => return map(y, |x| clip(alpha * x + beta, 0.0, 1.0)),
         Unary::Clip { low, high } => return map(y, |x| clip(x, low, high)),
-        Unary::Silu => return map(y, |x| x * math::sigmoid(x)),
+        Unary::Swish { alpha } => return map(y, |x| x * math::sigmoid(alpha * x)),
+        Unary::ThresholdedRelu { alpha } => return map(y, |x| if x > alpha { x } else { 0.0 }),
+        Unary::Shrink { lambda, bias } => {
+            return map(y, |x| match (x < -lambda, x > lambda) {
+                (true, _) => x + bias,
+                (_, true) => x - bias,
+                _ => 0.0,
+            });
+        }
         Unary::HardSwish => |x| x * clip(x / 6.0 + 0.5, 0.0, 1.0),
-        Unary::Gelu => |x| 0.5 * x * (1.0 + math::erf(x * SQRT_HALF)),
-        Unary::GeluTanh => |x| 0.5 * x * (1.0 + math::tanh(GELU_SCALE * (x + 0.044_715 * x * x * x))),
-        Unary::Softplus => math::softplus,
+        Unary::Mish => |x| x * math::tanh(math::softplus(x)),
         Unary::Softsign => |x| x / (1.0 + x.abs()),
-        Unary::Erf => math::erf,
-        Unary::Exp => math::exp,
-        Unary::Log => math::ln,
         Unary::Sqrt => f32::sqrt,
         Unary::Reciprocal => |x| 1.0 / x,
         Unary::Neg => |x| -x,
         Unary::Abs => f32::abs,
         Unary::Floor => libm::floorf,
         Unary::Ceil => libm::ceilf,
+        Unary::Round => libm::rintf,
         Unary::Sign => |x| match (x > 0.0, x < 0.0) {
             (true, _) => 1.0,
             (_, true) => -1.0,
@@ -56,143 +66,188 @@ fn clip(x: f32, low: f32, high: f32) -> f32 {
     math::min(math::max(x, low), high)
 }
 
-/// One operand of a broadcast: elements, whether it has one row for all, and its width.
+/// One operand of a broadcast: element c of a row reads `data[(c / each) % width]` of its own row, or of the one for all.
 #[derive(Clone, Copy)]
-pub(super) struct Operand<'a> {
-    pub data: &'a [f32],
+pub(super) struct Operand<'a, T> {
+    pub data: &'a [T],
     pub shared: bool,
     pub width: usize,
+    pub each: usize,
 }
 
-/// `y[r, c] = f(a[r, c], b[r, c])` with rows and widths of 1 repeated; y is `[rows, width]`.
-pub(super) fn binary(f: Binary, a: Operand<'_>, b: Operand<'_>, width: usize, y: &mut [f32]) {
-    fn zip(a: Operand<'_>, b: Operand<'_>, width: usize, y: &mut [f32], f: impl Fn(f32, f32) -> f32) {
-        let stride = |o: &Operand<'_>| (if o.shared { 0 } else { o.width }, usize::from(o.width > 1));
-        let ((row_a, step_a), (row_b, step_b)) = (stride(&a), stride(&b));
-        for (r, row) in y.chunks_exact_mut(width).enumerate() {
-            let (a, b) = (&a.data[r * row_a..], &b.data[r * row_b..]);
-            for (c, slot) in row.iter_mut().enumerate() {
-                *slot = f(a[c * step_a], b[c * step_b]);
-            }
+impl<T> Operand<'_, T> {
+    /// Where row `r` begins.
+    fn row(&self, r: usize) -> usize {
+        if self.shared { 0 } else { r * self.width }
+    }
+
+    /// At column `c`: the element read, how far the next is from it, and for how many columns that holds.
+    fn run(&self, c: usize) -> (usize, usize, usize) {
+        if self.width == 1 {
+            return (0, 0, usize::MAX);
+        }
+        if self.each > 1 {
+            return ((c / self.each) % self.width, 0, self.each - c % self.each);
+        }
+        let at = c % self.width;
+        (at, 1, self.width - at)
+    }
+}
+
+/// What an operand is over a stretch of columns.
+#[derive(Clone, Copy)]
+enum Part<'a, T> {
+    One(T),
+    Each(&'a [T]),
+}
+
+/// Cuts `y` into stretches over which each operand stands still or moves on by one.
+fn stretches<T: Copy, U>(
+    a: Operand<'_, T>,
+    b: Operand<'_, T>,
+    width: usize,
+    y: &mut [U],
+    mut each: impl FnMut(Part<'_, T>, Part<'_, T>, &mut [U]),
+) {
+    // Operands that are as wide as the output and have its rows are one stretch.
+    let solid = |o: &Operand<'_, T>| o.width == 1 && o.shared || o.width == width && !o.shared && o.each == 1;
+    if solid(&a) && solid(&b) {
+        let (a, b) = (part_of(a, y.len()), part_of(b, y.len()));
+        return each(a, b, y);
+    }
+    for (r, row) in y.chunks_exact_mut(width).enumerate() {
+        let (a_row, b_row) = (&a.data[a.row(r)..], &b.data[b.row(r)..]);
+        let mut c = 0;
+        while c < width {
+            let ((i, a_step, a_len), (j, b_step, b_len)) = (a.run(c), b.run(c));
+            let n = a_len.min(b_len).min(width - c);
+            let x = if a_step == 1 { Part::Each(&a_row[i..i + n]) } else { Part::One(a_row[i]) };
+            let z = if b_step == 1 { Part::Each(&b_row[j..j + n]) } else { Part::One(b_row[j]) };
+            each(x, z, &mut row[c..c + n]);
+            c += n;
         }
     }
-    fn truth(holds: bool) -> f32 {
-        if holds { 1.0 } else { 0.0 }
+}
+
+fn part_of<T: Copy>(o: Operand<'_, T>, len: usize) -> Part<'_, T> {
+    if o.shared { Part::One(o.data[0]) } else { Part::Each(&o.data[..len]) }
+}
+
+/// Element by element through a pointer: one loop for all functions of a pair of types.
+#[inline(never)]
+fn zip<T: Copy, U>(a: Operand<'_, T>, b: Operand<'_, T>, width: usize, y: &mut [U], f: fn(T, T) -> U) {
+    stretches(a, b, width, y, |a, b, y| {
+        let at = |part: &Part<'_, T>, i: usize| match part {
+            Part::One(x) => *x,
+            Part::Each(x) => x[i],
+        };
+        for (i, y) in y.iter_mut().enumerate() {
+            *y = f(at(&a, i), at(&b, i));
+        }
+    });
+}
+
+/// The four operations, in lanes.
+#[inline(never)]
+fn arithmetic(op: Arithmetic, a: Operand<'_, f32>, b: Operand<'_, f32>, width: usize, y: &mut [f32]) {
+    fn operand(part: Part<'_, f32>) -> kernel::Operand<'_> {
+        match part {
+            Part::One(x) => kernel::Operand::One(x),
+            Part::Each(x) => kernel::Operand::Each(x),
+        }
     }
-    // Rankers live on these four; the others share one loop through a pointer.
+    stretches(a, b, width, y, |a, b, y| kernel::arithmetic(op, operand(a), operand(b), y));
+}
+
+/// f32 of two f32.
+#[inline(never)]
+pub(super) fn binary(f: Binary, a: Operand<'_, f32>, b: Operand<'_, f32>, width: usize, y: &mut [f32]) {
     let rare: fn(f32, f32) -> f32 = match f {
-        Binary::Add => return zip(a, b, width, y, |a, b| a + b),
-        Binary::Sub => return zip(a, b, width, y, |a, b| a - b),
-        Binary::Mul => return zip(a, b, width, y, |a, b| a * b),
-        Binary::Div => return zip(a, b, width, y, |a, b| a / b),
+        Binary::Add => return arithmetic(Arithmetic::Add, a, b, width, y),
+        Binary::Sub => return arithmetic(Arithmetic::Sub, a, b, width, y),
+        Binary::Mul => return arithmetic(Arithmetic::Mul, a, b, width, y),
+        Binary::Div => return arithmetic(Arithmetic::Div, a, b, width, y),
         Binary::Pow => math::pow,
+        Binary::Fmod => libm::fmodf,
+        Binary::Mod => |a, b| {
+            let r = libm::fmodf(a, b);
+            if r != 0.0 && (r < 0.0) != (b < 0.0) { r + b } else { r }
+        },
         Binary::Min => math::min,
         Binary::Max => math::max,
-        Binary::Less => |a, b| truth(a < b),
-        Binary::LessOrEqual => |a, b| truth(a <= b),
-        Binary::Greater => |a, b| truth(a > b),
-        Binary::GreaterOrEqual => |a, b| truth(a >= b),
-        Binary::Equal => |a, b| truth(a == b),
+        Binary::Prelu => |x, slope| if x < 0.0 { slope * x } else { x },
+        _ => return,
     };
     zip(a, b, width, y, rare);
 }
 
-/// Sum in index order.
-fn sum(x: &[f32]) -> f32 {
-    x.iter().fold(0.0, |s, v| s + v)
+/// Booleans of two f32.
+#[inline(never)]
+pub(super) fn compare(f: Binary, a: Operand<'_, f32>, b: Operand<'_, f32>, width: usize, y: &mut [i64]) {
+    let f: fn(f32, f32) -> i64 = match f {
+        Binary::Less => |a, b| i64::from(a < b),
+        Binary::LessOrEqual => |a, b| i64::from(a <= b),
+        Binary::Greater => |a, b| i64::from(a > b),
+        Binary::GreaterOrEqual => |a, b| i64::from(a >= b),
+        _ => |a, b| i64::from(a == b),
+    };
+    zip(a, b, width, y, f);
 }
 
-/// One element for each group.
-pub(super) fn reduce(f: Reduce, x: &[f32], group: usize, y: &mut [f32]) {
-    for (slot, g) in y.iter_mut().zip(x.chunks_exact(group)) {
-        *slot = match f {
-            Reduce::Sum => sum(g),
-            Reduce::Mean => sum(g) / group as f32,
-            Reduce::Max => g.iter().copied().fold(f32::NEG_INFINITY, math::max),
-            Reduce::Min => g.iter().copied().fold(f32::INFINITY, math::min),
-        };
+/// To the width of its type.
+pub(super) fn wrap(x: i64, dtype: DType) -> i64 {
+    if is_narrow(dtype) { i64::from(x as i32) } else { x }
+}
+
+/// Whole numbers or booleans of two of a kind.
+#[inline(never)]
+pub(super) fn whole(f: Binary, a: Operand<'_, i64>, b: Operand<'_, i64>, width: usize, dtype: DType, y: &mut [i64]) {
+    let f: fn(i64, i64) -> i64 = match f {
+        Binary::Add => i64::wrapping_add,
+        Binary::Sub => i64::wrapping_sub,
+        Binary::Mul => i64::wrapping_mul,
+        Binary::Div => |a, b| if b == 0 { 0 } else { a.wrapping_div(b) },
+        Binary::Fmod => |a, b| if b == 0 { 0 } else { a.wrapping_rem(b) },
+        Binary::Mod => |a, b| {
+            let r = if b == 0 { 0 } else { a.wrapping_rem(b) };
+            if r != 0 && (r < 0) != (b < 0) { r + b } else { r }
+        },
+        Binary::Pow => |a, b| u32::try_from(b).map_or(i64::from(a == 1), |b| a.wrapping_pow(b)),
+        Binary::Min => |a, b| if b < a { b } else { a },
+        Binary::Max => |a, b| if b > a { b } else { a },
+        Binary::Less => |a, b| i64::from(a < b),
+        Binary::LessOrEqual => |a, b| i64::from(a <= b),
+        Binary::Greater => |a, b| i64::from(a > b),
+        Binary::GreaterOrEqual => |a, b| i64::from(a >= b),
+        Binary::Equal => |a, b| i64::from(a == b),
+        Binary::And => |a, b| a & b,
+        Binary::Or => |a, b| a | b,
+        Binary::Xor => |a, b| a ^ b,
+        Binary::Prelu => |a, _| a,
+    };
+    zip(a, b, width, y, f);
+    if is_narrow(dtype) {
+        y.iter_mut().for_each(|v| *v = i64::from(*v as i32));
     }
 }
 
-/// Softmax in place over each group.
-pub(super) fn softmax(y: &mut [f32], group: usize, log: bool) {
-    for g in y.chunks_exact_mut(group) {
-        let top = g.iter().copied().fold(f32::NEG_INFINITY, math::max);
-        if log {
-            let total = math::ln(g.iter().fold(0.0, |s, v| s + math::exp(v - top)));
-            for v in g {
-                *v = *v - top - total;
-            }
-        } else {
-            for v in g.iter_mut() {
-                *v = math::exp(*v - top);
-            }
-            let total = sum(g);
-            for v in g {
-                *v /= total;
-            }
-        }
-    }
-}
-
-/// Layer normalisation in place; variance of the centred values (two passes).
-pub(super) fn layer_norm(y: &mut [f32], scale: &[f32], bias: &[f32], epsilon: f32) {
-    let n = scale.len() as f32;
-    for g in y.chunks_exact_mut(scale.len()) {
-        let mean = sum(g) / n;
-        let variance = g.iter().fold(0.0, |s, v| s + (v - mean) * (v - mean)) / n;
-        let deviation = (variance + epsilon).sqrt();
-        for (i, v) in g.iter_mut().enumerate() {
-            *v = (*v - mean) / deviation * scale[i] + bias.get(i).copied().unwrap_or(0.0);
-        }
-    }
-}
-
-/// `post_transform` in place over each row, as ONNX Runtime computes it.
-pub(super) fn post_transform(f: PostTransform, y: &mut [f32], width: usize) {
-    match f {
-        PostTransform::None => {}
-        PostTransform::Logistic => unary(Unary::Sigmoid, y),
-        PostTransform::Softmax => softmax(y, width, false),
-        PostTransform::SoftmaxZero => {
-            for row in y.chunks_exact_mut(width) {
-                softmax_zero(row);
-            }
-        }
-        PostTransform::Probit => {
-            for v in y {
-                *v = probit(*v);
+/// To whole numbers or booleans, as ONNX defines it: cut towards zero, wrapped to 32 bits, or whether it is not zero.
+#[inline(never)]
+pub(super) fn cast(from: Cell<'_>, dtype: DType, y: &mut [i64]) {
+    match from {
+        Cell::Floats(x) => {
+            for (y, &x) in y.iter_mut().zip(x) {
+                *y = match dtype {
+                    DType::Bool => i64::from(x != 0.0),
+                    DType::I32 => i64::from(x as i32),
+                    _ => x as i64,
+                };
             }
         }
-    }
-}
-
-/// Softmax that leaves scores of (about) zero at zero: the bound is ONNX Runtime's.
-fn softmax_zero(row: &mut [f32]) {
-    let top = row.iter().copied().fold(f32::NEG_INFINITY, math::max);
-    let scale = math::exp(-top);
-    let mut total = 0.0;
-    for v in row.iter_mut() {
-        if *v > 1e-7 || *v < -1e-7 {
-            *v = math::exp(*v - top);
-            total += *v;
-        } else {
-            *v *= scale;
+        Cell::Ints(x) => {
+            for (y, &x) in y.iter_mut().zip(x) {
+                *y = if dtype == DType::Bool { i64::from(x != 0) } else { wrap(x, dtype) };
+            }
         }
     }
-    if total > 0.0 {
-        for v in row {
-            *v /= total;
-        }
-    }
-}
-
-/// sqrt(2) * erfinv(2 p - 1), erfinv by Winitzki's approximation, which ONNX Runtime uses.
-fn probit(p: f32) -> f32 {
-    let x = 2.0 * p - 1.0;
-    let sign = if x < 0.0 { -1.0 } else { 1.0 };
-    let log = math::ln((1.0 - x) * (1.0 + x));
-    let v = 2.0 / (std::f32::consts::PI * 0.147) + 0.5 * log;
-    let inverse = sign * (-v + (v * v - log / 0.147).sqrt()).sqrt();
-    std::f32::consts::SQRT_2 * inverse
 }

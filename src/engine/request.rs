@@ -1,7 +1,8 @@
 //! Tensors by name, as tools and the scorer give them, against the ports of a plan.
 
-use super::interpreter::{Buffer, Interpreter, Slice};
-use super::plan::{DType, Port, Rows};
+use super::interpreter::Interpreter;
+use super::plan::{DType, Port};
+use super::values::{Buffer, Slice};
 use crate::bundle::tensor::{Data, Tensor};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -37,8 +38,8 @@ impl Interpreter {
             if !fits {
                 return Err(shape());
             }
-            if self.input(i).rows == Rows::Candidate {
-                let n = tensor.dims.first().copied().unwrap_or(0);
+            if let Some(axis) = port.dims.iter().position(|&p| p < 0) {
+                let n = tensor.dims[axis];
                 if *rows.get_or_insert(n) != n {
                     return Err(wrong(format!("input {} has {n} rows, another has {}", port.name, rows.unwrap_or(0))));
                 }
@@ -62,7 +63,9 @@ fn shape_text(dims: impl Iterator<Item = i64>) -> String {
         if !text.is_empty() {
             text.push_str(", ");
         }
-        if d < 0 {
+        if d < -1 {
+            text.push_str(&format!("{}N", -d));
+        } else if d < 0 {
             text.push('N');
         } else {
             text.push_str(&d.to_string());
@@ -72,25 +75,27 @@ fn shape_text(dims: impl Iterator<Item = i64>) -> String {
 }
 
 impl Tensor {
-    /// The dtype of a plan value that holds these elements; no plan holds f64.
+    /// The dtype of a plan value that holds these elements; no plan holds f64 or the small
+    /// forms of weights.
     pub fn dtype(&self) -> Option<DType> {
         slice(self).map(Slice::dtype)
     }
 }
 
-/// A tensor as an input of a plan; f64 is none.
+/// A tensor as an input of a plan; f64 and the small forms of weights are none.
 pub fn slice(tensor: &Tensor) -> Option<Slice<'_>> {
     Some(match &tensor.data {
         Data::F32(v) => Slice::F32(v),
         Data::I32(v) => Slice::I32(v),
         Data::I64(v) => Slice::I64(v),
         Data::U8(v) => Slice::Bool(v),
-        Data::F64(_) => return None,
+        _ => return None,
     })
 }
 
 fn named(port: &Port, rows: usize, data: Buffer) -> (String, Tensor) {
-    let dims = port.dims.iter().map(|&d| usize::try_from(d).unwrap_or(rows)).collect();
+    let size = |&d: &i64| usize::try_from(d).unwrap_or_else(|_| rows * d.unsigned_abs() as usize);
+    let dims = port.dims.iter().map(size).collect();
     let data = match data {
         Buffer::F32(v) => Data::F32(v),
         Buffer::I32(v) => Data::I32(v),

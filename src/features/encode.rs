@@ -38,6 +38,9 @@ struct Plan {
     steps: Vec<Step>,
     missing: Option<f64>,
     dynamic: bool,
+    /// Whether its columns are the same for all candidates of a request.
+    #[cfg(feature = "compile")]
+    shared: bool,
 }
 
 /// A schema with every path, signal and vocabulary resolved.
@@ -90,7 +93,16 @@ impl Encoder {
                 || s.by.iter().any(|b| b.is_dynamic())
                 || steps.iter().any(|s| matches!(s, Step::Age(_)));
             let width = f.width();
-            features.push(Plan { first, width, reader: reader(f, &s), steps, missing: f.missing, dynamic });
+            features.push(Plan {
+                first,
+                width,
+                reader: reader(f, &s),
+                steps,
+                missing: f.missing,
+                dynamic,
+                #[cfg(feature = "compile")]
+                shared: s.signal.is_none() && s.own.is_shared() && s.by.iter().all(|by| by.is_shared()),
+            });
             first += width;
         }
         Ok(Encoder { layout, features, width: first })
@@ -104,6 +116,12 @@ impl Encoder {
     /// Columns of the matrix.
     pub fn width(&self) -> usize {
         self.width
+    }
+
+    /// For each column of the matrix, whether it is the same for all candidates of a request.
+    #[cfg(feature = "compile")]
+    pub fn shared_columns(&self) -> Vec<bool> {
+        self.features.iter().flat_map(|f| std::iter::repeat_n(f.shared, f.width)).collect()
     }
 
     /// Fills `matrix` `[table.len(), width]`: all of it, or only what local signals and the clock can have

@@ -97,6 +97,16 @@ impl Source {
         matches!(self, Source::Local(_) | Source::Hour)
     }
 
+    /// Whether the value is the same for all candidates of a request.
+    #[cfg(feature = "compile")]
+    pub fn is_shared(self) -> bool {
+        match self {
+            Source::Candidate(_) | Source::ServerRank => false,
+            Source::Request(_) | Source::Surface | Source::Hour => true,
+            Source::Local(signal) => !signal.per_candidate(),
+        }
+    }
+
     #[inline(never)]
     fn resolve(path: &str, kind: CellKind, spec: &ContextSpec, layout: &mut Layout) -> Result<Source> {
         let wrong = |what: &str| Error::new(ErrorKind::SchemaMismatch, format!("source `{path}`: {what}"));

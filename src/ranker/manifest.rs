@@ -6,6 +6,7 @@ use crate::engine::Plan;
 use crate::features::Schema;
 use crate::json::{read_names, read_struct};
 use crate::policy::PolicySpec;
+use crate::scorer::Golden;
 use serde::Serialize;
 
 /// How a head's raw output is turned before calibration.
@@ -48,19 +49,6 @@ pub struct Head {
     pub link: Link,
     /// At most one a surface.
     pub calibrators: Vec<SurfaceCalibrator>,
-}
-
-/// Inputs of the plan with its outputs for them.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub struct Golden {
-    /// Rows.
-    pub rows: usize,
-    /// A tensor for each input of the plan.
-    pub inputs: Vec<String>,
-    /// A tensor for each output.
-    pub outputs: Vec<String>,
-    /// Largest |difference| / max(1, |expected|) on a device whose arithmetic has another number.
-    pub tolerance: f64,
 }
 
 /// A file that went into a bundle.
@@ -127,7 +115,6 @@ pub struct Manifest {
 read_names!(Link { "identity" => Identity, "sigmoid" => Sigmoid, "logit" => Logit });
 read_struct!(SurfaceCalibrator { surface, calibrator, golden_input, golden_output });
 read_struct!(Head { name, output, column; link = Link::Identity, calibrators = Vec::new() });
-read_struct!(Golden { rows, inputs, outputs, tolerance });
 read_struct!(SourceDigest { role, sha256 });
 read_struct!(Provenance { ranklet; sources = Vec::new(), oracle = String::new(), checked_rows = 0 });
 read_struct!(Manifest {

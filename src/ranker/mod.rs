@@ -8,8 +8,9 @@ mod open;
 mod record;
 mod session;
 
+pub use crate::scorer::Golden;
 pub use list::{Entry, Frozen, Identity, List, Options, Ranking};
-pub use manifest::{Golden, Head, Link, Manifest, Provenance, SourceDigest, SurfaceCalibrator};
+pub use manifest::{Head, Link, Manifest, Provenance, SourceDigest, SurfaceCalibrator};
 pub use open::Ranker;
 pub use record::{Digests, HeadValue, Record, RecordItem};
 pub use session::Session;

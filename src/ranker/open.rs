@@ -1,12 +1,13 @@
 //! Opening a bundle: every section is checked, the weights are packed, the self-test is run.
 
-use super::manifest::{Golden, Link, Manifest};
+use super::manifest::{Link, Manifest};
 use super::record::Digests;
 use crate::bundle::Bundle;
 use crate::calibration::{Calibrator, logit};
-use crate::engine::{Buffer, DType, Data, Interpreter, NUMERICS, Tensor, Tensors, slice};
+use crate::engine::{DType, Interpreter, NUMERICS, Tensors};
 use crate::error::{Error, ErrorKind, Result, detail};
 use crate::features::Encoder;
+use crate::scorer::{self, corrupt, failed, find, near};
 use ranklet_kernels::math::f64 as math;
 
 /// A head with its calibrators ready.
@@ -52,10 +53,6 @@ pub struct Ranker {
     pub(super) encoder: Encoder,
     digests: Digests,
     size: usize,
-}
-
-fn corrupt(what: &str) -> Error {
-    Error::new(ErrorKind::BundleCorrupt, format!("the bundle's manifest is not consistent: {what}; compile it again"))
 }
 
 impl Ranker {
@@ -113,43 +110,22 @@ impl Ranker {
     /// Runs the goldens through plan and calibrators.
     #[inline(never)]
     fn self_test(&mut self, tensors: &Tensors) -> Result<()> {
-        let exact = self.manifest.numerics == NUMERICS;
-        let failed = |what: String| {
-            let message = format!("this device computes {what} differently than at compile; it stays on server order");
-            Error::new(ErrorKind::SelfTestFailed, message)
-        };
-        let Golden { rows, inputs, outputs, tolerance } = &self.manifest.golden;
-        // Without goldens, or with a tolerance that forgives all, a device that computes wrongly would not be seen.
-        if *rows == 0 || !(0.0..=1e-3).contains(tolerance) {
-            return Err(corrupt(detail("it has no self-test")));
-        }
-        let find = |name: &String| tensors.get(name).ok_or_else(|| corrupt(detail("a golden tensor is missing")));
-        let given = inputs.iter().map(find).collect::<Result<Vec<_>>>()?;
-        let slices = given.iter().map(|t| slice(t)).collect::<Option<Vec<_>>>();
-        let slices = slices.ok_or_else(|| corrupt(detail("a golden input has a dtype that no plan takes")))?;
-        let got =
-            self.engine.run_all(&slices, *rows).map_err(|_| corrupt(detail("the goldens do not fit the plan")))?;
-        if outputs.len() != got.len() {
-            return Err(corrupt(detail("the goldens do not name every output")));
-        }
-        for (i, (name, got)) in outputs.iter().zip(&got).enumerate() {
-            if !same(find(name)?, got, exact, *tolerance) {
-                return Err(failed(format!("output {}", self.manifest.plan.outputs[i].name)));
-            }
-        }
+        let Manifest { golden, numerics, .. } = &self.manifest;
+        scorer::self_test(&mut self.engine, golden, *numerics, tensors)?;
+        let exact = *numerics == NUMERICS;
         for (head, ready) in self.manifest.heads.iter().zip(&mut self.heads) {
             for (stored, (_, calibrator)) in head.calibrators.iter().zip(&mut ready.calibrators) {
-                let x = find(&stored.golden_input)?
+                let x = find(tensors, &stored.golden_input)?
                     .as_f32()
                     .ok_or_else(|| corrupt(detail("a calibrator's golden is not f32")))?;
-                let y = find(&stored.golden_output)?
+                let y = find(tensors, &stored.golden_output)?
                     .as_f64()
                     .ok_or_else(|| corrupt(detail("a calibrator's golden is not f64")))?;
                 let agrees = !x.is_empty()
                     && x.len() == y.len()
                     && x.iter().zip(y).all(|(&x, &y)| near(y, calibrator.apply(x), exact, 1e-9));
                 if !agrees {
-                    return Err(failed(format!("the calibrator of head {}", head.name)));
+                    return Err(failed(&format!("the calibrator of head {}", head.name)));
                 }
             }
         }
@@ -214,29 +190,4 @@ fn heads(manifest: &Manifest, tensors: &Tensors) -> Result<Vec<ReadyHead>> {
         Ok(ReadyHead { output: head.output, column: head.column, link: head.link, calibrators })
     };
     manifest.heads.iter().map(ready).collect()
-}
-
-fn near(expected: f64, got: f64, exact: bool, tolerance: f64) -> bool {
-    if expected.is_nan() || got.is_nan() {
-        return expected.is_nan() && got.is_nan();
-    }
-    if exact || expected.is_infinite() || got.is_infinite() {
-        return expected.to_bits() == got.to_bits();
-    }
-    let scale = math::max(1.0, expected.abs());
-    (expected - got).abs() <= tolerance * scale
-}
-
-fn same(expected: &Tensor, got: &Buffer, exact: bool, tolerance: f64) -> bool {
-    match (&expected.data, got) {
-        (Data::F32(e), Buffer::F32(g)) => {
-            let agree = |(e, g): (&f32, &f32)| near(f64::from(*e), f64::from(*g), exact, tolerance);
-            e.len() == g.len() && e.iter().zip(g).all(agree)
-        }
-        // A label may differ where two scores tie within the tolerance.
-        (Data::I64(e), Buffer::I64(g)) => e.len() == g.len() && (!exact || e == g),
-        (Data::I32(e), Buffer::I32(g)) => e == g,
-        (Data::U8(e), Buffer::Bool(g)) => e == g,
-        _ => false,
-    }
 }

@@ -1,106 +1,110 @@
-//! Typed arrays to tensors and back, for `createScorer`.
+//! Typed arrays to the engine's buffers and back, for `createScorer`. The face knows the ports: it has checked names and
+//! shapes, and gives the inputs in the ports' order, so that no text crosses the boundary with the numbers.
 
-use crate::engine::{DType, Data, Port, Tensor};
+use super::object;
+use super::slab::Slab;
+use crate::engine::{Buffer, DType, Interpreter, Port, Prepared, Slice};
 use crate::error::{Error, ErrorKind, Result};
-use crate::ranker::Ranker;
-use js_sys::{Array, BigInt64Array, Float32Array, Int32Array, Object, Reflect, Uint8Array};
-use serde::Serialize;
+use js_sys::{Array, BigInt64Array, Float32Array, Int32Array, Object, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 
-#[derive(Serialize)]
-pub(super) struct PortInfo<'a> {
-    name: &'a str,
-    dtype: DType,
-    /// -1 stands for the number of candidates.
-    dims: &'a [i64],
+/// Buffers that calls use again, and candidates that were prepared.
+pub(super) struct Scores {
+    inputs: Vec<Buffer>,
+    outputs: Vec<Buffer>,
+    prepared: Slab<Prepared>,
 }
 
-#[derive(Serialize)]
-pub(super) struct ScorerInfo<'a> {
-    inputs: Vec<PortInfo<'a>>,
-    outputs: Vec<PortInfo<'a>>,
-}
-
-pub(super) fn info(ranker: &Ranker) -> ScorerInfo<'_> {
-    let plan = &ranker.manifest().plan;
-    let describe = |p: &Port| plan.values[p.value as usize].dtype;
-    ScorerInfo {
-        inputs: plan.inputs.iter().map(|p| PortInfo { name: &p.name, dtype: describe(p), dims: &p.dims }).collect(),
-        outputs: plan.outputs.iter().map(|p| PortInfo { name: &p.name, dtype: describe(p), dims: &p.dims }).collect(),
-    }
-}
-
-fn invalid(name: &str, what: &str) -> Error {
-    Error::new(ErrorKind::RequestInvalid, format!("input {name}: {what}"))
-}
-
-/// A property; a getter that throws counts as missing.
-fn get(object: &JsValue, name: &str) -> JsValue {
-    Reflect::get(object, &name.into()).unwrap_or(JsValue::UNDEFINED)
-}
-
-fn tensor(inputs: &Object, name: &str) -> Result<Option<Tensor>> {
-    let given = get(inputs, name);
-    if given.is_undefined() {
-        return Ok(None);
-    }
-    let data = get(&given, "data");
-    let data = if let Some(v) = data.dyn_ref::<Float32Array>() {
-        Data::F32(v.to_vec())
-    } else if let Some(v) = data.dyn_ref::<Int32Array>() {
-        Data::I32(v.to_vec())
-    } else if let Some(v) = data.dyn_ref::<BigInt64Array>() {
-        Data::I64(v.to_vec())
-    } else if let Some(v) = data.dyn_ref::<Uint8Array>() {
-        Data::U8(v.to_vec())
-    } else {
-        return Err(invalid(name, "`data` must be a Float32Array, Int32Array, BigInt64Array or Uint8Array"));
+/// `{inputs, outputs}`, each a list of `{name, dtype, dims}`; below 0: so many times the number of candidates.
+pub(super) fn info(engine: &Interpreter) -> Object {
+    let plan = engine.plan();
+    let describe = |port: &Port| -> JsValue {
+        let dims: Array = port.dims.iter().map(|&d| JsValue::from_f64(d as f64)).collect();
+        let dtype = plan.values[port.value as usize].dtype.name();
+        object([("name", port.name.as_str().into()), ("dtype", dtype.into()), ("dims", dims.into())]).into()
     };
-    let dims = get(&given, "dims");
-    let dims: Option<Vec<usize>> = Array::is_array(&dims).then(|| Array::from(&dims)).and_then(|dims| {
-        let whole = |d: f64| (d >= 0.0 && libm::floor(d) == d && d < 4e9).then_some(d as usize);
-        dims.iter().map(|d| d.as_f64().and_then(whole)).collect()
-    });
-    let dims = dims.ok_or_else(|| invalid(name, "`dims` must be an array of whole numbers"))?;
-    let length = match &data {
-        Data::F32(v) => v.len(),
-        Data::I32(v) => v.len(),
-        Data::I64(v) => v.len(),
-        Data::F64(v) => v.len(),
-        Data::U8(v) => v.len(),
-    };
-    let elements = dims.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
-    if elements != Some(length) {
-        return Err(invalid(name, "`dims` do not multiply to the length of `data`"));
-    }
-    Ok(Some(Tensor { dims, data }))
+    let all = |ports: &[Port]| -> JsValue { ports.iter().map(describe).collect::<Array>().into() };
+    object([("inputs", all(&plan.inputs)), ("outputs", all(&plan.outputs))])
 }
 
-pub(super) fn score(ranker: &mut Ranker, inputs: &Object) -> Result<Object> {
-    let names: Vec<String> = ranker.manifest().plan.inputs.iter().map(|p| p.name.clone()).collect();
-    let mut given = Vec::with_capacity(names.len());
-    for name in &names {
-        if let Some(tensor) = tensor(inputs, name)? {
-            given.push((name.as_str(), tensor));
+/// Copies a typed array into a buffer of its port's type; false if the array is of another.
+fn take_in(buffer: &mut Buffer, dtype: DType, data: &JsValue) -> bool {
+    fn sized<T: Clone + Default>(v: &mut Vec<T>, len: u32) -> &mut [T] {
+        v.resize(len as usize, T::default());
+        v
+    }
+    if buffer.slice().dtype() != dtype {
+        *buffer = Buffer::zeros(dtype, 0);
+    }
+    match buffer {
+        Buffer::F32(v) => data.dyn_ref::<Float32Array>().map(|from| from.copy_to(sized(v, from.length()))),
+        Buffer::I32(v) => data.dyn_ref::<Int32Array>().map(|from| from.copy_to(sized(v, from.length()))),
+        Buffer::I64(v) => data.dyn_ref::<BigInt64Array>().map(|from| from.copy_to(sized(v, from.length()))),
+        Buffer::Bool(v) => data.dyn_ref::<Uint8Array>().map(|from| from.copy_to(sized(v, from.length()))),
+    }
+    .is_some()
+}
+
+fn give_out(buffer: &Buffer) -> JsValue {
+    match buffer {
+        Buffer::F32(v) => Float32Array::from(&v[..]).into(),
+        Buffer::I32(v) => Int32Array::from(&v[..]).into(),
+        Buffer::I64(v) => BigInt64Array::from(&v[..]).into(),
+        Buffer::Bool(v) => Uint8Array::from(&v[..]).into(),
+    }
+}
+
+impl Scores {
+    pub fn new() -> Self {
+        Scores { inputs: Vec::new(), outputs: Vec::new(), prepared: Slab::new() }
+    }
+
+    /// Takes in an array for each of these ports.
+    fn take(&mut self, engine: &Interpreter, ports: &[usize], data: &Array) -> Result<()> {
+        self.inputs.resize_with(ports.len(), || Buffer::F32(Vec::new()));
+        for (i, (buffer, &port)) in self.inputs.iter_mut().zip(ports).enumerate() {
+            let dtype = engine.input(port).dtype;
+            if !take_in(buffer, dtype, &data.get(i as u32)) {
+                let message = format!("input {} takes elements of {}", engine.plan().inputs[port].name, dtype.name());
+                return Err(Error::new(ErrorKind::SchemaMismatch, message));
+            }
         }
+        Ok(())
     }
-    let outputs = ranker.scorer().score(|name| given.iter().find(|(n, _)| *n == name).map(|(_, t)| t))?;
-    let result = Object::new();
-    for (name, tensor) in outputs {
-        let one = Object::new();
-        let data: JsValue = match &tensor.data {
-            Data::F32(v) => Float32Array::from(&v[..]).into(),
-            Data::I32(v) => Int32Array::from(&v[..]).into(),
-            Data::I64(v) => BigInt64Array::from(&v[..]).into(),
-            Data::U8(v) => Uint8Array::from(&v[..]).into(),
-            // No plan gives f64.
-            Data::F64(_) => JsValue::NULL,
+
+    /// Scores `data`, an array for each port that is open (all of them with the handle 0), for `rows` candidates:
+    /// an array for each output.
+    pub fn score(&mut self, engine: &mut Interpreter, handle: u32, data: &Array, rows: usize) -> Result<Array> {
+        let ports: Vec<usize> = match self.prepared.get(handle) {
+            Some(prepared) => prepared.open().to_vec(),
+            None if handle == 0 => (0..engine.plan().inputs.len()).collect(),
+            None => return Err(Error::new(ErrorKind::RequestInvalid, "these prepared candidates were disposed")),
         };
-        let dims: Array = tensor.dims.iter().map(|&d| JsValue::from_f64(d as f64)).collect();
-        // Setting a plain object's property cannot fail.
-        let _ = Reflect::set(&one, &"data".into(), &data);
-        let _ = Reflect::set(&one, &"dims".into(), &dims);
-        let _ = Reflect::set(&result, &JsValue::from_str(&name), &one);
+        self.take(engine, &ports, data)?;
+        let slices: Vec<Slice<'_>> = self.inputs.iter().map(Buffer::slice).collect();
+        engine.run_into(self.prepared.get_mut(handle), &slices, rows, &mut self.outputs)?;
+        Ok(self.outputs.iter().map(give_out).collect())
     }
-    Ok(result)
+
+    /// Keeps the inputs that are given (undefined stands for one that is not), and what depends on them alone.
+    /// `rows` is below 0 where none of them has a row for each candidate.
+    pub fn prepare(&mut self, engine: &mut Interpreter, data: &Array, rows: i32) -> Result<u32> {
+        let given: Vec<usize> =
+            (0..engine.plan().inputs.len()).filter(|&i| !data.get(i as u32).is_undefined()).collect();
+        let arrays: Array = given.iter().map(|&i| data.get(i as u32)).collect();
+        self.take(engine, &given, &arrays)?;
+        let mut slices: Vec<Option<Slice<'_>>> = vec![None; engine.plan().inputs.len()];
+        for (&port, buffer) in given.iter().zip(&self.inputs) {
+            slices[port] = Some(buffer.slice());
+        }
+        let prepared = engine.prepare(&slices, usize::try_from(rows).ok())?;
+        let full = || {
+            Error::new(ErrorKind::LimitExceeded, "more than 65,536 prepared lists at once; dispose those that are done")
+        };
+        self.prepared.insert(prepared).ok_or_else(full)
+    }
+
+    pub fn free(&mut self, handle: u32) {
+        self.prepared.remove(handle);
+    }
 }

@@ -46,6 +46,7 @@ impl<T> Slab<T> {
     }
 
     /// The values, the last inserted first.
+    #[cfg(feature = "ranking")]
     pub fn newest_first(&self) -> impl Iterator<Item = &T> {
         self.age.iter().rev().filter_map(|&slot| self.slots[usize::from(slot)].1.as_ref())
     }
@@ -57,6 +58,7 @@ impl<T> Slab<T> {
     }
 
     /// Frees what does not satisfy `keep`.
+    #[cfg(feature = "ranking")]
     pub fn retain(&mut self, keep: impl Fn(&T) -> bool) {
         for (_, value) in &mut self.slots {
             if value.as_ref().is_some_and(|v| !keep(v)) {

@@ -1,35 +1,41 @@
-// The side-by-side benchmark in one Node process: ranklet, onnxruntime-web and, in a child, onnxruntime native take turns
-// on the same models and rows. `cargo xtask bench` makes the models, calls this and prints what it writes.
+// The side-by-side benchmark in one Node process: ranklet, onnxruntime-web, rten and, in children, onnxruntime and tract
+// native take turns on the same models and inputs. `cargo xtask bench` makes the models, calls this and prints what it
+// writes.
 //
-//   node bench.mjs FOLDER OUT.json [--quick]     with BENCH_PEER, the command of the native peer, as a JSON array
-import { execFileSync, spawn } from "node:child_process";
+//   node bench.mjs FOLDER OUT.json [--quick | --full]    with BENCH_PEERS, the native peers' commands: { name: [words] }
+import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { cpus, loadavg, totalmem } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { RANKLET, ROWS, WEB, agree, openRanklet, openWeb, takeTurns } from "./measure.mjs";
+import { openChild } from "./children.mjs";
+import { RANKLET, RTEN, WEB } from "./engines.mjs";
+import { absentOf, bytes, dataOf, modelsOf, ready } from "./folder.mjs";
+import { firstLine, measureModel } from "./measure.mjs";
 import { chromiumPath, measurePage } from "./page.mjs";
 
-const [folder, out] = process.argv.slice(2);
-const quick = process.argv.includes("--quick");
+const [folder, out, mode] = process.argv.slice(2);
+const [quick, full] = [mode === "--quick", mode === "--full"];
 const EFFORT = quick
-  ? { warmMs: 60, batchMs: 1, rounds: 11, budgetMs: 500 }
-  : { warmMs: 300, batchMs: 1, rounds: 101, budgetMs: 2500 };
-const COLD_STARTS = quick ? 3 : 9;
+  ? { warmMs: 40, batchMs: 1, rounds: 11, budgetMs: 250 }
+  : { warmMs: 250, batchMs: 1, rounds: 101, budgetMs: 1800 };
+// A page's clock is coarser: longer batches, fewer of them.
+const PAGE_EFFORT = { ...EFFORT, batchMs: quick ? 2 : 5, rounds: quick ? 9 : 41 };
+const COLD_STARTS = quick ? { node: 2, page: 1 } : { node: 7, page: 5 };
+/** Of the first model: [rows, calls]. */
+const FLAT = quick ? [[1000, 2000]] : full ? [[10, 1_000_000], [1000, 20_000]] : [[1000, 20_000]];
 
 const say = (line) => process.stderr.write(`${line}\n`);
-const file = (path) => new Uint8Array(readFileSync(path));
-const floats = (path) => new Float32Array(file(path).buffer);
-const models = JSON.parse(readFileSync(join(folder, "models.json"), "utf8"));
-
-const { createScorer } = await import(new URL("../../pkg/dist/node.js", import.meta.url).href);
-const ort = await import("onnxruntime-web/wasm");
-const native = await openNative(JSON.parse(process.env.BENCH_PEER));
+const models = modelsOf(folder).map((model) => ({ ...model, absent: absentOf(folder)[model.name] ?? {} }));
+const tile = await WebAssembly.compile(bytes(join(folder, "tile.wasm")));
+const children = [];
+for (const [name, command] of Object.entries(JSON.parse(process.env.BENCH_PEERS))) {
+  children.push(await openChild(name, command));
+}
 
 const document = {
   date: new Date().toISOString().slice(0, 10),
-  quick,
+  mode: quick ? "quick" : full ? "full" : "normal",
   machine: {
     cpu: cpus()[0]?.model.trim() ?? "unknown",
     cores: cpus().length,
@@ -41,17 +47,23 @@ const document = {
     node: process.versions.node,
     v8: process.versions.v8,
     [WEB]: JSON.parse(readFileSync(new URL("node_modules/onnxruntime-web/package.json", import.meta.url), "utf8")).version,
-    [native.name]: native.version,
+    ...Object.fromEntries(children.filter(({ version }) => version).map(({ name, version }) => [name, version])),
   },
   models: [],
+  flat: [],
 };
 for (const model of models) document.models.push(await measure(model));
-native.close();
+for (const child of children) child.close();
+for (const [rows, calls] of FLAT) {
+  if (models[0].absent[RANKLET]) break;
+  const printed = runScript("flat.mjs", folder, models[0].name, String(rows), String(calls));
+  document.flat.push(printed);
+  say(`${models[0].title}, ${rows} rows, ${calls} calls: ${printed.before} -> ${printed.after} bytes of linear memory`);
+}
 const chromium = chromiumPath();
 if (chromium) {
-  // A page's clock is coarser: longer batches, fewer of them.
-  const effort = { ...EFFORT, batchMs: 5, rounds: quick ? 9 : 41 };
-  document.page = await measurePage(chromium, folder, models, { effort, rows: ROWS, coldStarts: quick ? 1 : 5, say });
+  const options = { effort: PAGE_EFFORT, coldStarts: COLD_STARTS.page, say };
+  document.page = await measurePage(chromium, folder, models, options);
 } else {
   say("no Chromium on this machine: Node alone");
 }
@@ -61,66 +73,58 @@ writeFileSync(out, `${JSON.stringify(document)}\n`);
 process.exit(0);
 
 async function measure(model) {
-  const cold = coldStarts(model);
-  const engines = [
-    await openRanklet(createScorer, file(join(folder, `${model.name}.ranklet`))),
-    await openWeb(ort, file(join(folder, `${model.name}.onnx`))),
-    native.of(model),
-  ];
-  const [whole, expected] = [floats(join(folder, `${model.name}.f32`)), floats(join(folder, `${model.name}.expected.f32`))];
-  const lists = [];
-  for (const rows of ROWS) {
-    const x = whole.slice(0, rows * model.columns);
-    const difference = await agree(model, engines.slice(0, 2), x, rows, expected);
-    const turns = await takeTurns(engines, x, rows, model.columns, EFFORT);
-    lists.push({ rows, difference, ...turns });
-    const ms = Object.entries(turns.engines).map(([name, { ms }]) => `${name} ${ms.toPrecision(3)}`);
-    say(`${model.title}, ${rows} rows: ${ms.join(", ")} ms`);
+  const { engines, absent } = await openAll(model);
+  const cold = coldStarts(model, engines.map(({ name }) => name).filter((name) => [RANKLET, WEB, RTEN].includes(name)));
+  const note = ({ rows, engines }, prepared) => {
+    const ms = Object.entries(engines).map(([name, { ms }]) => `${name} ${ms.toPrecision(3)}`);
+    say(`${model.title}, ${rows} rows${prepared ? ", prepared" : ""}: ${ms.join(", ")} ms`);
+  };
+  const measured = await measureModel(model, engines, dataOf(folder, model), tile, EFFORT, note);
+  const absentees = { ...absent, ...measured.absent };
+  for (const [name, reason] of Object.entries(absentees)) say(`${model.title}: ${name} is absent: ${reason}`);
+  return { ...model, ...measured, cold, absent: absentees };
+}
+
+/** Every engine that opens the model, ranklet first; why the others do not. */
+async function openAll(model) {
+  const [engines, absent] = [[], { ...model.absent }];
+  for (const name of [RANKLET, WEB, RTEN].filter((name) => !absent[name])) {
+    try {
+      engines.push(await (await ready(name, folder, model))());
+    } catch (error) {
+      absent[name] = firstLine(error);
+    }
   }
-  return { ...model, cold, lists };
+  return { engines: [...engines, ...children.map((child) => child.of(model))], absent };
 }
 
 /** Medians over processes of their own, in turns. */
-function coldStarts(model) {
-  const script = fileURLToPath(new URL("cold.mjs", import.meta.url));
-  const taken = { [RANKLET]: [], [WEB]: [] };
-  for (let i = 0; i < COLD_STARTS; i++) {
-    for (const engine of Object.keys(taken)) {
-      const printed = execFileSync(process.execPath, [script, engine, folder, model.name], { encoding: "utf8" });
-      taken[engine].push(JSON.parse(printed));
+function coldStarts(model, names) {
+  const taken = Object.fromEntries(names.map((name) => [name, []]));
+  const starts = () => {
+    for (const name of Object.keys(taken)) {
+      try {
+        taken[name].push(runScript("cold.mjs", name, folder, model.name));
+      } catch (error) {
+        // It opens a model that it cannot run: the list of engines says so.
+        if (name === RANKLET || name === WEB) throw error;
+        delete taken[name];
+      }
     }
-  }
+  };
+  for (let i = 0; i < COLD_STARTS.node; i++) starts();
   const median = (values) => values.sort((a, b) => a - b)[values.length >> 1];
   return Object.fromEntries(
-    Object.entries(taken).map(([engine, starts]) => {
+    Object.entries(taken).map(([name, starts]) => {
       const ms = median(starts.map((start) => start.ms));
-      say(`${model.title}, cold start: ${engine} ${ms.toFixed(1)} ms`);
-      return [engine, { ms, memory: median(starts.map((start) => start.memory)) }];
+      say(`${model.title}, cold start: ${name} ${ms.toFixed(1)} ms`);
+      return [name, { ms, memory: median(starts.map((start) => start.memory)) }];
     }),
   );
 }
 
-/** The native peer's process: it times itself and is asked for one batch after the other. */
-async function openNative([program, ...args]) {
-  const child = spawn(program, args, { stdio: ["pipe", "pipe", "inherit"] });
-  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-  const read = async () => {
-    const { value, done } = await lines.next();
-    if (done) throw new Error("the native peer ended; see its message above");
-    return JSON.parse(value);
-  };
-  const { version } = await read();
-  const name = "onnxruntime";
-  return {
-    name,
-    version,
-    of: (model) => ({
-      name,
-      async batch(_x, rows, _columns, calls) {
-        child.stdin.write(`${JSON.stringify({ model: model.name, rows, calls })}\n`);
-        return (await read()).ms;
-      },
-    }),
-    close: () => child.stdin.end(),
-  };
+/** What a script beside this one prints, in a process of its own. */
+function runScript(name, ...args) {
+  const script = fileURLToPath(new URL(name, import.meta.url));
+  return JSON.parse(execFileSync(process.execPath, [script, ...args], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }));
 }

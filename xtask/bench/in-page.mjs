@@ -1,17 +1,17 @@
 // The part of page.mjs that runs in Chromium.
-import { agree, openRanklet, openWeb, takeTurns } from "./measure.mjs";
+import { RANKLET, WEB, listOf, openRanklet, openWeb, typed } from "./engines.mjs";
+import { measureModel } from "./measure.mjs";
 
 /** A list as one sees it on a page. */
 const FIRST = 100;
 
 const bytes = async (path) => new Uint8Array(await (await fetch(path)).arrayBuffer());
-const floats = async (path) => new Float32Array((await bytes(path)).buffer);
 
 /** Everything fetched and imported; what the returned function does is a cold start. */
 async function ready(engine, model) {
-  if (engine === "ranklet") {
+  if (engine === RANKLET) {
     const [{ createScorer }, bundle, wasm] = await Promise.all([
-      import("/dist/browser.js"), bytes(`/models/${model.name}.ranklet`), bytes("/dist/ranklet.wasm"),
+      import("/dist/scorer-browser.js"), bytes(`/models/${model.name}.ranklet`), bytes("/dist/scorer.wasm"),
     ]);
     return () => openRanklet(createScorer, bundle, wasm);
   }
@@ -22,26 +22,31 @@ async function ready(engine, model) {
   return () => openWeb(ort, onnx);
 }
 
+async function wholeOf(model) {
+  const read = model.inputs.map(async ({ name, type, file }) => [name, typed(type, await bytes(`/models/${file}`))]);
+  return Object.fromEntries(await Promise.all(read));
+}
+
+async function expectedOf(model) {
+  const known = model.outputs.filter(({ expected }) => expected);
+  const read = known.map(async ({ name, expected }) => [name, typed("f32", await bytes(`/models/${expected}`))]);
+  return Object.fromEntries(await Promise.all(read));
+}
+
 /** Bytes in memory to the scores of a first list, ms. */
 export async function cold(model, engine) {
-  const [open, x] = await Promise.all([ready(engine, model), floats(`/models/${model.name}.f32`)]);
-  const list = x.slice(0, FIRST * model.columns);
+  const [open, whole] = await Promise.all([ready(engine, model), wholeOf(model)]);
+  const list = listOf(model, whole, FIRST);
   const start = performance.now();
   const opened = await open();
-  await opened.outputs(list, FIRST, model.columns);
+  await opened.outputs(list);
   return performance.now() - start;
 }
 
 /** Both engines in turns on every length of list. */
-export async function lists(model, { effort, rows }) {
+export async function lists(model, effort) {
+  const tile = await WebAssembly.compile(await bytes("/models/tile.wasm"));
   const engines = [];
-  for (const engine of ["ranklet", "onnxruntime-web"]) engines.push(await (await ready(engine, model))());
-  const [whole, expected] = [await floats(`/models/${model.name}.f32`), await floats(`/models/${model.name}.expected.f32`)];
-  const measured = [];
-  for (const count of rows) {
-    const x = whole.slice(0, count * model.columns);
-    const difference = await agree(model, engines, x, count, expected);
-    measured.push({ rows: count, difference, ...(await takeTurns(engines, x, count, model.columns, effort)) });
-  }
-  return measured;
+  for (const name of [RANKLET, WEB].filter((name) => !model.absent[name])) engines.push(await (await ready(name, model))());
+  return measureModel(model, engines, { whole: await wholeOf(model), expected: await expectedOf(model) }, tile, effort);
 }

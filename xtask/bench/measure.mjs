@@ -1,92 +1,120 @@
-// What is the same in Node and in a page: engines behind one face, the check that they agree, and taking turns.
+// What is the same in Node and in a page: the check that engines agree, and taking turns.
 
-/** The lengths of list that are measured. */
+import { RANKLET, WEB, listOf } from "./engines.mjs";
+import { bareLoop } from "./tile.mjs";
+
+/** The lengths of list that are measured, and those of a prepared one. */
 export const ROWS = [1, 10, 50, 100, 500, 1000, 5000];
+export const PREPARED_ROWS = [100, 1000];
 
 /** |difference| <= BOUND max(1, |expected|): the bound of the design for dense layers. */
 const BOUND = 1e-5;
 
-/** A prime: the changed element wanders over rows and columns. */
-const STRIDE = 7919;
+/** A peer whose call would take longer is of no use for a comparison and costs the others their turns. */
+const TOO_SLOW_MS = 300;
 
-/** Engines by the names that the document uses. */
-export const RANKLET = "ranklet";
-export const WEB = "onnxruntime-web";
-
-export async function openRanklet(createScorer, bundle, wasm) {
-  const scorer = await createScorer({ bundle, wasm });
-  return {
-    name: RANKLET,
-    outputs: async (x, rows, columns) => scorer.score({ X: { data: x, dims: [rows, columns] } }),
-    async batch(x, rows, columns, calls) {
-      const inputs = { X: { data: x, dims: [rows, columns] } };
-      const start = performance.now();
-      for (let call = 0; call < calls; call++) {
-        change(x);
-        scorer.score(inputs);
-      }
-      return performance.now() - start;
-    },
-  };
-}
-
-/** One thread, no proxy. Its tensor is made once and shares the changing array: what costs least. */
-export async function openWeb(ort, model) {
-  ort.env.wasm.numThreads = 1;
-  ort.env.wasm.proxy = false;
-  ort.env.logLevel = "error";
-  const session = await ort.InferenceSession.create(model, { executionProviders: ["wasm"], logSeverityLevel: 3 });
-  return {
-    name: WEB,
-    outputs: (x, rows, columns) => session.run({ X: new ort.Tensor("float32", x, [rows, columns]) }),
-    async batch(x, rows, columns, calls) {
-      const inputs = { X: new ort.Tensor("float32", x, [rows, columns]) };
-      const start = performance.now();
-      for (let call = 0; call < calls; call++) {
-        change(x);
-        await session.run(inputs);
-      }
-      return performance.now() - start;
-    },
-  };
-}
-
-let place = 0;
-
-/** An element of the input changes before every call, so that no engine may answer from memory. */
-function change(x) {
-  place = (place + STRIDE) % x.length;
-  x[place] = (place & 255) / 128 - 1;
-}
+/** Rounds that are taken however long they last: fewer have no median. */
+const LEAST_ROUNDS = 5;
 
 /**
- * The largest relative difference of the engines' outputs on `rows` rows, from each other and from `expected`, the last
- * output as ONNX Runtime computes it natively. Throws where they disagree.
+ * Every length of list, and the prepared ones where the model has some: `{ lists, prepared, absent }`. A peer that cannot
+ * run the model, or not at this length in reasonable time, is left out with its reason; ranklet and onnxruntime-web must
+ * agree with ONNX Runtime.
+ *
+ * @param engines what could be opened; ranklet first, where it could
+ * @param data { whole: { input: values }, expected: { output: values } } of the longest list
+ * @param tile the bare loop's wasm module
+ * @param note called with every list measured
  */
-export async function agree(model, engines, x, rows, expected) {
-  const all = [];
-  for (const engine of engines) all.push(await engine.outputs(x, rows, model.columns));
-  const [ours, theirs] = all;
-  let worst = 0;
-  for (const [name, peer] of Object.entries(theirs)) {
-    const own = ours[name];
-    const place = `${model.name}, ${rows} rows, output ${name}`;
-    if (own === undefined || own.data.length !== peer.data.length) throw new Error(`${place}: ranklet gives another shape`);
-    // A label may differ only where two scores are as close as the bound, which these inputs are not.
-    worst = Math.max(worst, difference(own.data, peer.data, place));
+export async function measureModel(model, engines, data, tile, effort, note = () => {}) {
+  const absent = {};
+  let present = engines;
+  const lists = [];
+  for (const rows of ROWS) {
+    const admitted = await admit(model, tooSlow(present, lists.at(-1), rows, absent), data, rows, absent);
+    present = admitted.engines;
+    const [list, loops] = [listOf(model, data.whole, rows), await bareLoop(tile, model.layers, rows)];
+    const taken = await takeTurns([...present, ...loops], list, effort);
+    await sameAfterwards(model, present, list);
+    lists.push({ rows, difference: admitted.difference, ...taken });
+    note(lists.at(-1), false);
   }
-  const last = Object.values(theirs).at(-1).data.length;
-  const score = Object.values(ours).find(({ data }) => data instanceof Float32Array && data.length === last);
-  return Math.max(worst, difference(score.data, expected.subarray(0, last), `${model.name}, ${rows} rows, native`));
+  const prepared = [];
+  const [own, ...peers] = present;
+  for (const rows of own?.name === RANKLET && model.preparedInputs.length > 0 ? PREPARED_ROWS : []) {
+    const list = listOf(model, data.whole, rows, model.preparedInputs);
+    const ours = own.prepared(model, list);
+    const difference = await agree(model, ours, list, data.expected);
+    const taken = await takeTurns([ours, ...peers], list, effort);
+    await sameAfterwards(model, [ours, ...peers], list);
+    prepared.push({ rows, difference, ...taken });
+    ours.dispose();
+    note(prepared.at(-1), true);
+  }
+  for (const engine of engines) engine.dispose();
+  return { lists, prepared, absent };
+}
+
+/** The engines that run this length and agree with ONNX Runtime, and the largest difference. */
+async function admit(model, engines, { whole, expected }, rows, absent) {
+  const admitted = { engines: [], difference: 0 };
+  for (const engine of engines) {
+    try {
+      const difference = await agree(model, engine, listOf(model, whole, rows), expected);
+      admitted.engines.push(engine);
+      admitted.difference = Math.max(admitted.difference, difference);
+    } catch (error) {
+      // A peer's failure is part of the result.
+      if (engine.name === RANKLET || engine.name === WEB) throw error;
+      absent[engine.name] = firstLine(error);
+    }
+  }
+  return admitted;
+}
+
+/** Without the peers of which one call would take longer than TOO_SLOW_MS, by the length before. */
+function tooSlow(engines, last, rows, absent) {
+  return engines.filter(({ name }) => {
+    const ms = last?.engines[name]?.ms ?? 0;
+    if (name === RANKLET || name === WEB || (ms * rows) / (last?.rows ?? rows) <= TOO_SLOW_MS) return true;
+    absent[name] = `beyond ${last.rows} rows: a call of these took ${ms.toFixed(0)} ms`;
+    return false;
+  });
+}
+
+/** An error as one line of the document. */
+export const firstLine = (error) => String(error?.message ?? error).split("\n")[0].slice(0, 300);
+
+/** The largest relative difference of an engine's outputs from ONNX Runtime's native ones. Throws beyond the bound. */
+async function agree(model, engine, list, expected) {
+  const outputs = await engine.outputs(list);
+  const differences = model.outputs.filter(({ name }) => expected[name]).map(({ name }) => {
+    const place = `${engine.name}, ${model.name}, ${list.rows} rows, output ${name}`;
+    const wanted = expected[name].subarray(0, (expected[name].length / ROWS.at(-1)) * list.rows);
+    if (outputs[name]?.length !== wanted.length) throw new Error(`${place}: ${outputs[name]?.length ?? "no"} values`);
+    return difference(outputs[name], wanted, place);
+  });
+  return Math.max(...differences);
+}
+
+/** ranklet gives what onnxruntime-web gives on the inputs as the measurement left them: it answered from no memory. */
+async function sameAfterwards(model, engines, list) {
+  const [own, web] = [RANKLET, WEB].map((wanted) => engines.find(({ name }) => name === wanted));
+  if (!own || !web) return;
+  const [ours, theirs] = [await own.outputs(list), await web.outputs(list)];
+  for (const [name, values] of Object.entries(theirs)) {
+    const place = `${model.name}, ${list.rows} rows, output ${name} after the measurement`;
+    if (ours[name]?.length !== values.length) throw new Error(`${place}: ${ours[name]?.length ?? "no"} values`);
+    difference(Array.from(ours[name], Number), Array.from(values, Number), place);
+  }
 }
 
 function difference(values, expected, place) {
   let worst = 0;
   for (let i = 0; i < values.length; i++) {
-    const [value, wanted] = [Number(values[i]), Number(expected[i])];
-    const relative = Math.abs(value - wanted) / Math.max(1, Math.abs(wanted));
+    const relative = Math.abs(values[i] - expected[i]) / Math.max(1, Math.abs(expected[i]));
     // Written so that a NaN fails.
-    if (!(relative <= BOUND)) throw new Error(`${place}: element ${i} is ${value} and not ${wanted}`);
+    if (!(relative <= BOUND)) throw new Error(`${place}: element ${i} is ${values[i]} and not ${expected[i]}`);
     worst = Math.max(worst, relative);
   }
   return worst;
@@ -98,32 +126,41 @@ function difference(values, expected, place) {
  *
  * @param effort { warmMs, batchMs, rounds, budgetMs }
  */
-export async function takeTurns(engines, x, rows, columns, effort) {
+async function takeTurns(engines, list, effort) {
   const calls = [];
-  for (const engine of engines) calls.push(await warm(engine, x, rows, columns, effort));
+  for (const engine of engines) calls.push(await warm(engine, list, effort));
   const taken = engines.map(() => []);
   const start = performance.now();
   for (let round = 0; round < effort.rounds; round++) {
     const order = engines.map((_, i) => (round % 2 === 0 ? i : engines.length - 1 - i));
-    for (const i of order) taken[i].push((await engines[i].batch(x, rows, columns, calls[i])) / calls[i]);
-    // A long list on a busy machine: enough is enough, but never fewer than can have a median.
-    if (round >= 8 && performance.now() - start > effort.budgetMs) break;
+    for (const i of order) taken[i].push((await engines[i].batch(list, calls[i])) / calls[i]);
+    // A long list on a busy machine: enough is enough.
+    if (round + 1 >= LEAST_ROUNDS && performance.now() - start > effort.budgetMs) break;
   }
+  const own = taken[engines.findIndex(({ name }) => name === RANKLET)];
+  const measured = engines.map((engine, i) => ({ engine, times: taken[i] }));
+  const [players, loops] = [measured.filter(({ engine }) => !engine.layer), measured.filter(({ engine }) => engine.layer)];
+  // Of each round's own pair: what the machine did meanwhile cancels.
+  const beside = (times) => quartiles(own.map((ms, round) => times(round) / ms));
   return {
     rounds: taken[0].length,
-    engines: Object.fromEntries(engines.map((engine, i) => [engine.name, summary(taken[i])])),
-    // Of each round's own pair: what the machine did meanwhile cancels.
+    engines: Object.fromEntries(players.map(({ engine, times }) => [engine.name, summary(times)])),
     ratios: Object.fromEntries(
-      engines.slice(1).map((engine, i) => [engine.name, quartiles(taken[i + 1].map((ms, round) => ms / taken[0][round]))]),
+      players.filter(({ times }) => own && times !== own).map(({ engine, times }) => [engine.name, beside((round) => times[round])]),
     ),
+    bare: loops.map(({ engine, times }) => ({ ...engine.layer, ...summary(times) })),
+    // Each layer's own columns at the speed of its panels.
+    bareShare: own && loops.length > 0
+      ? beside((round) => loops.reduce((sum, { engine, times }) => sum + engine.filled * times[round], 0))
+      : undefined,
   };
 }
 
 /** Runs until the JavaScript engine has compiled what is hot; gives the calls of one batch. */
-async function warm(engine, x, rows, columns, { warmMs, batchMs }) {
+async function warm(engine, list, { warmMs, batchMs }) {
   let [spent, calls, each] = [0, 1, Infinity];
   while (spent < warmMs) {
-    const ms = await engine.batch(x, rows, columns, calls);
+    const ms = await engine.batch(list, calls);
     spent += ms;
     each = Math.min(each, ms / calls);
     calls = Math.min(calls * 2, Math.max(1, Math.ceil(batchMs / Math.max(each, 1e-4))));

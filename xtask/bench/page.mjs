@@ -5,6 +5,7 @@ import { createServer } from "node:http";
 import { createRequire } from "node:module";
 import { extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
+import { RANKLET, WEB } from "./engines.mjs";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const root = join(here, "../..");
@@ -29,44 +30,40 @@ export function chromiumPath() {
   return String(found.stdout).trim() || undefined;
 }
 
-/** Measures every model: `{ version, models: [{ name, cold, lists }] }`. A cold start has a browser of its own. */
-export async function measurePage(executablePath, folder, models, { effort, rows, coldStarts, say }) {
+/** Measures every model: `{ version, models: [{ ...model, cold, lists, prepared }] }`. A cold start has a browser of its own. */
+export async function measurePage(executablePath, folder, models, { effort, coldStarts, say }) {
   // The package's tests have it already.
   const { chromium } = createRequire(join(root, "pkg/package.json"))("playwright-core");
   const server = await serve(places(folder));
-  const launch = () => chromium.launch({ executablePath, args: FLAGS });
-  const inPage = async (browser, what, model, options) => {
-    const page = await browser.newPage();
-    await page.goto(server.url);
+  const inBrowser = async (what, model, options) => {
+    const browser = await chromium.launch({ executablePath, args: FLAGS });
     try {
-      return await page.evaluate(
+      const page = await browser.newPage();
+      await page.goto(server.url);
+      const result = await page.evaluate(
         async ([what, model, options]) => (await import("/bench/in-page.mjs"))[what](model, options),
         [what, model, options],
       );
+      return { result, version: browser.version() };
     } finally {
-      await page.close();
+      await browser.close();
     }
   };
   try {
     const measured = [];
     let version;
     for (const model of models) {
-      const taken = { ranklet: [], "onnxruntime-web": [] };
+      const engines = [RANKLET, WEB].filter((name) => !model.absent[name]);
+      const taken = Object.fromEntries(engines.map((name) => [name, []]));
       for (let i = 0; i < coldStarts; i++) {
-        for (const engine of Object.keys(taken)) {
-          const browser = await launch();
-          taken[engine].push(await inPage(browser, "cold", model, engine));
-          await browser.close();
-        }
+        for (const engine of engines) taken[engine].push((await inBrowser("cold", model, engine)).result);
       }
       const middle = (values) => values.sort((a, b) => a - b)[values.length >> 1];
       const cold = Object.fromEntries(Object.entries(taken).map(([engine, ms]) => [engine, { ms: middle(ms) }]));
-      const browser = await launch();
-      version = browser.version();
-      const lists = await inPage(browser, "lists", model, { effort, rows });
-      await browser.close();
+      const { result, version: found } = await inBrowser("lists", model, effort);
+      version = found;
       say(`${model.title}, Chromium, cold start: ${Object.entries(cold).map(([name, { ms }]) => `${name} ${ms.toFixed(1)}`).join(", ")} ms`);
-      measured.push({ ...model, cold, lists });
+      measured.push({ ...model, ...result, cold, absent: { ...model.absent, ...result.absent } });
     }
     return { version, models: measured };
   } finally {

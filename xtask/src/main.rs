@@ -4,6 +4,7 @@
 //! `error: what, where, mend`.
 
 mod bench;
+mod conformance;
 mod demo;
 mod failure;
 mod glue;
@@ -26,7 +27,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use failure::{Failure, Result};
+use failure::Result;
 use workspace::Workspace;
 
 /// Builds, shows and tests ranklet.
@@ -43,15 +44,24 @@ enum Task {
         only: Vec<String>,
     },
     /// Build the npm package into pkg/dist, the command line, and the demo's bundle
-    Build,
+    Build {
+        /// Without the compile module, which takes minutes: what a page loads, as the demo needs it
+        #[arg(long)]
+        page: bool,
+    },
     /// Measure what a browser loads, in brotli bytes
     Size {
         /// Print one JSON document
         #[arg(long)]
         json: bool,
+        /// Write the snapshot that `cargo xtask test` compares with
+        #[arg(long)]
+        update: bool,
     },
     /// Measure ranklet beside onnxruntime-web and onnxruntime native on the same models and rows (minutes)
     Bench(bench::Options),
+    /// Hold every operator, model family and exporter against ONNX Runtime, and ONNX's node tests, natively and in wasm
+    Conformance(conformance::Options),
     /// Train and evaluate the models of models/ (minutes)
     Train {
         /// Which ones; both by default
@@ -107,24 +117,30 @@ fn run(task: &Task) -> Result<bool> {
     match task {
         Task::Demo(options) => demo::run(&work, options)?,
         Task::Test { only } => return suite::test(&work, only),
-        Task::Build => {
-            package::build(&work)?;
+        Task::Build { page } => {
+            if *page {
+                package::build(&work)?;
+            } else {
+                package::build_whole(&work)?;
+            }
             native::bundle(&work)?;
             eprintln!("built: pkg/dist, {}, {}", work.show(&work.binary()), work.show(&work.bundle()));
         }
-        Task::Size { json } => {
-            package::build(&work)?;
-            let size = size::measure(&work)?;
+        Task::Size { json, update } => {
+            package::build_whole(&work)?;
+            let sizes = size::measure_all(&work)?;
             if *json {
-                let text = serde_json::to_string(&size)
-                    .map_err(|error| Failure::new(error.to_string(), "size", "report this"))?;
-                println!("{text}");
+                println!("{}", size::document(&sizes)?);
             } else {
-                print!("{}", size.table());
+                print!("{}", size::table(&sizes));
             }
-            size::within_budget(&size)?;
+            size::within_budget(&sizes)?;
+            if *update {
+                size::update(&work, &sizes)?;
+            }
         }
         Task::Bench(options) => bench::run(&work, options)?,
+        Task::Conformance(options) => return conformance::run(&work, options),
         Task::Train { models } => {
             native::build(&work)?;
             let both = [python::Model::AdsRecs, python::Model::Movielens];

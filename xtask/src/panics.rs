@@ -1,7 +1,8 @@
 //! Makes a panic a bare trap, before wasm-opt drops what only worded it.
 //!
 //! On this target a panic ends in `unreachable` and its message reaches nobody: there is no console to print it on. The code
-//! that words messages, and the text formatting it pulls in, is some thousand brotli bytes of a page's module.
+//! that words messages, the text formatting it pulls in, and the places in source files that it names are some thousand
+//! brotli bytes of a page's module.
 
 use std::collections::BTreeMap;
 
@@ -23,11 +24,26 @@ const DIVERGING: [&str; 11] = [
 /// No locals, `unreachable`, `end`: valid whatever the function's type.
 const TRAP: [u8; 3] = [0x00, 0x00, 0x0b];
 
+/// Parts of the mangled names of `Debug::fmt`, in both manglings and for `dyn Debug`. Only messages of panics use these
+/// forms here: what a page words for people has `{}` alone.
+const DEBUG: [&str; 3] = ["5Debug3fmt", "5DebugEL_", "core..fmt..Debug$GT$3fmt"];
+
+/// No locals, `i32.const 0`, `end`: a `fmt` that writes nothing and succeeds.
+const NOTHING: [u8; 4] = [0x00, 0x41, 0x00, 0x0b];
+
 const CUSTOM: u8 = 0;
 const IMPORT: u8 = 2;
 const CODE: u8 = 10;
+const DATA: u8 = 11;
 
-/// The module with those bodies replaced. It must still carry its name section.
+const I32_CONST: u8 = 0x41;
+const END: u8 = 0x0b;
+
+/// More of either than any source file has.
+const LINES: u32 = 100_000;
+const COLUMNS: u32 = 1_000;
+
+/// The module with those bodies replaced, and the places in its data blank. It must still carry its name section.
 pub fn silence(module: &[u8]) -> Result<Vec<u8>, String> {
     let sections = sections(module)?;
     let mut imported = 0;
@@ -39,18 +55,29 @@ pub fn silence(module: &[u8]) -> Result<Vec<u8>, String> {
             _ => {}
         }
     }
-    let diverges = |index: u32| {
-        names.get(&(index + imported)).is_some_and(|name| DIVERGING.iter().any(|part| name.contains(part)))
+    let is = |index: u32, parts: &[&str]| {
+        names.get(&(index + imported)).is_some_and(|name| parts.iter().any(|part| name.contains(part)))
+    };
+    let body = |index: u32| -> Option<&[u8]> {
+        if is(index, &DIVERGING) {
+            return Some(&TRAP);
+        }
+        is(index, &DEBUG).then_some(&NOTHING)
     };
     let mut out = module[..8].to_vec();
     let mut silenced = 0;
     for (id, content) in sections {
         let replaced;
-        let content = if id == CODE {
-            (replaced, silenced) = replace_bodies(content, diverges)?;
-            &replaced
-        } else {
-            content
+        let content = match id {
+            CODE => {
+                (replaced, silenced) = replace_bodies(content, body)?;
+                &replaced
+            }
+            DATA => {
+                replaced = without_places(content)?;
+                &replaced
+            }
+            _ => content,
         };
         out.push(id);
         write(&mut out, content.len());
@@ -62,7 +89,7 @@ pub fn silence(module: &[u8]) -> Result<Vec<u8>, String> {
     Ok(out)
 }
 
-fn replace_bodies(content: &[u8], diverges: impl Fn(u32) -> bool) -> Result<(Vec<u8>, usize), String> {
+fn replace_bodies<'a>(content: &[u8], other: impl Fn(u32) -> Option<&'a [u8]>) -> Result<(Vec<u8>, usize), String> {
     let mut reader = Reader(content);
     let count = reader.number()?;
     let mut out = Vec::with_capacity(content.len());
@@ -70,13 +97,64 @@ fn replace_bodies(content: &[u8], diverges: impl Fn(u32) -> bool) -> Result<(Vec
     write(&mut out, count as usize);
     for index in 0..count {
         let body = reader.sized()?;
-        let diverging = diverges(index);
-        silenced += usize::from(diverging);
-        let body = if diverging { &TRAP } else { body };
+        let other = other(index);
+        silenced += usize::from(other == Some(&TRAP));
+        let body = other.unwrap_or(body);
         write(&mut out, body.len());
         out.extend_from_slice(body);
     }
     Ok((out, silenced))
+}
+
+/// The data section with every `core::panic::Location`, and the file name it points to, as zeros: brotli, and wasm-opt
+/// where a run of them is long, make nothing of those.
+fn without_places(content: &[u8]) -> Result<Vec<u8>, String> {
+    let mut out = content.to_vec();
+    let mut reader = Reader(content);
+    for _ in 0..reader.number()? {
+        // An active segment of the one memory, at a constant; rustc writes no others without threads.
+        if (reader.byte()?, reader.byte()?) != (0, I32_CONST) {
+            return Err("a data segment is not active".into());
+        }
+        let start = reader.number()?;
+        if reader.byte()? != END {
+            return Err("a data segment lies at no constant".into());
+        }
+        let segment = reader.sized()?;
+        let at = content.len() - reader.0.len() - segment.len();
+        for (from, length) in places(segment, start) {
+            out[at + from..at + from + length].fill(0);
+        }
+    }
+    Ok(out)
+}
+
+/// Where in a segment that is loaded at `start` there are locations and their file names, and how long each is.
+///
+/// A location is four words: the name's address, its length with a closing NUL, line and column.
+fn places(segment: &[u8], start: u32) -> Vec<(usize, usize)> {
+    const LOCATION: usize = 16;
+    let mut found = Vec::new();
+    let aligned = start.next_multiple_of(4).abs_diff(start) as usize;
+    for at in (aligned..segment.len().saturating_sub(LOCATION - 1)).step_by(4) {
+        let word = |index: usize| {
+            let bytes = segment[at + 4 * index..][..4].try_into().unwrap_or_default();
+            u32::from_le_bytes(bytes)
+        };
+        let Some(from) = word(0).checked_sub(start).map(|from| from as usize) else { continue };
+        let length = word(1) as usize;
+        let name = segment.get(from..).and_then(|rest| rest.get(..length)).unwrap_or_default();
+        if is_source(name) && (1..=LINES).contains(&word(2)) && (1..=COLUMNS).contains(&word(3)) {
+            found.extend([(at, LOCATION), (from, length)]);
+        }
+    }
+    found
+}
+
+/// Whether these bytes are the path of a Rust source.
+fn is_source(name: &[u8]) -> bool {
+    let name = name.strip_suffix(b"\0").unwrap_or(name);
+    name.ends_with(b".rs") && name.iter().all(|b| b.is_ascii_alphanumeric() || b"/._-".contains(b))
 }
 
 fn sections(module: &[u8]) -> Result<Vec<(u8, &[u8])>, String> {
@@ -169,19 +247,23 @@ fn write(out: &mut Vec<u8>, mut number: usize) {
 mod tests {
     use super::*;
 
+    /// At address 1024: a file name, padding, its location (line 258, column 9), and a word of no concern.
+    const DATA_BEFORE: [u8; 36] = *b"src/a.rs\0\0\0\0\x00\x04\0\0\x09\0\0\0\x02\x01\0\0\x09\0\0\0src/b.rs";
+
     fn section(out: &mut Vec<u8>, id: u8, content: &[u8]) {
         out.push(id);
         write(out, content.len());
         out.extend_from_slice(content);
     }
 
-    /// One import, two functions with the bodies `nop` and `nop nop`, the names given.
+    /// One import, two functions with the bodies `nop` and `nop nop`, the names given, a text and a location.
     fn module(names: [&str; 2]) -> Vec<u8> {
         let mut out = b"\0asm\x01\0\0\0".to_vec();
         section(&mut out, 1, b"\x01\x60\0\0");
         section(&mut out, IMPORT, b"\x01\x01m\x01f\0\0");
         section(&mut out, 3, b"\x02\0\0");
         section(&mut out, CODE, b"\x02\x03\0\x01\x0b\x04\0\x01\x01\x0b");
+        section(&mut out, DATA, &[b"\x01\0\x41\x80\x08\x0b\x24", &DATA_BEFORE[..]].concat());
         let mut functions = vec![2];
         for (index, name) in names.iter().enumerate() {
             functions.push(index as u8 + 1);
@@ -201,6 +283,29 @@ mod tests {
         let code = sections(&after).unwrap().into_iter().find(|(id, _)| *id == CODE).unwrap().1;
         assert_eq!(code, b"\x02\x03\0\0\x0b\x04\0\x01\x01\x0b");
         assert_eq!(sections(&after).unwrap().len(), sections(&before).unwrap().len());
+    }
+
+    #[test]
+    fn a_debug_form_writes_nothing() {
+        for name in ["_RNvXs1g_4core3fmtRjNtB6_5Debug3fmtB8_", "_RNvXs1g_4core3fmtRDNtB6_5DebugEL_Bx_3fmtB8_"] {
+            let after = silence(&module(["_RNvNtNtCs_4core9panicking5panic", name])).unwrap();
+            let code = sections(&after).unwrap().into_iter().find(|(id, _)| *id == CODE).unwrap().1;
+            assert_eq!(code, b"\x02\x03\0\0\x0b\x04\0\x41\0\x0b");
+        }
+    }
+
+    #[test]
+    fn locations_and_their_file_names_are_blank_and_nothing_else_is() {
+        let after = silence(&module(["_RNvNtNtCs_4core9panicking5panic", "b"])).unwrap();
+        let data = sections(&after).unwrap().into_iter().find(|(id, _)| *id == DATA).unwrap().1;
+        assert_eq!(&data[data.len() - 8..], b"src/b.rs");
+        assert_eq!(data[data.len() - 36..data.len() - 8], [0; 28]);
+        // A line that no file has: these four words are something else.
+        let mut other = DATA_BEFORE;
+        other[23] = 1;
+        assert!(places(&other, 1024).is_empty());
+        assert_eq!(places(&DATA_BEFORE, 1024), [(12, 16), (0, 9)]);
+        assert!(places(&DATA_BEFORE, 2048).is_empty() && places(&DATA_BEFORE, 0).is_empty());
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::failure::{AtPath, Result};
 use crate::process::{Progress, now, run, show_end};
 use crate::tally::Tally;
+use crate::variant::Variant;
 use crate::workspace::{Workspace, cargo};
 use crate::{licences, native, package, python, size, toolchain};
 
@@ -22,7 +23,7 @@ struct Stage {
 }
 
 /// Cheap ones first; what needs a build comes after it.
-const STAGES: [Stage; 11] = [
+const STAGES: [Stage; 12] = [
     Stage { name: "format", run: format },
     Stage { name: "licences", run: allowed_licences },
     Stage { name: "lints", run: lints },
@@ -31,6 +32,7 @@ const STAGES: [Stage; 11] = [
     Stage { name: "build", run: build },
     Stage { name: "size", run: budget },
     Stage { name: "javascript", run: javascript },
+    Stage { name: "conformance", run: conformance },
     Stage { name: "demo", run: demo },
     Stage { name: "python", run: python_tests },
     Stage { name: "page", run: page },
@@ -130,13 +132,23 @@ fn allowed_licences(work: &Workspace) -> Result<Finding> {
     Ok(Finding { tally: Tally::check(refused.is_empty()), output: refused.join("\n") })
 }
 
-/// The page's wasm is another platform with code of its own: it is linted too.
+/// The wasm is another platform with code of its own, and each variant with some that no other has: all are linted.
 fn lints(work: &Workspace) -> Result<Finding> {
     toolchain::wasm_target(work)?;
     let native =
         ["clippy", "--release", "--workspace", "--all-targets", "--features", "ranklet/cli", "--", "-Dwarnings"];
-    let wasm = ["clippy", "--profile", "wasm", "--package", "ranklet", "--lib", "--target", "wasm32-unknown-unknown"];
-    check(work, &mut [cargo_at(work, &native), cargo_at(work, &[&wasm[..], &["--", "-Dwarnings"]].concat())])
+    let mut commands = vec![cargo_at(work, &native)];
+    for variant in Variant::all(&work.root)? {
+        let (profile, features) = (variant.profile.as_str(), variant.features.join(","));
+        let mut command = cargo_at(work, &["clippy", "--package", "ranklet", "--lib", "--profile", profile]);
+        command
+            .args(["--target", "wasm32-unknown-unknown", "--no-default-features", "--features", &features])
+            .args(["--", "-Dwarnings"])
+            .env_remove("RUSTFLAGS")
+            .env("CARGO_ENCODED_RUSTFLAGS", variant.rustc_cfg().join("\u{1f}"));
+        commands.push(command);
+    }
+    check(work, &mut commands)
 }
 
 /// The core, its kernels and the command line, which tests find built.
@@ -167,7 +179,7 @@ fn own(work: &Workspace) -> Result<Finding> {
 }
 
 fn build(work: &Workspace) -> Result<Finding> {
-    built(work)?;
+    whole(work)?;
     Ok(Finding { tally: Tally::check(true), output: String::new() })
 }
 
@@ -178,16 +190,23 @@ fn built(work: &Workspace) -> Result<()> {
     native::bundle(work)
 }
 
+/// The same with the compile module.
+fn whole(work: &Workspace) -> Result<()> {
+    package::build_whole(work)?;
+    native::bundle(work)
+}
+
 fn budget(work: &Workspace) -> Result<Finding> {
-    package::build(work)?;
-    let size = size::measure(work)?;
-    size::within_budget(&size)?;
-    Ok(Finding { tally: Tally::check(true), output: size.table() })
+    package::build_whole(work)?;
+    let sizes = size::measure_all(work)?;
+    let held = size::within_budget(&sizes).and_then(|()| size::within_snapshot(work, &sizes));
+    let failure = held.as_ref().err().map(|failure| format!("error: {failure}\n")).unwrap_or_default();
+    Ok(Finding { tally: Tally::check(held.is_ok()), output: size::table(&sizes) + &failure })
 }
 
 /// The package in Node and in Chromium; where there is none its own tests skip, and are counted so.
 fn javascript(work: &Workspace) -> Result<Finding> {
-    built(work)?;
+    whole(work)?;
     package::install(&work.pkg(), "pkg")?;
     let mut command = toolchain::npm()?;
     command.arg("test").current_dir(work.pkg());
@@ -200,6 +219,16 @@ fn javascript(work: &Workspace) -> Result<Finding> {
         finding.tally.unmet.push(without_chromium("the package's tests in a browser"));
     }
     Ok(finding)
+}
+
+/// Generated graphs and ONNX's own node tests, natively and through the wasm, against the committed tables.
+fn conformance(work: &Workspace) -> Result<Finding> {
+    let checked = crate::conformance::check(work, &crate::conformance::Options::default())?;
+    let tally = match &checked.unmet {
+        Some(why) => Tally::unmet(format!("the conformance suites: {why}")),
+        None => Tally { passed: checked.passed, failed: checked.failed, ..Tally::default() },
+    };
+    Ok(Finding { tally, output: checked.output })
 }
 
 fn without_chromium(what: &str) -> String {

@@ -1,4 +1,4 @@
-//! The page's module: rustc, panics silenced, wasm-bindgen, wasm-opt, and the glue wrapped into a factory.
+//! A module of the package: rustc, panics silenced, wasm-bindgen, wasm-opt, and the glue wrapped into a factory.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,9 +12,9 @@ use crate::workspace::{Workspace, cargo};
 use crate::{glue, panics, toolchain};
 
 /// Changes when this file makes something else of the same inputs.
-const STEP: &str = "wasm 1";
+const STEP: &str = "wasm 2";
 
-/// What the engine's part of the package is made of.
+/// What one variant's part of the package is made of.
 pub struct Engine {
     pub wasm: PathBuf,
     pub script: PathBuf,
@@ -22,46 +22,77 @@ pub struct Engine {
 }
 
 impl Engine {
+    fn of(variant: &Variant, home: &Path) -> Self {
+        let file = |end: &str| home.join(format!("{}.{end}", variant.name));
+        Self { wasm: file("wasm"), script: file("js"), types: file("d.ts") }
+    }
+
     pub fn files(&self) -> [&Path; 3] {
         [&self.wasm, &self.script, &self.types]
     }
 }
 
-/// Builds the runtime in cargo's target folder; nothing is done that was done before.
-pub fn build(work: &Workspace) -> Result<Engine> {
-    let variant = Variant::runtime(&work.root)?;
+/// Where a variant's finished files and what they were made of lie.
+fn home(work: &Workspace, variant: &Variant) -> (PathBuf, PathBuf) {
+    let made = work.made().join("engines");
+    (made.join(&variant.name), made.join(format!("{}.stamp", variant.name)))
+}
+
+/// Builds a variant in cargo's target folder; nothing is done that was done before.
+pub fn build(work: &Workspace, variant: &Variant) -> Result<Engine> {
     toolchain::wasm_target(work)?;
-    let raw = compile(work, &variant)?;
-    let home = work.made().join("engine");
-    let engine = Engine {
-        wasm: home.join(format!("{}.wasm", variant.name)),
-        script: home.join("engine.js"),
-        types: home.join("engine.d.ts"),
-    };
-    let stamp = Stamp::of(STEP)
-        .path(&raw)?
-        .path(&work.root.join("wasm-pack.toml"))?
+    // Before cargo reads them: what is written while it runs is no part of what it makes.
+    let sources = sources(work, variant)?;
+    let raw = compile(work, variant)?;
+    let (home, record) = home(work, variant);
+    let engine = Engine::of(variant, &home);
+    let stamp = tools(work, variant)?.path(&raw)?.value();
+    if !fresh(&record, &stamp, &engine.files().map(Path::to_path_buf)) {
+        let next = home.with_extension("next");
+        empty_folder(&next)?;
+        bind(work, variant, &raw, &next)?;
+        optimise(work, variant, &next)?;
+        wrap(variant, &next)?;
+        check(variant, &next)?;
+        if home.exists() {
+            fs::remove_dir_all(&home).at(&home)?;
+        }
+        fs::rename(&next, &home).at(&home)?;
+        keep(&record, &stamp)?;
+    }
+    keep(&record.with_extension("sources"), &sources)?;
+    Ok(engine)
+}
+
+/// A variant that an earlier build made of these very sources, if it did: it belongs to the package though nobody asks
+/// for it this time.
+pub fn built_before(work: &Workspace, variant: &Variant) -> Result<Option<Engine>> {
+    let (home, record) = home(work, variant);
+    let engine = Engine::of(variant, &home);
+    let files = engine.files().map(Path::to_path_buf);
+    Ok(fresh(&record.with_extension("sources"), &sources(work, variant)?, &files).then_some(engine))
+}
+
+/// What turns rustc's module into the package's.
+fn tools(work: &Workspace, variant: &Variant) -> Result<Stamp> {
+    Stamp::of(STEP)
+        .text(&format!("{variant:?}"))
         .path(&work.root.join("Cargo.lock"))?
         .path(&work.root.join("xtask/tools/package-lock.json"))?
         .path(&work.root.join("xtask/src/glue.rs"))?
-        .path(&work.root.join("xtask/src/panics.rs"))?
-        .value();
-    let record = work.made().join("engine.stamp");
-    if fresh(&record, &stamp, &engine.files().map(Path::to_path_buf)) {
-        return Ok(engine);
-    }
-    let next = work.made().join("engine-next");
-    empty_folder(&next)?;
-    bind(work, &raw, &next)?;
-    optimise(work, &variant, &next)?;
-    wrap(&next)?;
-    check(&next, &variant)?;
-    if home.exists() {
-        fs::remove_dir_all(&home).at(&home)?;
-    }
-    fs::rename(&next, &home).at(&home)?;
-    keep(&record, &stamp)?;
-    Ok(engine)
+        .path(&work.root.join("xtask/src/panics.rs"))
+}
+
+/// All that a variant is made of, cargo not asked.
+fn sources(work: &Workspace, variant: &Variant) -> Result<String> {
+    let kernels = work.root.join("kernels");
+    Ok(tools(work, variant)?
+        .path_without(&work.root.join("src"), &["bin"])?
+        .path(&kernels.join("src"))?
+        .path(&kernels.join("Cargo.toml"))?
+        .path(&work.root.join("Cargo.toml"))?
+        .path(&work.root.join("rust-toolchain.toml"))?
+        .value())
 }
 
 /// rustc's module, as it comes.
@@ -72,9 +103,10 @@ fn compile(work: &Workspace, variant: &Variant) -> Result<PathBuf> {
     for crates in registries() {
         flags.push(format!("--remap-path-prefix={}=", crates.display()));
     }
+    flags.extend(variant.rustc_cfg());
     let mut command = cargo();
     command
-        .args(["rustc", "--package", "ranklet", "--lib", "--crate-type", "cdylib", "--profile", "wasm"])
+        .args(["rustc", "--package", "ranklet", "--lib", "--crate-type", "cdylib", "--profile", &variant.profile])
         .args([
             "--target",
             "wasm32-unknown-unknown",
@@ -86,12 +118,13 @@ fn compile(work: &Workspace, variant: &Variant) -> Result<PathBuf> {
         // The variant decides, not the caller's environment.
         .env_remove("RUSTFLAGS")
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
-    must(&mut command, "ranklet for wasm", "mend the compiler's first error above")?;
-    let built = work.target.join("wasm32-unknown-unknown/wasm/ranklet.wasm");
+    must(&mut command, &format!("{}.wasm", variant.name), "mend the compiler's first error above")?;
+    let built = work.target.join("wasm32-unknown-unknown").join(&variant.profile).join("ranklet.wasm");
     if built.is_file() {
         return Ok(built);
     }
-    Err(Failure::new("cargo left no wasm", built.display(), "check the profile `wasm` in Cargo.toml"))
+    let mend = format!("check the profile `{}` in Cargo.toml", variant.profile);
+    Err(Failure::new("cargo left no wasm", built.display(), mend))
 }
 
 /// The folders in which cargo unpacks crates, one a registry.
@@ -106,20 +139,27 @@ fn registries() -> Vec<PathBuf> {
     found
 }
 
-fn bind(work: &Workspace, raw: &Path, next: &Path) -> Result<()> {
+fn bind(work: &Workspace, variant: &Variant, raw: &Path, next: &Path) -> Result<()> {
     let program = toolchain::wasm_bindgen(work)?;
-    let module = fs::read(raw).at(raw)?;
-    let silent = panics::silence(&module)
-        .map_err(|what| Failure::new(what, raw.display(), "adapt xtask/src/panics.rs to this version of Rust"))?;
-    let module = next.join("silent.wasm");
-    fs::write(&module, silent).at(&module)?;
+    let mut module = fs::read(raw).at(raw)?;
+    if !variant.words_of_panics {
+        module = panics::silence(&module)
+            .map_err(|what| Failure::new(what, raw.display(), "adapt xtask/src/panics.rs to this version of Rust"))?;
+    }
+    let given = next.join("given.wasm");
+    fs::write(&given, module).at(&given)?;
     let mut command = Command::new(program);
     command
-        .args(["--target", "web", "--omit-default-module-path", "--out-name", "engine", "--out-dir"])
+        .args(["--target", "web", "--omit-default-module-path", "--out-name", &variant.name, "--out-dir"])
         .arg(next.join("bound"))
-        .arg(&module);
+        .arg(&given);
     must(&mut command, "wasm-bindgen", "see its output above")?;
-    fs::remove_file(&module).at(&module)
+    fs::remove_file(&given).at(&given)?;
+    let paths = ["_bg.wasm", ".js"].map(|end| next.join(format!("bound/{}{end}", variant.name)));
+    let (mut module, mut script) = (fs::read(&paths[0]).at(&paths[0])?, fs::read(&paths[1]).at(&paths[1])?);
+    glue::number_hashes([&mut module, &mut script]);
+    fs::write(&paths[0], module).at(&paths[0])?;
+    fs::write(&paths[1], script).at(&paths[1])
 }
 
 fn optimise(work: &Workspace, variant: &Variant, next: &Path) -> Result<()> {
@@ -127,7 +167,7 @@ fn optimise(work: &Workspace, variant: &Variant, next: &Path) -> Result<()> {
     let mut command = toolchain::node()?;
     command
         .arg(program)
-        .arg(next.join("bound/engine_bg.wasm"))
+        .arg(next.join(format!("bound/{}_bg.wasm", variant.name)))
         .arg("--mvp-features")
         .args(&variant.optimise)
         .args(variant.binaryen_flags())
@@ -136,16 +176,17 @@ fn optimise(work: &Workspace, variant: &Variant, next: &Path) -> Result<()> {
     must(&mut command, "wasm-opt", "see its output above").map(drop)
 }
 
-fn wrap(next: &Path) -> Result<()> {
+fn wrap(variant: &Variant, next: &Path) -> Result<()> {
     let mend = "adapt xtask/src/glue.rs to this version of wasm-bindgen";
-    for (from, to, turn) in [
-        ("engine.js", "engine.js", glue::wrap_script as fn(&str) -> std::result::Result<String, String>),
-        ("engine.d.ts", "engine.d.ts", glue::wrap_types),
-    ] {
-        let path = next.join("bound").join(from);
+    for (end, turn) in
+        [("js", glue::wrap_script as fn(&str, bool) -> std::result::Result<String, String>), ("d.ts", glue::wrap_types)]
+    {
+        let name = format!("{}.{end}", variant.name);
+        let path = next.join("bound").join(&name);
         let text = fs::read_to_string(&path).at(&path)?;
-        let wrapped = turn(&text).map_err(|what| Failure::new(what, path.display(), mend))?;
-        let path = next.join(to);
+        let wrapped =
+            turn(&text, variant.instantiate_later).map_err(|what| Failure::new(what, path.display(), mend))?;
+        let path = next.join(name);
         fs::write(&path, wrapped).at(&path)?;
     }
     let bound = next.join("bound");
@@ -153,14 +194,14 @@ fn wrap(next: &Path) -> Result<()> {
 }
 
 /// Loads what was made in Node: the module compiles there, and two instances share no memory.
-fn check(next: &Path, variant: &Variant) -> Result<()> {
+fn check(variant: &Variant, next: &Path) -> Result<()> {
+    let name = &variant.name;
     let script = format!(
         "import {{ readFileSync }} from 'node:fs';\n\
-         const {{ makeInstance }} = await import('./engine.js');\n\
-         const module = new WebAssembly.Module(readFileSync('./{}.wasm'));\n\
-         const [a, b] = [makeInstance(module), makeInstance(module)];\n\
-         if (a.Engine === b.Engine) throw new Error('two instances share their classes');\n",
-        variant.name
+         const {{ makeInstance }} = await import('./{name}.js');\n\
+         const module = new WebAssembly.Module(readFileSync('./{name}.wasm'));\n\
+         const [a, b] = [await makeInstance(module), await makeInstance(module)];\n\
+         for (const one in a) if (a[one] === b[one]) throw new Error('two instances share their classes');\n"
     );
     let mut command = toolchain::node()?;
     command.args(["--input-type=module", "--eval", &script]).current_dir(next);

@@ -1,6 +1,8 @@
 //! Arguments.
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
+use ranklet::compile::WeightForm;
 use std::path::PathBuf;
 
 /// The last-mile ranker's toolbox: compile ONNX rankers to bundles, score, re-rank, make training matrices.
@@ -21,7 +23,7 @@ pub struct Cli {
 pub enum Command {
     /// Compile a SPEC.toml (a ranker) or a MODEL.onnx alone (a scorer) to a bundle.
     #[command(
-        after_help = "Examples:\n  ranklet compile models/ads-recs/spec.toml -o ads-recs.ranklet\n  ranklet compile model.onnx -o model.ranklet --golden onnxruntime.safetensors"
+        after_help = "Examples:\n  ranklet compile models/ads-recs/spec.toml -o ads-recs.ranklet\n  ranklet compile model.onnx -o model.ranklet --golden onnxruntime.safetensors\n  ranklet compile model.onnx -o model.ranklet --weights int8"
     )]
     Compile(Compile),
     /// Say what a bundle holds.
@@ -54,6 +56,19 @@ pub struct Compile {
     /// ONNX Runtime's inputs and outputs by name: they decide over our own reading of the graph.
     #[arg(long, value_name = "FILE.safetensors")]
     pub golden: Option<PathBuf>,
+    /// Size of a symbol of an input's shape that is not the number of candidates, over what the SPEC.toml says.
+    #[arg(long = "dim", value_name = "NAME=VALUE")]
+    pub dims: Vec<String>,
+    /// How weights are stored, over what the SPEC.toml says; f32 by default.
+    #[arg(long, value_name = "FORM", value_parser = forms())]
+    pub weights: Option<WeightForm>,
+    /// How far a score may move for smaller weights, relative to max(1, |score|); 0.05 by default.
+    #[arg(long, value_name = "D")]
+    pub weights_tolerance: Option<f64>,
+}
+
+fn forms() -> impl TypedValueParser<Value = WeightForm> {
+    PossibleValuesParser::new(WeightForm::ALL.map(WeightForm::name)).try_map(|name| WeightForm::named(&name))
 }
 
 #[derive(Debug, Args)]

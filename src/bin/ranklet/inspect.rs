@@ -5,29 +5,61 @@ use anstyle::Style;
 use comfy_table::{Table, presets};
 use indicatif::HumanBytes;
 use ranklet::Result;
+use ranklet::bundle::Bundle;
 use ranklet::calibration::CalibratorSpec;
 use ranklet::context::catalogue;
+use ranklet::engine::{Data, Op, Plan, Tensors};
 use ranklet::ranker::Ranker;
 use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
 pub fn run(args: &cli::Inspect) -> Result<ExitCode> {
     let ranker = files::open(&args.bundle)?;
+    let weights = weights(&ranker.manifest().plan, &Bundle::read(&files::read(&args.bundle)?)?.tensors);
     let manifest = ranker.manifest();
     if args.json {
         let mut document = serde_json::to_value(manifest).expect("a manifest holds only strings, numbers and lists");
         document["digests"] = json!(ranker.digests());
+        let forms = weights.iter().map(|(form, [n, bytes])| json!({ "form": form, "tensors": n, "bytes": bytes }));
+        document["weights"] = forms.collect();
         document["size_bytes"] = json!(ranker.size());
         document["columns"] = json!(manifest.schema.column_names());
         document["signals"] = json!(catalogue(&manifest.context));
         files::print(&format!("{document:#}"));
     } else {
-        print(&ranker);
+        print(&ranker, &weights);
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn print(ranker: &Ranker) {
+/// Matrices of dense layers and constant tables by the form in which they are stored: how many, and their bytes.
+type Weights = BTreeMap<&'static str, [usize; 2]>;
+
+fn weights(plan: &Plan, tensors: &Tensors) -> Weights {
+    let named = plan.steps.iter().filter_map(|step| match &step.op {
+        Op::Dense { weights, .. } => weights.as_ref(),
+        Op::Constant { tensor } => Some(tensor),
+        _ => None,
+    });
+    let mut weights = Weights::new();
+    // Each once, however many steps read it.
+    for tensor in named.collect::<BTreeSet<_>>().into_iter().filter_map(|name| tensors.get(name)) {
+        let (form, bytes) = match &tensor.data {
+            Data::F32(v) => ("f32", 4 * v.len()),
+            Data::F16(v) => ("f16", 2 * v.len()),
+            Data::BF16(v) => ("bf16", 2 * v.len()),
+            Data::I8(v) => ("int8", v.len()),
+            _ => continue,
+        };
+        let [count, total] = weights.entry(form).or_default();
+        *count += 1;
+        *total += bytes;
+    }
+    weights
+}
+
+fn print(ranker: &Ranker, weights: &Weights) {
     let mut lines = Vec::new();
     let mut line = |text: String| lines.push(text);
     let manifest = ranker.manifest();
@@ -39,6 +71,9 @@ fn print(ranker: &Ranker) {
     line(format!("  compiled by   ranklet {}", manifest.provenance.ranklet));
     line(format!("  checked on    {} rows ({})", manifest.provenance.checked_rows, manifest.provenance.oracle));
     line(format!("  self-test     {} rows, passed here", manifest.golden.rows));
+    let forms = weights.iter().map(|(form, [n, bytes])| format!("{n} x {form} ({})", HumanBytes(*bytes as u64)));
+    let forms = forms.collect::<Vec<_>>().join(", ");
+    line(format!("  weights       {}", if forms.is_empty() { "none but trees'" } else { &forms }));
     let ports = |ports: &[ranklet::engine::Port]| {
         let dims = |d: &[i64]| {
             d.iter().map(|&d| if d < 0 { "N".to_owned() } else { d.to_string() }).collect::<Vec<_>>().join(", ")

@@ -1,0 +1,115 @@
+//! Steps that were checked: weights packed, sizes in hand.
+
+use super::forest::OwnedForest;
+use super::plan::{Binary, BinaryScores, PostTransform, Product, Reduce, Unary};
+use std::rc::Rc;
+
+/// Elements of f32, or whole numbers and booleans.
+#[derive(Debug)]
+pub(super) enum Cells {
+    Floats(Vec<f32>),
+    Ints(Vec<i64>),
+}
+
+/// Weights of a dense layer.
+#[derive(Debug)]
+pub(super) enum Weights {
+    /// As `dense::pack` lays them out.
+    Packed(Rc<Vec<f32>>),
+    /// As `int8::pack8` does, a scale for each output, and room for quantised rows.
+    Integers { packed: Vec<i16>, scales: Vec<f32>, scratch: Vec<i16> },
+    /// The step's second input.
+    Computed,
+}
+
+/// The middle axis of `[outer, group, inner]`; a group of 0 stands for the candidates.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Axis {
+    pub group: usize,
+    pub inner: usize,
+}
+
+/// An operation with its weights packed.
+#[derive(Debug)]
+pub(super) enum Ready {
+    Dense {
+        weights: Weights,
+        bias: Vec<f32>,
+        start: bool,
+        inputs: usize,
+        outputs: usize,
+        activation: Unary,
+    },
+    Pack {
+        groups: usize,
+        inputs: usize,
+        outputs: usize,
+        rows: Vec<f32>,
+    },
+    Product(Product),
+    Constant(Cells),
+    Unary(Unary),
+    Binary {
+        f: Binary,
+        each: [usize; 2],
+    },
+    Where,
+    Concat,
+    /// Consecutive columns from here on.
+    Slice(usize),
+    Select {
+        columns: Vec<i32>,
+        fill: f32,
+    },
+    Take {
+        size: usize,
+        block: usize,
+    },
+    Softmax {
+        axis: Axis,
+        log: bool,
+    },
+    Reduce {
+        f: Reduce,
+        axis: Axis,
+    },
+    ReduceRows(Reduce),
+    CumSum {
+        axis: Axis,
+        exclusive: bool,
+        reverse: bool,
+    },
+    TopK {
+        group: usize,
+        k: usize,
+        largest: bool,
+    },
+    LayerNorm {
+        scale: Vec<f32>,
+        bias: Vec<f32>,
+        epsilon: f32,
+    },
+    Cast,
+    Position,
+    Count,
+    RowAt(i64),
+    Pair {
+        pre: usize,
+        post: usize,
+        every: bool,
+    },
+    Trees(Box<OwnedForest>),
+    PostTransform {
+        f: PostTransform,
+        group: usize,
+    },
+    BinaryScores {
+        mode: BinaryScores,
+        post: PostTransform,
+    },
+    Label {
+        labels: Vec<i64>,
+        group: usize,
+        threshold: f32,
+    },
+}

@@ -1,0 +1,66 @@
+//! `Engine` of a page that scores alone: what of the ranking one's face a scorer calls.
+
+use super::scores::{self, Scores};
+use super::{object, thrown};
+use crate::error::ErrorKind;
+use crate::scorer::Scorer;
+use js_sys::{Array, Object};
+use wasm_bindgen::prelude::*;
+
+/// An opened bundle.
+#[wasm_bindgen]
+pub struct Engine {
+    scorer: Scorer,
+    scores: Scores,
+}
+
+#[wasm_bindgen]
+impl Engine {
+    /// Opens a bundle; throws `{code, message}`.
+    #[wasm_bindgen(constructor)]
+    pub fn new(bundle: &[u8]) -> Result<Engine, JsValue> {
+        Scorer::open(bundle).map(|scorer| Engine { scorer, scores: Scores::new() }).map_err(|e| thrown(&e))
+    }
+
+    /// What the face needs to know. The lists of a ranker are empty.
+    pub fn info(&self) -> Object {
+        let scorer = &self.scorer;
+        let none = || JsValue::from(Array::new());
+        let digests = object([("bundle", scorer.digest.as_str().into()), ("schema", "".into()), ("policy", "".into())]);
+        let reasons: Array = ErrorKind::REASONS.iter().map(|r| JsValue::from(r.code())).collect();
+        object([
+            ("name", scorer.name.as_str().into()),
+            ("version", (scorer.version as f64).into()),
+            ("numerics", scorer.numerics.into()),
+            ("digests", digests.into()),
+            ("heads", none()),
+            ("columns", none()),
+            ("size_bytes", scorer.size.into()),
+            ("self_test_rows", scorer.self_test_rows.into()),
+            ("suppressed_ms", Array::of2(&0.into(), &0.into()).into()),
+            ("signals", none()),
+            ("reasons", reasons.into()),
+            ("constraints", none()),
+        ])
+    }
+
+    /// Inputs and outputs of the plan.
+    pub fn scorer_info(&self) -> Object {
+        scores::info(&self.scorer.engine)
+    }
+
+    /// Scores an array for each input, or, of prepared candidates, for each that they leave open.
+    pub fn score(&mut self, prepared: u32, data: &Array, rows: usize) -> Result<Array, JsValue> {
+        self.scores.score(&mut self.scorer.engine, prepared, data, rows).map_err(|e| thrown(&e))
+    }
+
+    /// Keeps the inputs that are given.
+    pub fn score_prepare(&mut self, data: &Array, rows: i32) -> Result<u32, JsValue> {
+        self.scores.prepare(&mut self.scorer.engine, data, rows).map_err(|e| thrown(&e))
+    }
+
+    /// Forgets prepared candidates.
+    pub fn score_free(&mut self, prepared: u32) {
+        self.scores.free(prepared);
+    }
+}
