@@ -5,7 +5,7 @@
 
 use proptest::prelude::*;
 use ranklet::compile::lower;
-use ranklet::engine::{Buffer, Interpreter, Slice};
+use ranklet::engine::{Buffer, DType, Interpreter, Op, Plan, Port, Rows, Slice, Step, Value};
 use std::collections::BTreeMap;
 
 fn engine(fixture: &str) -> Interpreter {
@@ -112,5 +112,41 @@ fn a_list_wise_plan_turns_its_scores_with_its_rows() {
             let d = (scores[r] - back[rows - 1 - r]).abs();
             assert!(d <= 1e-5, "row {r} of {rows}: {} and {}", scores[r], back[rows - 1 - r]);
         }
+    }
+}
+
+/// How many candidates there are is known with the first input that has a row for each: not when the context alone is kept.
+#[test]
+fn counts_and_places_wait_for_the_candidates() {
+    let value = |dtype, rows| Value { dtype, rows, width: 1 };
+    let port = |name: &str, value, rows| Port { name: name.into(), value, dims: vec![rows, 1] };
+    let step = |op, inputs: &[u32], output| Step { op, node: String::new(), inputs: inputs.to_vec(), output };
+    let plan = Plan {
+        inputs: vec![port("context", 0, 1), port("items", 1, -1)],
+        outputs: vec![port("count", 4, 1), port("place", 5, -1)],
+        values: vec![
+            value(DType::F32, Rows::Shared),
+            value(DType::F32, Rows::Candidate),
+            value(DType::I64, Rows::Shared),
+            value(DType::I64, Rows::Candidate),
+            value(DType::F32, Rows::Shared),
+            value(DType::F32, Rows::Candidate),
+        ],
+        steps: vec![
+            step(Op::Count, &[], 2),
+            step(Op::Position, &[], 3),
+            step(Op::Cast, &[2], 4),
+            step(Op::Cast, &[3], 5),
+        ],
+    };
+    let mut engine = Interpreter::new(plan, &Default::default()).unwrap();
+    let mut prepared = engine.prepare(&[Some(Slice::F32(&[1.0])), None], None).unwrap();
+    for rows in [1, 3, 70] {
+        let items = vec![0.0; rows];
+        let mut outputs = Vec::new();
+        engine.run_into(Some(&mut prepared), &[Slice::F32(&items)], rows, &mut outputs).unwrap();
+        let places: Vec<f32> = (0..rows).map(|row| row as f32).collect();
+        assert_eq!(outputs[0].slice().f32(), [rows as f32]);
+        assert_eq!(outputs[1].slice().f32(), places);
     }
 }
