@@ -14,6 +14,8 @@ mod scoring;
 #[cfg(not(feature = "compile"))]
 mod slab;
 
+#[cfg(not(feature = "compile"))]
+use crate::bundle::Hashes;
 use crate::error::Error;
 use js_sys::{Object, Reflect};
 use wasm_bindgen::JsValue;
@@ -21,6 +23,12 @@ use wasm_bindgen::JsValue;
 /// An error as the face takes it: `{code, message}`.
 fn thrown(error: &Error) -> JsValue {
     object([("code", error.kind().code().into()), ("message", error.message().into())]).into()
+}
+
+/// Hashes as the face gives them: of the content, then of the file; of any other length, none.
+#[cfg(not(feature = "compile"))]
+fn hashes(bytes: &[u8]) -> Option<Hashes> {
+    Hashes::try_from(bytes.as_chunks().0).ok()
 }
 
 /// A plain object.

@@ -107,10 +107,10 @@ pub struct Engine {
 
 #[wasm_bindgen]
 impl Engine {
-    /// Opens a bundle; throws `{code, message}`.
+    /// Opens a bundle, with the host's hashes of it if there are any; throws `{code, message}`.
     #[wasm_bindgen(constructor)]
-    pub fn new(bundle: &[u8]) -> Result<Engine, JsValue> {
-        let ranker = Ranker::open(bundle).map_err(|e| thrown(&e))?;
+    pub fn new(bundle: &[u8], hashes: &[u8]) -> Result<Engine, JsValue> {
+        let ranker = Ranker::open_hashed(bundle, super::hashes(hashes).as_ref()).map_err(|e| thrown(&e))?;
         Ok(Engine { ranker, sessions: Slab::new(), lists: Slab::new(), scores: Scores::new() })
     }
 
