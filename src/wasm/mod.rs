@@ -1,10 +1,12 @@
-//! The wasm-bindgen boundary. It only converts: js-sys and serde-wasm-bindgen stop here.
+//! The wasm-bindgen boundary. It only converts: js-sys stops here.
 //!
 //! One class a module: `Engine` of a page that ranks, `Engine` of one that scores alone, `Compiler` of the compile
 //! module. After a trap the face drops the whole instance, and whatever hung on it.
 
 #[cfg(feature = "compile")]
 mod compiler;
+#[cfg(all(feature = "ranking", not(feature = "compile")))]
+mod objects;
 #[cfg(all(feature = "ranking", not(feature = "compile")))]
 mod ranking;
 #[cfg(not(feature = "compile"))]
