@@ -1,9 +1,9 @@
 //! `Engine` of a page that ranks. Sessions and lists are handles into it, so that nothing on the JavaScript side points
 //! into linear memory.
 
+use super::objects::{self, list};
 use super::scores::{self, Scores};
 use super::slab::Slab;
-use super::objects::{self, list};
 use super::{object, set, thrown};
 use crate::context::{Event, EventKind, EventValue, signals};
 use crate::error::{Error, ErrorKind, Result};
