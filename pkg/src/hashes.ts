@@ -1,4 +1,4 @@
-// SHA-256 by the host, which has it in machine code; wasm that has just been compiled takes tens of milliseconds for it.
+// SHA-256 by the host, which has it in machine code; a module that has just been compiled runs it before it is optimised.
 
 /** What precedes the digest in a bundle's header, and how many characters it has. */
 const KEY = '"sha256":"';
