@@ -2,6 +2,7 @@
 //!
 //! The one place that decides between the model's order and the server's.
 
+mod decide;
 mod list;
 mod manifest;
 mod open;
