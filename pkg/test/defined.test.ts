@@ -230,10 +230,10 @@ test("append, update and subscribe", async () => {
   // Several causes of one moment are told once.
   expect(due).toBe(2);
   stop();
-  list.append([head[0]!]);
+  list.append([{ ...head[0]!, id: {} as never }]);
   const ranking = list.rerank({ now });
   expect(ranking.reason).toBe("request_invalid");
-  expect(ranking.items).toEqual([...asked.candidates, head[0]]);
+  expect(ranking.items).toEqual([...asked.candidates, { ...head[0]!, id: {} }]);
   await Promise.resolve();
   expect(due).toBe(2);
 });
