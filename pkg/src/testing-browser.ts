@@ -5,6 +5,6 @@ const testing = bindTesting({
   runtime: () => fetch(new URL("./ranklet.wasm", import.meta.url)),
 });
 
-/** As the package's own, with a fixed clock, a reason and an order that a test sets. */
 export const createReranker = testing.createReranker;
+export const createScorer = testing.createScorer;
 export * from "./testing-public.js";

@@ -1,3 +1,4 @@
+import { bind, type Bound } from "./bind.js";
 import type { Platform } from "./load.js";
 import { RankletError, type Reason } from "./reasons.js";
 import { Reranker } from "./reranker.js";
@@ -118,7 +119,12 @@ export class TestReranker<C = unknown> extends Reranker<C> {
   }
 }
 
-/** The entry's one function, for one platform. */
-export function bindTesting(platform: Platform) {
-  return { createReranker: <C = unknown>(options: TestOptions<C>): TestReranker<C> => new TestReranker(options, platform) };
+/** The package's functions for one platform, the reranker in a test's hands. */
+export interface BoundForTests extends Bound {
+  /** As the package's own, with a fixed clock, and a reason and an order that a test sets. */
+  createReranker<C = unknown>(options: TestOptions<C>): TestReranker<C>;
+}
+
+export function bindTesting(platform: Platform): BoundForTests {
+  return { ...bind(platform), createReranker: (options) => new TestReranker(options, platform) };
 }

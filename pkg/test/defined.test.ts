@@ -64,6 +64,17 @@ test("the model's order is not the server's, and the events change it", () => {
   expect(after.items).not.toEqual(before.items);
 });
 
+test("rowsRun: every candidate at first, none where nothing changed, none in server order", () => {
+  const session = reranker.session();
+  const list = session.prepare(asked);
+  const n = asked.candidates.length;
+  expect([list.rerank({ now }).rowsRun, list.rerank({ now }).rowsRun]).toEqual([n, 0]);
+  session.observe({ type: "search", value: "budget", time: now });
+  expect(list.rerank({ now }).rowsRun).toBeGreaterThan(0);
+  session.dispose();
+  expect(list.rerank({ now }).rowsRun).toBe(0);
+});
+
 test("duplicate ids: server order, request_invalid; a number and its text are one id", () => {
   const [one, two] = asked.candidates as [Candidate, Candidate];
   for (const twice of [[one, two, { ...two, id: one.id }], [{ ...one, id: 7 as never }, { ...two, id: "7" }]]) {

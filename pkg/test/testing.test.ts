@@ -39,6 +39,11 @@ test("untouched it is the package's own, to the bit", async () => {
   real.dispose();
 });
 
+test("it stands in for the whole package where that is mocked", async () => {
+  const [mocked, real] = await Promise.all([import("ranklet/testing"), import("ranklet")]);
+  expect(Object.keys(mocked)).toEqual(Object.keys(real));
+});
+
 test("the clock stands until the test moves it", () => {
   const session = reranker.session();
   const list = session.prepare(asked);
