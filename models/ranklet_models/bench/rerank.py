@@ -57,10 +57,12 @@ def candidate(rng: np.random.Generator, row: int) -> dict:
     }
     if rng.random() < 0.75:
         features["severity"] = round(float(rng.random()), 4)
+    target = f"c{rng.integers(12)}"
     return {
         "id": f"r{row}",
-        "key": f"{kind}:c{rng.integers(12)}:{row}",
+        "key": f"{kind}:{target}:{row}",
         "type": kind,
+        "target": target,
         "server_score": round(float(np.exp(-row / 40) * rng.uniform(0.8, 1.2)), 6),
         "value": round(float(rng.uniform(0.5, 2)), 3),
         "spend_effect": features["cost"],
@@ -98,6 +100,7 @@ def session(rng: np.random.Generator, index: int) -> tuple[dict, list[dict]]:
         "session": name,
         "surface": SURFACES[rng.integers(len(SURFACES))],
         "now": NOW,
+        "seed": 7,
         "candidates": [candidate(rng, row) for row in range(CANDIDATES)],
         "facts": facts(rng),
     }
