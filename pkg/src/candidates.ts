@@ -26,17 +26,31 @@ export function makeReader<C>(options: Accessors<C>): Reader<C> {
   return reader as Reader<C>;
 }
 
-/** Reads the objects from `first` on, each once. A row that cannot be read is left empty; the first such makes the request invalid. */
-export function readRows<C>(reader: Reader<C>, items: readonly C[], first: number): { rows: Rows; error: RankletError | null } {
+/** What was read of some objects. */
+export interface Read<C> {
+  /** Those that count. */
+  items: C[];
+  rows: Rows;
+  /** What is wrong with the first that is wrong. */
+  error: RankletError | null;
+}
+
+/**
+ * Reads objects, each once. A row that cannot be read is left empty, and makes the request invalid. An object is passed
+ * over where `held` knows its id.
+ */
+export function readRows<C>(reader: Reader<C>, given: readonly C[], held?: (id: string) => boolean): Read<C> {
   const rows: Rows = { ids: [], keys: [], types: [], scores: [], values: [], boosts: [], features: [] };
-  let error: RankletError | null = null;
-  for (let at = first; at < items.length; at++) {
+  const read: Read<C> = { items: [], rows, error: null };
+  given.forEach((item, at) => {
     let row = EMPTY;
     try {
-      row = readRow(reader, items[at]);
+      row = readRow(reader, item);
+      if (held?.(row.id)) return;
     } catch (thrown) {
-      error ??= invalid(`candidate ${at}: ${describe(thrown)}`);
+      read.error ??= invalid(`candidate ${at}: ${describe(thrown)}`);
     }
+    read.items.push(item);
     rows.ids.push(row.id);
     rows.keys.push(row.key);
     rows.types.push(row.type);
@@ -44,8 +58,8 @@ export function readRows<C>(reader: Reader<C>, items: readonly C[], first: numbe
     rows.values.push(row.value);
     rows.boosts.push(row.boost);
     rows.features.push(row.features);
-  }
-  return { rows, error };
+  });
+  return read;
 }
 
 type Features = Record<string, unknown>;

@@ -32,6 +32,8 @@ export class Ranking<C = unknown> {
   readonly reason: Reason | null;
   /** One line for a person; empty when there is nothing to say. */
   readonly detail: string;
+  /** Candidates that the model was run for; the others' features had not changed by a bit. */
+  readonly rowsRun: number;
   readonly #ranked: Ranked;
   readonly #names: Names;
   readonly #request: Prepared<C>;
@@ -49,6 +51,7 @@ export class Ranking<C = unknown> {
     this.source = ranked.reason === null ? "model" : "server";
     this.reason = ranked.reason;
     this.detail = ranked.detail;
+    this.rowsRun = ranked.values?.[4] ?? 0;
   }
 
   /** One entry for each item, in the same order; made when first asked for. */

@@ -11,24 +11,25 @@ const MAX_EVENTS = 2000;
 
 /** One engine and one bundle; sessions of many people. Made by `createReranker`. */
 export class Reranker<C = unknown> {
-  readonly #host: Host;
+  /** @internal */
+  readonly host: Host;
   readonly #shared: Shared<C>;
 
   /** @internal */
   constructor(options: RerankerOptions<C>, platform: Platform) {
     const { host, shared } = open(options, platform);
-    this.#host = host;
+    this.host = host;
     this.#shared = shared;
   }
 
   /** Settles when the first load ends, well or not, or its time is over. Never rejects; nobody has to await it. */
   get ready(): Promise<Status> {
-    return this.#host.ready;
+    return this.host.ready;
   }
 
   /** What a re-rank would answer just now. */
   get status(): Status {
-    return this.#host.status();
+    return this.host.status();
   }
 
   /** The context of one user and account; at the edge one for each request. Never throws. */
@@ -38,7 +39,7 @@ export class Reranker<C = unknown> {
 
   /** Frees the engine; afterwards server order, `disposed`. */
   dispose(): void {
-    this.#host.dispose();
+    this.host.dispose();
   }
 
   /** Same as `dispose`, for `using`. */

@@ -120,6 +120,7 @@ export class Session<C = unknown> {
     if (this.#disposed) return;
     this.#disposed = true;
     this.#release();
+    for (const list of this.#lists) list.orphan();
     this.#lists.clear();
     this.#newest.clear();
     this.#names = [];
@@ -147,6 +148,11 @@ export class Session<C = unknown> {
     host.disown(this);
     host.adopt(this, held.running, (engine) => engine.session_free(handle));
     return (this.#held = held);
+  }
+
+  /** @internal Whether `held` is where the session stands now: not before `forget`, `dispose` or another engine. */
+  holds(held: Held): boolean {
+    return this.#held === held && held.running === this.#shared.host.running;
   }
 
   /**

@@ -64,6 +64,17 @@ test("the model's order is not the server's, and the events change it", () => {
   expect(after.items).not.toEqual(before.items);
 });
 
+test("rowsRun: every candidate at first, none where nothing changed, none in server order", () => {
+  const session = reranker.session();
+  const list = session.prepare(asked);
+  const n = asked.candidates.length;
+  expect([list.rerank({ now }).rowsRun, list.rerank({ now }).rowsRun]).toEqual([n, 0]);
+  session.observe({ type: "search", value: "budget", time: now });
+  expect(list.rerank({ now }).rowsRun).toBeGreaterThan(0);
+  session.dispose();
+  expect(list.rerank({ now }).rowsRun).toBe(0);
+});
+
 test("duplicate ids: server order, request_invalid; a number and its text are one id", () => {
   const [one, two] = asked.candidates as [Candidate, Candidate];
   for (const twice of [[one, two, { ...two, id: one.id }], [{ ...one, id: 7 as never }, { ...two, id: "7" }]]) {
@@ -230,10 +241,10 @@ test("append, update and subscribe", async () => {
   // Several causes of one moment are told once.
   expect(due).toBe(2);
   stop();
-  list.append([head[0]!]);
+  list.append([{ ...head[0]!, id: {} as never }]);
   const ranking = list.rerank({ now });
   expect(ranking.reason).toBe("request_invalid");
-  expect(ranking.items).toEqual([...asked.candidates, head[0]]);
+  expect(ranking.items).toEqual([...asked.candidates, { ...head[0]!, id: {} }]);
   await Promise.resolve();
   expect(due).toBe(2);
 });
