@@ -3,8 +3,8 @@
 
 use super::scores::{self, Scores};
 use super::slab::Slab;
-use super::{set, thrown};
-use crate::context::{Event, EventKind, EventValue, signals};
+use super::thrown;
+use crate::context::signals;
 use crate::error::{Error, ErrorKind, Result};
 use crate::features::{Column, Layout, Table};
 use crate::policy::CONSTRAINTS;
@@ -18,44 +18,17 @@ const HEADER: usize = 8;
 /// Numbers of an item before its heads.
 const ITEM: usize = 8;
 
-fn to_js<T: Serialize>(value: &T) -> Result<JsValue, JsValue> {
+pub(super) fn to_js<T: Serialize>(value: &T) -> Result<JsValue, JsValue> {
     value
         .serialize(&serde_wasm_bindgen::Serializer::json_compatible())
         .map_err(|e| thrown(&Error::new(ErrorKind::RequestInvalid, e.to_string())))
 }
 
-fn stale(what: &str) -> Error {
+pub(super) fn stale(what: &str) -> Error {
     Error::new(ErrorKind::RequestInvalid, format!("this {what} was disposed"))
 }
 
-/// An event as the face's `PlainEvent` gives it; ids are texts there.
-fn read_event(object: &JsValue) -> Result<Event> {
-    let invalid = |what: &str| Error::new(ErrorKind::RequestInvalid, format!("event: {what}"));
-    let value = Reflect::get(object, &"value".into()).unwrap_or(JsValue::UNDEFINED);
-    let value = match (value.as_string(), value.as_f64(), value.as_bool()) {
-        (Some(text), _, _) => Some(EventValue::Text(text)),
-        (_, Some(number), _) => Some(EventValue::Number(number)),
-        (_, _, Some(flag)) => Some(EventValue::Flag(flag)),
-        _ => None,
-    };
-    let kind = text(object, "type").and_then(|t| EventKind::parse(&t));
-    let time = Reflect::get(object, &"time".into()).ok().and_then(|t| t.as_f64());
-    Ok(Event {
-        id: text(object, "id"),
-        session: None,
-        kind: kind.ok_or_else(|| invalid("no known `type`"))?,
-        candidate: text(object, "candidate"),
-        key: text(object, "key"),
-        candidate_type: text(object, "candidate_type"),
-        surface: text(object, "surface"),
-        time: time.ok_or_else(|| invalid("`time` must be milliseconds since the epoch"))?,
-        value,
-        reason: text(object, "reason"),
-        field: text(object, "field"),
-    })
-}
-
-fn full(what: &str) -> Error {
+pub(super) fn full(what: &str) -> Error {
     Error::new(ErrorKind::LimitExceeded, format!("more than 65,536 {what} at once; dispose those that are done"))
 }
 
@@ -79,6 +52,8 @@ struct Info<'a> {
     self_test_rows: usize,
     /// How long a dismissal, and a snooze without a length, suppress: ms.
     suppressed_ms: [f64; 2],
+    /// The declared reasons of dismissals, and how long each suppresses: ms.
+    dismissed_ms: Vec<(&'a str, f64)>,
     signals: Vec<String>,
     reasons: Vec<&'static str>,
     constraints: [&'static str; CONSTRAINTS.len()],
@@ -89,9 +64,9 @@ fn text(object: &JsValue, name: &str) -> Option<String> {
     Reflect::get(object, &name.into()).ok().and_then(|v| v.as_string())
 }
 
-struct Open {
-    session: u32,
-    list: List,
+pub(super) struct Open {
+    pub(super) session: u32,
+    pub(super) list: List,
     /// Of the last re-rank, for its record.
     last: Option<(Ranking, f64)>,
 }
@@ -99,9 +74,9 @@ struct Open {
 /// An opened bundle with its sessions and lists.
 #[wasm_bindgen]
 pub struct Engine {
-    ranker: Ranker,
-    sessions: Slab<Session>,
-    lists: Slab<Open>,
+    pub(super) ranker: Ranker,
+    pub(super) sessions: Slab<Session>,
+    pub(super) lists: Slab<Open>,
     scores: Scores,
 }
 
@@ -117,6 +92,7 @@ impl Engine {
     /// What the face and inspectors need to know.
     pub fn info(&self) -> Result<JsValue, JsValue> {
         let manifest = self.ranker.manifest();
+        let session = self.ranker.session().map_err(|e| thrown(&e))?;
         let Layout { request, candidate } = self.ranker.encoder().layout();
         let columns = request.iter().map(|column| ColumnInfo { column, per: "request" });
         let columns = columns.chain(candidate.iter().map(|column| ColumnInfo { column, per: "candidate" })).collect();
@@ -129,65 +105,12 @@ impl Engine {
             columns,
             size_bytes: self.ranker.size(),
             self_test_rows: manifest.golden.rows,
-            suppressed_ms: self.ranker.session().map_err(|e| thrown(&e))?.context().suppression_lengths(),
+            suppressed_ms: session.context().suppression_lengths(),
+            dismissed_ms: session.context().reason_lengths().collect(),
             signals: signals(&manifest.context).into_iter().map(|(name, _)| name).collect(),
             reasons: ErrorKind::REASONS.iter().map(|r| r.code()).collect(),
             constraints: CONSTRAINTS,
         })
-    }
-
-    /// A new session.
-    pub fn session(&mut self) -> Result<u32, JsValue> {
-        let session = self.ranker.session().map_err(|e| thrown(&e))?;
-        self.sessions.insert(session).ok_or_else(|| thrown(&full("sessions")))
-    }
-
-    /// Forgets a session and its lists.
-    pub fn session_free(&mut self, session: u32) {
-        self.sessions.remove(session);
-        self.lists.retain(|open| open.session != session);
-    }
-
-    /// The session's context as versioned JSON.
-    pub fn snapshot(&self, session: u32) -> Result<String, JsValue> {
-        self.of(session).map(|s| s.context().snapshot()).map_err(|e| thrown(&e))
-    }
-
-    /// Takes a snapshot in place of the session's context.
-    pub fn restore(&mut self, session: u32, snapshot: &str) -> Result<(), JsValue> {
-        self.of_mut(session).and_then(|s| s.context_mut().restore(snapshot)).map_err(|e| thrown(&e))
-    }
-
-    /// Empties the session's context.
-    pub fn forget(&mut self, session: u32) -> Result<(), JsValue> {
-        self.of_mut(session).map(|s| s.context_mut().forget()).map_err(|e| thrown(&e))
-    }
-
-    /// Takes in an event, a plain object; true when a list is due for a re-rank. Read field by field: a JSON text
-    /// would cost a parse, and a second way of reading numbers.
-    pub fn observe(&mut self, session: u32, event: &JsValue) -> Result<bool, JsValue> {
-        let event = read_event(event).map_err(|e| thrown(&e))?;
-        let owner = self.sessions.get_mut(session).ok_or_else(|| thrown(&stale("session")))?;
-        let shown: Vec<&Table> =
-            self.lists.newest_first().filter(|l| l.session == session).map(|l| l.list.table()).collect();
-        let new = owner.observe(&event, &shown).map_err(|e| thrown(&e))?;
-        Ok(new && self.ranker.manifest().policy.due.contains(&event.kind))
-    }
-
-    /// The signals that do not differ between candidates, by name; missing ones are null.
-    pub fn signals(&self, session: u32, surface: Option<String>, now: f64) -> Result<JsValue, JsValue> {
-        let context = self.of(session).map_err(|e| thrown(&e))?.context();
-        let subject = crate::context::Subject { surface: surface.as_deref(), ..Default::default() };
-        let now = context.quantise(now);
-        let values = Object::new();
-        for (name, signal) in signals(context.spec()) {
-            if !signal.per_candidate() {
-                let value = context.value(signal, &subject, now);
-                let value = if value.is_nan() { JsValue::NULL } else { value.into() };
-                set(&values, &name, &value);
-            }
-        }
-        Ok(values.into())
     }
 
     fn table(&self, n: usize, columns: &[f64], pool: &str, lengths: &[u32]) -> Result<Table> {
@@ -210,7 +133,7 @@ impl Engine {
             surface: text(options, "surface"),
         };
         let table = self.table(n, columns, pool, lengths).map_err(|e| thrown(&e))?;
-        self.of(session).map_err(|e| thrown(&e))?;
+        self.of(session)?;
         let list = self.ranker.prepare(table, identity).map_err(|e| thrown(&e))?;
         self.lists.insert(Open { session, list, last: None }).ok_or_else(|| thrown(&full("lists")))
     }
@@ -286,14 +209,6 @@ impl Engine {
     /// Forgets prepared candidates.
     pub fn score_free(&mut self, prepared: u32) {
         self.scores.free(prepared);
-    }
-
-    fn of(&self, session: u32) -> Result<&Session> {
-        self.sessions.get(session).ok_or_else(|| stale("session"))
-    }
-
-    fn of_mut(&mut self, session: u32) -> Result<&mut Session> {
-        self.sessions.get_mut(session).ok_or_else(|| stale("session"))
     }
 }
 
