@@ -19,7 +19,7 @@ pub enum EventKind {
     Open,
     /// Taken up.
     Accept,
-    /// Waved away, perhaps with a reason.
+    /// Waved away, perhaps with a reason; `value` may say for how long, ms.
     Dismiss,
     /// Put off; `value` is for how long, ms.
     Snooze,
@@ -81,7 +81,7 @@ impl EventKind {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum EventValue {
-    /// Milliseconds (dwell, snooze) or a field's number (edit).
+    /// Milliseconds (dwell, snooze, dismiss) or a field's number (edit).
     Number(f64),
     /// A field's text (edit) or what was searched for.
     Text(String),

@@ -140,16 +140,18 @@ impl Context {
             if is_step(event.kind) && self.spec.sequence > 0 {
                 step(&mut self.state.sequence, self.spec.sequence, key, event.candidate_type, event.kind, time);
             }
-            let action = match (event.kind, event.value) {
-                (EventKind::Dismiss, _) => {
-                    let length = self.reason(event).map_or(self.durations.dismiss_for, |r| self.durations.reasons[r]);
-                    (Some(Suppression::Dismissed), length)
+            let length = match event.value {
+                Given::Number(length) if length > 0.0 && length.is_finite() => Some(length),
+                _ => None,
+            };
+            let Durations { dismiss_for, snooze_for, reasons, .. } = &self.durations;
+            let action = match event.kind {
+                EventKind::Dismiss => {
+                    let declared = self.reason(event).map_or(*dismiss_for, |reason| reasons[reason]);
+                    (Some(Suppression::Dismissed), length.unwrap_or(declared))
                 }
-                (EventKind::Snooze, Given::Number(length)) if length > 0.0 && length.is_finite() => {
-                    (Some(Suppression::Snoozed), length)
-                }
-                (EventKind::Snooze, _) => (Some(Suppression::Snoozed), self.durations.snooze_for),
-                (EventKind::Undo, _) => (None, 0.0),
+                EventKind::Snooze => (Some(Suppression::Snoozed), length.unwrap_or(*snooze_for)),
+                EventKind::Undo => (None, 0.0),
                 _ => return true,
             };
             self.state.evicted_actions += u64::from(act(&mut self.state.actions, key, time, action.0, action.1));

@@ -288,6 +288,9 @@ fn reasons_are_counted_apart_and_suppress_for_as_long_as_declared() {
     assert_eq!(value(&context, "key.dismiss_not_now.10m", 0.0), 2.0);
     let hidden = |key: &str, now: f64| context.suppression(key, now).is_some();
     assert!(hidden("k", hour - 1.0) && !hidden("k", hour));
+    observe(&mut context, r#"{"type":"dismiss","key":"n","reason":"not_now","value":5,"time":0}"#);
+    let hidden = |key: &str, now: f64| context.suppression(key, now).is_some();
+    assert!(hidden("n", 4.0) && !hidden("n", 5.0), "the event's own length holds");
     assert!(hidden("l", hour) && hidden("m", 29.0 * 24.0 * hour) && !hidden("l", 30.0 * 24.0 * hour));
 
     // A bundle with other reasons keeps what it shares with this one.

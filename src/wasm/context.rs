@@ -135,7 +135,7 @@ impl Engine {
     }
 
     /// The values of all signals, in the order of the info's `signals`; NaN where one is missing. Those of candidates are
-    /// asked about a row of a list, or about a key and a type; `row` -1 and no key: about none, and they are missing.
+    /// asked about a row of a list, or about a key and a type; `row` -1 and no key: about none, and they are infinite.
     #[expect(clippy::too_many_arguments, reason = "as of `observe`")]
     pub fn signals(
         &self,
@@ -162,7 +162,7 @@ impl Engine {
         }
         let known = key.is_some() || row.is_some();
         let value = |signal: crate::context::Signal| match signal.per_candidate() && !known {
-            true => f64::NAN,
+            true => f64::INFINITY,
             false => context.value(signal, &subject, now),
         };
         Ok(signals(context.spec()).into_iter().map(|(_, signal)| value(signal)).collect())
