@@ -1,5 +1,4 @@
 /** The wasm boundary as the face sees it. The generated class has this shape; nothing else of the package knows the glue. */
-import type { Privacy } from "./types.js";
 
 export interface ColumnInfo {
   path: string;
@@ -19,10 +18,9 @@ export interface EngineInfo {
   signals: string[];
   size_bytes: number;
   self_test_rows: number;
-  /** How long a dismissal, and a snooze without a length, hide an item. */
-  suppressed_ms: [number, number];
-  /** The declared reasons of dismissals, and how long each hides an item. */
-  dismissed_ms: [string, number][];
+  /** How long a dismissal, a snooze without a length, and a dismissal for each of the declared reasons hide an item. */
+  suppressed_ms: number[];
+  dismiss_reasons: string[];
 }
 
 /** A tensor as plain data: row-major values and the size of each dimension. Booleans are bytes. */
@@ -55,7 +53,8 @@ export interface Engine {
   signals(
     session: number, list: number, row: number, key: string | undefined, type: string | undefined, surface: string | undefined, now: number,
   ): Float64Array;
-  describe(): { name: string; unit: string; privacy: Privacy; per: "request" | "candidate"; doc: string }[];
+  /** Of each signal five lines: its name, unit, privacy label, `request` or `candidate`, and a sentence. */
+  describe(): string;
   prepare(session: number, options: object, n: number, columns: Float64Array, pool: string, lengths: Uint32Array): number;
   append(list: number, n: number, columns: Float64Array, pool: string, lengths: Uint32Array): void;
   shown(list: number, rows: Uint32Array): void;

@@ -38,9 +38,10 @@ export class Marks {
     const mark = MAKERS.indexOf(type) as Mark;
     const before = this.#entries.get(key);
     if (before && before.time > Math.floor(time)) return false;
-    const [dismissed, snoozed] = info?.suppressed_ms ?? LENGTHS;
-    const declared = info?.dismissed_ms.find(([name]) => name === reason)?.[1] ?? dismissed;
-    const length = typeof value === "number" && value > 0 ? value : mark === 1 ? declared : snoozed;
+    const lengths = info?.suppressed_ms ?? LENGTHS;
+    // A declared reason's stands behind those of a dismissal and a snooze.
+    const declared = mark === 1 && reason !== undefined ? (info?.dismiss_reasons.indexOf(reason) ?? -1) : -1;
+    const length = typeof value === "number" && value > 0 ? value : lengths[declared < 0 ? (mark === 1 ? 0 : 1) : declared + 2]!;
     // Whole milliseconds, as in the core's snapshots.
     this.#set(key, { mark, time: Math.floor(time), until: Math.floor(time + length) });
     return (before?.mark ?? 0) !== mark;

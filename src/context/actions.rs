@@ -52,7 +52,7 @@ pub(super) fn act(
     if actions.get(key).is_some_and(|before| before.time.get() > action.time.get()) {
         return false;
     }
-    actions.change(key, action.weight(), |slot| *slot = action)
+    actions.change(key, action.weight(), &|slot| *slot = action)
 }
 
 impl Action {

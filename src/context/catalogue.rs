@@ -32,6 +32,17 @@ pub struct SignalInfo {
     pub doc: String,
 }
 
+impl Privacy {
+    /// As it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Privacy::LocalOnly => "local_only",
+            Privacy::Aggregate => "aggregate",
+            Privacy::Loggable => "loggable",
+        }
+    }
+}
+
 impl Signal {
     /// What may become of its values.
     pub fn privacy(self) -> Privacy {

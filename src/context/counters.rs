@@ -89,7 +89,12 @@ impl Counters {
         let at = self.place(what, width);
         if self.seen & (1 << what) == 0 {
             self.seen |= 1 << what;
-            self.values.splice(at..at, std::iter::once(Bits(time)).chain(half_lives.iter().map(|_| Bits(0.0))));
+            // Moved by hand: `splice` is a kilobyte of a page.
+            let end = self.values.len();
+            self.values.resize(end + width, Bits(0.0));
+            self.values.copy_within(at..end, at + width);
+            self.values[at..at + width].fill(Bits(0.0));
+            self.values[at] = Bits(time);
         }
         let Some((last, values)) = self.values[at..at + width].split_first_mut() else { return };
         for (h, (Bits(c), &half_life)) in values.iter_mut().zip(half_lives).enumerate() {

@@ -30,10 +30,6 @@ impl Scope {
         (Scope::Account, "account"),
     ];
 
-    fn parse(name: &str) -> Option<Scope> {
-        Scope::ALL.into_iter().find(|(_, n)| *n == name).map(|(s, _)| s)
-    }
-
     /// The first part of its signals' names.
     pub fn name(self) -> &'static str {
         Scope::ALL[self as usize].1
@@ -119,9 +115,8 @@ const SINGLE: [(&str, Signal); 14] = [
     ("memory.evicted_actions", Signal::EvictedActions),
 ];
 
-/// Every signal that a context of `spec` has, by name.
-pub fn signals(spec: &ContextSpec) -> Vec<(String, Signal)> {
-    let mut all = Vec::new();
+/// Calls `take` with every signal that a context of `spec` has, its name in parts.
+fn each(spec: &ContextSpec, take: &mut dyn FnMut(&[&str], Signal)) {
     for (scope, s) in Scope::ALL {
         for kind in EventKind::ALL {
             if scope.by_candidate() && !kind.has_candidate() {
@@ -129,21 +124,26 @@ pub fn signals(spec: &ContextSpec) -> Vec<(String, Signal)> {
             }
             let k = kind.name();
             for (h, half_life) in spec.half_lives.iter().enumerate() {
-                all.push(([s, k, half_life].join("."), Signal::Counter(scope, kind, h)));
+                take(&[s, ".", k, ".", half_life], Signal::Counter(scope, kind, h));
                 if RATED.contains(&kind) {
-                    all.push(([s, ".", k, "_rate.", half_life].concat(), Signal::Rate(scope, kind, h)));
+                    take(&[s, ".", k, "_rate.", half_life], Signal::Rate(scope, kind, h));
                 }
                 if kind == EventKind::Dismiss {
                     for (r, reason) in spec.reasons.iter().enumerate() {
-                        let name = [s, ".dismiss_", &reason.name, ".", half_life].concat();
-                        all.push((name, Signal::Reason(scope, r, h)));
+                        take(&[s, ".dismiss_", &reason.name, ".", half_life], Signal::Reason(scope, r, h));
                     }
                 }
             }
-            all.push(([s, "seconds_since", k].join("."), Signal::SecondsSince(scope, kind)));
+            take(&[s, ".seconds_since.", k], Signal::SecondsSince(scope, kind));
         }
     }
-    all.extend(SINGLE.iter().map(|&(name, signal)| (name.to_owned(), signal)));
+    SINGLE.iter().for_each(|&(name, signal)| take(&[name], signal));
+}
+
+/// Every signal that a context of `spec` has, by name.
+pub fn signals(spec: &ContextSpec) -> Vec<(String, Signal)> {
+    let mut all = Vec::new();
+    each(spec, &mut |name, signal| all.push((name.concat(), signal)));
     all
 }
 
@@ -153,34 +153,17 @@ impl Signal {
     /// # Errors
     /// `schema_mismatch` says what the name's parts may be.
     pub fn parse(name: &str, spec: &ContextSpec) -> Result<Signal> {
-        Signal::find(name, spec).ok_or_else(|| {
+        let mut found = None;
+        each(spec, &mut |parts, signal| {
+            if parts.iter().try_fold(name, |rest, part| rest.strip_prefix(part)) == Some("") {
+                found = Some(signal);
+            }
+        });
+        found.ok_or_else(|| {
             let half_lives = spec.half_lives.join(", ");
             let message = ["no signal `", name, "`; `ranklet inspect` lists them (half-lives here: ", &half_lives, ")"];
             Error::new(ErrorKind::SchemaMismatch, message.concat())
         })
-    }
-
-    fn find(name: &str, spec: &ContextSpec) -> Option<Signal> {
-        if let Some((_, signal)) = SINGLE.iter().find(|(single, _)| *single == name) {
-            return Some(*signal);
-        }
-        let mut parts = name.split('.');
-        let (scope, what, last) = (Scope::parse(parts.next()?)?, parts.next()?, parts.next()?);
-        let fits = |kind: &EventKind| kind.has_candidate() || !scope.by_candidate();
-        if parts.next().is_some() {
-            return None;
-        }
-        if what == "seconds_since" {
-            return EventKind::parse(last).filter(fits).map(|kind| Signal::SecondsSince(scope, kind));
-        }
-        let h = spec.half_lives.iter().position(|h| h == last)?;
-        if let Some(kind) = what.strip_suffix("_rate").and_then(EventKind::parse) {
-            return RATED.contains(&kind).then_some(Signal::Rate(scope, kind, h));
-        }
-        if let Some(reason) = what.strip_prefix("dismiss_") {
-            return spec.reasons.iter().position(|r| r.name == reason).map(|r| Signal::Reason(scope, r, h));
-        }
-        EventKind::parse(what).filter(fits).map(|kind| Signal::Counter(scope, kind, h))
     }
 
     /// Whether a value differs between candidates of one request.

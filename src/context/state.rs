@@ -176,7 +176,7 @@ impl Context {
         let reason = self.reason(event);
         let Durations { half_lives, longest: (_, longest), session_gap, .. } = &self.durations;
         let (what, time, amount) = (event.kind as usize, event.time, event.amount());
-        let add = |counters: &mut Counters| {
+        let add: &dyn Fn(&mut Counters) = &|counters| {
             counters.add(what, time, amount, half_lives, *longest);
             if let Some(reason) = reason {
                 counters.note(REASONS + reason, time, half_lives);
@@ -210,9 +210,9 @@ impl Context {
         [self.durations.dismiss_for, self.durations.snooze_for]
     }
 
-    /// The declared reasons of dismissals, and how long each suppresses: ms.
-    pub fn reason_lengths(&self) -> impl Iterator<Item = (&str, f64)> {
-        self.spec.reasons.iter().map(|r| r.name.as_str()).zip(self.durations.reasons.iter().copied())
+    /// How long a dismissal suppresses for each of the spec's reasons: ms.
+    pub fn reason_lengths(&self) -> &[f64] {
+        &self.durations.reasons
     }
 
     /// Impressions since anything was last opened or accepted, up to 64.

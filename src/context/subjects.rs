@@ -8,8 +8,8 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 /// What a table weighs its values by.
-pub(super) trait Weighed: Default {
-    /// Finite; a change of it is told to the table by [`Subjects::settle`].
+pub(super) trait Weighed: Clone + Default {
+    /// Finite.
     fn weight(&self) -> f64;
 }
 
@@ -50,26 +50,17 @@ impl<V: Weighed> Subjects<V> {
 
     /// Changes the value of `name`, a new one if there was none; `weight` is what a new one will weigh at least. Returns
     /// whether something was forgotten for it, or it was for something.
-    pub fn change(&mut self, name: &str, weight: f64, change: impl FnOnce(&mut V)) -> bool {
-        let hash = hash64(name);
+    pub fn change(&mut self, name: &str, weight: f64, change: &dyn Fn(&mut V)) -> bool {
         let before = self.len();
-        let (slot, evicted) = match self.slots.find(name, hash) {
-            Some(slot) => (slot, false),
-            None => match self.slots.take(name, hash, weight) {
-                Some(slot) if slot == before => {
-                    self.values.push(V::default());
-                    (slot, false)
-                }
-                Some(slot) => {
-                    self.values[slot] = V::default();
-                    (slot, true)
-                }
-                None => return true,
-            },
-        };
+        let Some((slot, new)) = self.slots.of(name, weight) else { return true };
+        let evicted = new && slot < before;
+        if evicted {
+            self.values[slot] = V::default();
+        } else if new {
+            self.values.push(V::default());
+        }
         change(&mut self.values[slot]);
-        self.slots.weights[slot] = self.values[slot].weight();
-        self.slots.sift(slot);
+        self.slots.sift(slot, self.values[slot].weight());
         evicted
     }
 
@@ -84,7 +75,8 @@ impl<V: Weighed> Subjects<V> {
         let mut evicted = 0;
         for &slot in &self.slots.by_name() {
             let value = map(&self.values[slot]);
-            evicted += u64::from(new.change(&self.slots.names[slot], value.weight(), |v| *v = value));
+            evicted +=
+                u64::from(new.change(&self.slots.names[slot], value.weight(), &|v: &mut V| v.clone_from(&value)));
         }
         (new, evicted)
     }
@@ -95,15 +87,20 @@ impl Slots {
         self.index.find(hash, |slot| self.hashes[slot] == hash && self.names[slot] == name)
     }
 
-    /// A slot for a new name; None when it is the lightest of all.
-    fn take(&mut self, name: &str, hash: u64, weight: f64) -> Option<usize> {
+    /// The slot of a name, and whether it is new; None when a new one is the lightest of all.
+    #[inline(never)]
+    fn of(&mut self, name: &str, weight: f64) -> Option<(usize, bool)> {
+        let hash = hash64(name);
+        if let Some(slot) = self.find(name, hash) {
+            return Some((slot, false));
+        }
         let n = self.names.len();
         if n < self.cap {
             self.names.push(name.to_owned());
             self.hashes.push(hash);
             self.weights.push(weight);
             self.index.link(n, &self.hashes);
-            return Some(n);
+            return Some((n, true));
         }
         if self.heap.is_empty() {
             self.build();
@@ -118,7 +115,7 @@ impl Slots {
         self.hashes[slot] = hash;
         self.weights[slot] = weight;
         self.index.link(slot, &self.hashes);
-        Some(slot)
+        Some((slot, true))
     }
 
     fn lighter(&self, a: u16, b: u16) -> bool {
@@ -136,7 +133,8 @@ impl Slots {
     }
 
     /// Puts a slot where its weight belongs.
-    fn sift(&mut self, slot: usize) {
+    fn sift(&mut self, slot: usize, weight: f64) {
+        self.weights[slot] = weight;
         if self.heap.is_empty() {
             return;
         }
@@ -196,7 +194,7 @@ impl<V: Read + Weighed> Read for Subjects<V> {
             Value::Object(entries) => {
                 for (name, value) in entries {
                     let value = V::read(value, notes);
-                    if table.change(name, value.weight(), |v| *v = value) {
+                    if table.change(name, value.weight(), &|v: &mut V| v.clone_from(&value)) {
                         notes.wrong("it is larger than the caps");
                     }
                 }
@@ -230,7 +228,7 @@ mod tests {
         fn a_table_keeps_the_heaviest(steps in prop::collection::vec(("[a-f]{1,2}", -9i64..9), 0..120), cap in 1usize..9) {
             let (mut table, mut naive) = (Subjects::<i64>::new(cap), BTreeMap::<String, i64>::new());
             for (name, by) in steps {
-                let evicted = table.change(&name, by as f64, |v| *v += by);
+                let evicted = table.change(&name, by as f64, &|v| *v += by);
                 *naive.entry(name).or_insert(0) += by;
                 let least = naive.iter().min_by_key(|(_, v)| **v).map(|(k, _)| k.clone());
                 prop_assert_eq!(evicted, naive.len() > cap);

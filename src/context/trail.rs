@@ -4,7 +4,6 @@ use super::bits::Bits;
 use super::event::EventKind;
 use crate::json::{field, field_or, read_struct};
 use serde::Serialize;
-use std::collections::VecDeque;
 
 /// A candidate that something was done with.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -34,15 +33,15 @@ pub(super) const fn is_step(kind: EventKind) -> bool {
     matches!(kind, Open | Accept | Dwell | Dismiss | Snooze)
 }
 
-/// The last steps, the oldest first.
-pub(super) type Trail = VecDeque<Step>;
+/// The last steps, the oldest first. A list: it is short, and a ring that takes things in its middle is a kilobyte of a page.
+pub(super) type Trail = Vec<Step>;
 
 /// Adds a step where its time belongs, so that any order of arrival gives one trail of at most `most`.
 pub(super) fn step(trail: &mut Trail, most: usize, key: &str, kind: Option<&str>, event: EventKind, time: f64) {
     let mut at = trail.iter().rposition(|t| t.time.0 <= time).map_or(0, |i| i + 1);
     if trail.len() >= most {
         let Some(before) = at.checked_sub(1) else { return };
-        trail.pop_front();
+        trail.remove(0);
         at = before;
     }
     trail.insert(at, Step { key: key.to_owned(), kind: kind.map(str::to_owned), time: Bits(time), event });

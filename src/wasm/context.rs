@@ -1,6 +1,6 @@
 //! Sessions: what a page observes, and what it may know of it.
 
-use super::ranking::{Engine, full, stale, to_js};
+use super::ranking::{Engine, full, stale};
 use super::thrown;
 use crate::context::{EventKind, Given, Happening, Subject, catalogue, signals};
 use crate::error::{Error, ErrorKind};
@@ -168,9 +168,14 @@ impl Engine {
         Ok(signals(context.spec()).into_iter().map(|(_, signal)| value(signal)).collect())
     }
 
-    /// What the signals mean.
-    pub fn describe(&self) -> Result<JsValue, JsValue> {
-        to_js(&catalogue(&self.ranker.manifest().context))
+    /// What the signals mean: of each its name, unit, privacy label, what it differs by, and a sentence, a line each. A text,
+    /// for this is asked once if ever, and objects would cost a page more.
+    pub fn describe(&self) -> String {
+        let mut lines = Vec::new();
+        for info in catalogue(&self.ranker.manifest().context) {
+            lines.extend([info.name, info.unit.into(), info.privacy.name().into(), info.per.into(), info.doc]);
+        }
+        lines.join("\n")
     }
 }
 

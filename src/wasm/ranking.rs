@@ -18,7 +18,7 @@ const HEADER: usize = 8;
 /// Numbers of an item before its heads.
 const ITEM: usize = 8;
 
-pub(super) fn to_js<T: Serialize>(value: &T) -> Result<JsValue, JsValue> {
+fn to_js<T: Serialize>(value: &T) -> Result<JsValue, JsValue> {
     value
         .serialize(&serde_wasm_bindgen::Serializer::json_compatible())
         .map_err(|e| thrown(&Error::new(ErrorKind::RequestInvalid, e.to_string())))
@@ -50,10 +50,9 @@ struct Info<'a> {
     columns: Vec<ColumnInfo<'a>>,
     size_bytes: usize,
     self_test_rows: usize,
-    /// How long a dismissal, and a snooze without a length, suppress: ms.
-    suppressed_ms: [f64; 2],
-    /// The declared reasons of dismissals, and how long each suppresses: ms.
-    dismissed_ms: Vec<(&'a str, f64)>,
+    /// How long a dismissal, a snooze without a length, and a dismissal for each of the reasons suppress: ms.
+    suppressed_ms: Vec<f64>,
+    dismiss_reasons: Vec<&'a str>,
     signals: Vec<String>,
     reasons: Vec<&'static str>,
     constraints: [&'static str; CONSTRAINTS.len()],
@@ -105,8 +104,8 @@ impl Engine {
             columns,
             size_bytes: self.ranker.size(),
             self_test_rows: manifest.golden.rows,
-            suppressed_ms: session.context().suppression_lengths(),
-            dismissed_ms: session.context().reason_lengths().collect(),
+            suppressed_ms: [&session.context().suppression_lengths(), session.context().reason_lengths()].concat(),
+            dismiss_reasons: manifest.context.reasons.iter().map(|r| r.name.as_str()).collect(),
             signals: signals(&manifest.context).into_iter().map(|(name, _)| name).collect(),
             reasons: ErrorKind::REASONS.iter().map(|r| r.code()).collect(),
             constraints: CONSTRAINTS,
