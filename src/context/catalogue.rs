@@ -1,7 +1,6 @@
 //! What each signal means, for people and for other agents.
 
-use super::event::EventKind;
-use super::signal::{Scope, Signal, signals};
+use super::signal::{Signal, each};
 use super::spec::ContextSpec;
 use serde::Serialize;
 
@@ -52,49 +51,15 @@ impl Signal {
             _ => Privacy::Loggable,
         }
     }
-
-    /// Unit of its values, and what they are in one sentence.
-    fn meaning(self, spec: &ContextSpec) -> (&'static str, String) {
-        let decayed =
-            |what: &str, by: Scope, h: usize| [what, " by ", by.name(), ", half-life ", &spec.half_lives[h]].concat();
-        let (unit, doc) = match self {
-            Signal::Counter(by, EventKind::Dwell, h) => return ("seconds", decayed("dwell", by, h)),
-            Signal::Counter(by, kind, h) => return ("events", decayed(kind.name(), by, h)),
-            Signal::Reason(by, reason, h) => {
-                return ("events", decayed(&["dismiss for ", &spec.reasons[reason].name].concat(), by, h));
-            }
-            Signal::Rate(by, kind, h) => {
-                return ("ratio", decayed(&[kind.name(), " per impression, smoothed,"].concat(), by, h));
-            }
-            Signal::SecondsSince(by, kind) => {
-                return ("seconds", ["since the last ", kind.name(), " by ", by.name(), "; missing if never"].concat());
-            }
-            Signal::InSequence(by) => {
-                return ("count", ["times this ", by.name(), " is among the last candidates touched"].concat());
-            }
-            Signal::IsLast => ("boolean", "whether the last candidate touched is of this type"),
-            Signal::Suppressed => ("boolean", "whether the candidate is dismissed or snoozed"),
-            Signal::SessionAge => ("seconds", "since the session began"),
-            Signal::SessionEvents => ("events", "since the session began"),
-            Signal::Unopened => ("count", "impressions since the last open or accept, up to 64"),
-            Signal::DraftChanges => ("fields", "draft fields edited and not undone"),
-            Signal::DraftFieldEdited => ("boolean", "whether the candidate's own draft field was edited"),
-            Signal::DraftSatisfies => ("boolean", "whether the draft already has what the candidate suggests"),
-            Signal::DraftContradicts => ("boolean", "whether the draft goes against what the candidate suggests"),
-            Signal::SearchMatchesType => ("boolean", "whether the session's last search names a word of the type"),
-            Signal::Evicted => ("count", "keys, types, surfaces and draft fields forgotten for want of room"),
-            Signal::EvictedActions => ("count", "dismissals and snoozes forgotten for want of room"),
-        };
-        (unit, doc.to_owned())
-    }
 }
 
 /// Every signal with its meaning.
 pub fn catalogue(spec: &ContextSpec) -> Vec<SignalInfo> {
-    let describe = |(name, signal): (String, Signal)| {
-        let (unit, doc) = signal.meaning(spec);
-        let per = if signal.per_candidate() { "candidate" } else { "request" };
-        SignalInfo { name, unit, privacy: signal.privacy(), per, doc }
-    };
-    signals(spec).into_iter().map(describe).collect()
+    let mut all = Vec::new();
+    each(spec, &mut |entry| {
+        let per = if entry.signal.per_candidate() { "candidate" } else { "request" };
+        let (name, doc) = (entry.name.concat(), entry.doc.concat());
+        all.push(SignalInfo { name, unit: entry.unit, privacy: entry.signal.privacy(), per, doc });
+    });
+    all
 }

@@ -30,11 +30,6 @@ impl Scope {
         (Scope::Account, "account"),
     ];
 
-    /// The first part of its signals' names.
-    pub fn name(self) -> &'static str {
-        Scope::ALL[self as usize].1
-    }
-
     const fn by_candidate(self) -> bool {
         matches!(self, Scope::Key | Scope::Type)
     }
@@ -97,53 +92,74 @@ pub enum Signal {
 /// Rates exist for these.
 const RATED: [EventKind; 3] = [EventKind::Open, EventKind::Accept, EventKind::Dismiss];
 
-/// Signals without parts.
-const SINGLE: [(&str, Signal); 14] = [
-    ("key.in_sequence", Signal::InSequence(Scope::Key)),
-    ("type.in_sequence", Signal::InSequence(Scope::Type)),
-    ("type.is_last", Signal::IsLast),
-    ("key.suppressed", Signal::Suppressed),
-    ("session.age_seconds", Signal::SessionAge),
-    ("session.events", Signal::SessionEvents),
-    ("session.unopened", Signal::Unopened),
-    ("draft.changes", Signal::DraftChanges),
-    ("draft.field_edited", Signal::DraftFieldEdited),
-    ("draft.satisfies", Signal::DraftSatisfies),
-    ("draft.contradicts", Signal::DraftContradicts),
-    ("search.matches_type", Signal::SearchMatchesType),
-    ("memory.evicted", Signal::Evicted),
-    ("memory.evicted_actions", Signal::EvictedActions),
+/// Signals without parts: name, signal, unit, and what it is.
+#[rustfmt::skip]
+const SINGLE: [(&str, Signal, &str, &str); 14] = [
+    ("key.in_sequence", Signal::InSequence(Scope::Key), "count", "times this key is among the last candidates touched"),
+    ("type.in_sequence", Signal::InSequence(Scope::Type), "count", "times this type is among the last candidates touched"),
+    ("type.is_last", Signal::IsLast, "boolean", "whether the last candidate touched is of this type"),
+    ("key.suppressed", Signal::Suppressed, "boolean", "whether the candidate is dismissed or snoozed"),
+    ("session.age_seconds", Signal::SessionAge, "seconds", "since the session began"),
+    ("session.events", Signal::SessionEvents, "events", "since the session began"),
+    ("session.unopened", Signal::Unopened, "count", "impressions since the last open or accept, up to 64"),
+    ("draft.changes", Signal::DraftChanges, "fields", "draft fields edited and not undone"),
+    ("draft.field_edited", Signal::DraftFieldEdited, "boolean", "whether the candidate's own draft field was edited"),
+    ("draft.satisfies", Signal::DraftSatisfies, "boolean", "whether the draft has what the candidate suggests"),
+    ("draft.contradicts", Signal::DraftContradicts, "boolean", "whether the draft goes against what the candidate suggests"),
+    ("search.matches_type", Signal::SearchMatchesType, "boolean", "whether the session's last search names a word of the type"),
+    ("memory.evicted", Signal::Evicted, "count", "keys, types, surfaces and draft fields forgotten for want of room"),
+    ("memory.evicted_actions", Signal::EvictedActions, "count", "dismissals and snoozes forgotten for want of room"),
 ];
 
-/// Calls `take` with every signal that a context of `spec` has, its name in parts.
-fn each(spec: &ContextSpec, take: &mut dyn FnMut(&[&str], Signal)) {
+/// A signal in the making: texts in parts, for most are never joined.
+pub(super) struct Entry<'a> {
+    pub signal: Signal,
+    pub name: &'a [&'a str],
+    pub unit: &'static str,
+    /// What it is, in one sentence.
+    pub doc: &'a [&'a str],
+}
+
+const BY: &str = " by ";
+const LIFE: &str = ", half-life ";
+
+/// Calls `take` with every signal that a context of `spec` has.
+#[rustfmt::skip]
+pub(super) fn each(spec: &ContextSpec, take: &mut dyn FnMut(&Entry<'_>)) {
     for (scope, s) in Scope::ALL {
         for kind in EventKind::ALL {
             if scope.by_candidate() && !kind.has_candidate() {
                 continue;
             }
             let k = kind.name();
-            for (h, half_life) in spec.half_lives.iter().enumerate() {
-                take(&[s, ".", k, ".", half_life], Signal::Counter(scope, kind, h));
+            let unit = if kind == EventKind::Dwell { "seconds" } else { "events" };
+            let mut put = |signal, name: &[&str], unit, doc: &[&str]| take(&Entry { signal, name, unit, doc });
+            for (h, life) in spec.half_lives.iter().enumerate() {
+                put(Signal::Counter(scope, kind, h), &[s, ".", k, ".", life], unit, &[k, BY, s, LIFE, life]);
                 if RATED.contains(&kind) {
-                    take(&[s, ".", k, "_rate.", half_life], Signal::Rate(scope, kind, h));
+                    let doc = &[k, " per impression, smoothed,", BY, s, LIFE, life];
+                    put(Signal::Rate(scope, kind, h), &[s, ".", k, "_rate.", life], "ratio", doc);
                 }
                 if kind == EventKind::Dismiss {
                     for (r, reason) in spec.reasons.iter().enumerate() {
-                        take(&[s, ".dismiss_", &reason.name, ".", half_life], Signal::Reason(scope, r, h));
+                        let name = &[s, ".dismiss_", &reason.name, ".", life];
+                        put(Signal::Reason(scope, r, h), name, unit, &["dismiss for ", &reason.name, BY, s, LIFE, life]);
                     }
                 }
             }
-            take(&[s, ".seconds_since.", k], Signal::SecondsSince(scope, kind));
+            let doc = &["since the last ", k, " by ", s, "; missing if never"];
+            put(Signal::SecondsSince(scope, kind), &[s, ".seconds_since.", k], "seconds", doc);
         }
     }
-    SINGLE.iter().for_each(|&(name, signal)| take(&[name], signal));
+    for (name, signal, unit, doc) in SINGLE {
+        take(&Entry { signal, name: &[name], unit, doc: &[doc] });
+    }
 }
 
 /// Every signal that a context of `spec` has, by name.
 pub fn signals(spec: &ContextSpec) -> Vec<(String, Signal)> {
     let mut all = Vec::new();
-    each(spec, &mut |name, signal| all.push((name.concat(), signal)));
+    each(spec, &mut |entry| all.push((entry.name.concat(), entry.signal)));
     all
 }
 
@@ -154,9 +170,9 @@ impl Signal {
     /// `schema_mismatch` says what the name's parts may be.
     pub fn parse(name: &str, spec: &ContextSpec) -> Result<Signal> {
         let mut found = None;
-        each(spec, &mut |parts, signal| {
-            if parts.iter().try_fold(name, |rest, part| rest.strip_prefix(part)) == Some("") {
-                found = Some(signal);
+        each(spec, &mut |entry| {
+            if entry.name.iter().try_fold(name, |rest, part| rest.strip_prefix(part)) == Some("") {
+                found = Some(entry.signal);
             }
         });
         found.ok_or_else(|| {
