@@ -18,8 +18,9 @@ export interface EngineInfo {
   signals: string[];
   size_bytes: number;
   self_test_rows: number;
-  /** How long a dismissal, and a snooze without a length, hide an item. */
-  suppressed_ms: [number, number];
+  /** How long a dismissal, a snooze without a length, and a dismissal for each of the declared reasons hide an item. */
+  suppressed_ms: number[];
+  dismiss_reasons: string[];
 }
 
 /** A tensor as plain data: row-major values and the size of each dimension. Booleans are bytes. */
@@ -43,8 +44,17 @@ export interface Engine {
   session_free(session: number): void;
   restore(session: number, snapshot: string): void;
   snapshot(session: number): string;
-  observe(session: number, event: object): boolean;
-  signals(session: number, surface: string | undefined, now: number): Record<string, number | null>;
+  /** Texts as one and the length of each in UTF-16 units, -1 for none; see `sendEvent`. */
+  observe(
+    session: number, kind: number, time: number, number: number, flag: boolean, texts: string,
+    id: number, key: number, type: number, surface: number, list: number, reason: number, field: number, value: number,
+  ): number;
+  /** In the order of the info's `signals`: NaN is missing, Infinity one of candidates where none was asked about. */
+  signals(
+    session: number, list: number, row: number, key: string | undefined, type: string | undefined, surface: string | undefined, now: number,
+  ): Float64Array;
+  /** Of each signal five lines: its name, unit, privacy label, `request` or `candidate`, and a sentence. */
+  describe(): string;
   prepare(session: number, options: object, n: number, columns: Float64Array, pool: string, lengths: Uint32Array): number;
   append(list: number, n: number, columns: Float64Array, pool: string, lengths: Uint32Array): void;
   shown(list: number, rows: Uint32Array): void;

@@ -135,6 +135,26 @@ export class List<C = unknown> {
     this.dispose();
   }
 
+  /** @internal The row of a candidate's id; -1 if there is none. */
+  rowOf(id: string): number {
+    return this.#names.rowOf.get(id) ?? -1;
+  }
+
+  /** @internal */
+  belongs(session: Session<C>): boolean {
+    return this.#session === session;
+  }
+
+  /** @internal */
+  get facts(): Facts {
+    return this.#facts;
+  }
+
+  /** @internal */
+  get surface(): string | null {
+    return this.#names.surface;
+  }
+
   /** @internal A newer response took the place of this one. */
   supersede(): void {
     if (this.#broken?.code === "disposed") return;

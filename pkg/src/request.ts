@@ -137,7 +137,7 @@ function encodePart<C>({ host }: Shared<C>, rows: Rows, facts: Facts | null): Pa
 
 /** A plain copy of the caller's array: its own length and elements, whatever methods it was given. */
 export function copyItems<C>(candidates: readonly C[]): C[] {
-  if (!Array.isArray(candidates)) throw invalid("candidates is not an array");
+  if (!Array.isArray(candidates)) throw invalid("what should be an array is none");
   const items: C[] = [];
   for (let at = 0, n = candidates.length; at < n; at++) items.push(candidates[at] as C);
   return items;

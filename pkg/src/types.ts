@@ -1,3 +1,4 @@
+import type { List } from "./list.js";
 import type { Reason } from "./reasons.js";
 
 /** An id is kept exactly: numbers and BigInts as their decimal text. Ids beyond 2^53 come as BigInt or string. */
@@ -97,9 +98,11 @@ export interface LocalEvent {
   key?: Id;
   candidate_type?: string;
   surface?: string;
+  /** The list that an impression was seen in; by default the newest response with its candidate. Each key counts once in it. */
+  list?: Id;
   /** Ms since the epoch; by default and at most the reranker's clock. */
   time?: number;
-  /** Dwell and snooze: ms. Search: the text. Edit: the new value. */
+  /** Dwell: ms. Snooze and dismiss: for how long, ms, if not as long as the bundle says. Search: the text. Edit: the new value. */
   value?: number | string | boolean;
   reason?: string;
   /** The draft field of an edit. */
@@ -113,6 +116,54 @@ export interface Observed {
   due: boolean;
   /** Why it was not accepted. */
   reason: Reason | null;
+}
+
+/** What came of a `merge`. */
+export interface Merged {
+  /** Events that count, and those that are known already. */
+  accepted: number;
+  refused: number;
+  /** Whether a list of this session is due for a re-rank. */
+  due: boolean;
+  /** Why the first of the refused was. */
+  reason: Reason | null;
+}
+
+/** A number, or what a fact was given as; null is missing. */
+export type SignalValue = number | string | boolean | readonly (number | string | boolean)[] | null;
+
+export interface SignalOptions<C = unknown> {
+  /** The list whose facts and surface are asked about. */
+  list?: List<C>;
+  /** The id of a candidate, to be told of its own signals too. */
+  candidate?: Id;
+  /** By default the list's. */
+  surface?: string;
+  /** Ms since the epoch; by default the reranker's clock. */
+  now?: number;
+}
+
+/** `local_only` never leaves the device; `aggregate` leaves in records of level full, and tells how much, not what; `loggable` may. */
+export type Privacy = "local_only" | "aggregate" | "loggable";
+
+/** What a signal means. */
+export interface SignalDescription {
+  /** `local.session.events`, `facts.account.country`. */
+  name: string;
+  unit: string;
+  privacy: Privacy;
+  /** Whether it differs between the candidates of a request. */
+  per: "request" | "candidate";
+  doc: string;
+  /** In terms of JSON Schema; a missing value is null. */
+  type: string[];
+}
+
+/** What `session.signals()` may tell. */
+export interface Description {
+  signals: SignalDescription[];
+  /** A JSON Schema (2020-12) of its values. */
+  schema: Record<string, unknown>;
 }
 
 export type FactGroup = "account" | "campaign" | "performance" | "market" | "workflow";

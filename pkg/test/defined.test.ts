@@ -294,7 +294,7 @@ test("events: what is refused, and counted once", () => {
   }
   expect(session.observe({ id: 1n, type: "open", key: "k", time: now })).toEqual({ accepted: true, due: true, reason: null });
   expect(session.observe({ id: "1", type: "open", key: "k", time: now })).toMatchObject({ accepted: true, due: false });
-  expect(session.signals(undefined, now)["session.events"]).toBe(1);
+  expect(session.signals({ now })["local.session.events"]).toBe(1);
 });
 
 test("the queue of events is bounded while there is no engine, and not after", async () => {
@@ -304,9 +304,9 @@ test("the queue of events is bounded while there is no engine, and not after", a
   expect(seen.map(({ accepted }) => accepted)).toEqual([true, true, true, false, false]);
   expect(seen[4]!.reason).toBe("limit_exceeded");
   await small.ready;
-  expect(session.signals(undefined, now)["session.events"]).toBe(3);
+  expect(session.signals({ now })["local.session.events"]).toBe(3);
   for (let at = 0; at < 10; at++) expect(session.observe({ type: "search", value: "budget", time: now }).accepted).toBe(true);
-  expect(session.signals(undefined, now)["session.events"]).toBe(13);
+  expect(session.signals({ now })["local.session.events"]).toBe(13);
   small.dispose();
   const off = createReranker<Candidate>({ bundle: "", enabled: false, maxEvents: 3 }).session();
   for (let at = 0; at < 10; at++) expect(off.observe({ type: "dismiss", key: `k${at}`, time: now })).toMatchObject({ accepted: true, due: true });

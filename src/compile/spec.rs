@@ -1,7 +1,7 @@
 //! SPEC.toml: what an ML engineer writes to get a bundle. Paths in it are relative to it.
 
 use super::weights::{Storage, WeightForm};
-use crate::context::{ContextSpec, EventKind};
+use crate::context::{ContextSpec, EventKind, Reason};
 use crate::error::{Error, ErrorKind, Result};
 use crate::features::{Feature, Schema};
 use crate::json::{self, only, read_struct};
@@ -95,6 +95,8 @@ pub struct ContextSection {
     rate_strength: Option<f64>,
     session_gap: Option<String>,
     sequence: Option<usize>,
+    keys: Option<usize>,
+    reasons: Option<Vec<Reason>>,
 }
 
 /// `[policy]`.
@@ -115,7 +117,7 @@ read_struct!(HeadSpec {
     column = 0, weight = 1.0, weights = BTreeMap::new(), link = Link::Identity, calibrators = Vec::new()
 });
 read_struct!(CalibratorFile { onnx, surface });
-read_struct!(ContextSection { half_lives, step, rate_prior, rate_strength, session_gap, sequence });
+read_struct!(ContextSection { half_lives, step, rate_prior, rate_strength, session_gap, sequence, keys, reasons });
 read_struct!(PolicySection { dismiss_for, snooze_for, due });
 
 /// Refuses keys that no section knows, so that a misspelt one is not silently ignored.
@@ -132,6 +134,9 @@ fn check_keys(spec: &Json) -> Result<(), String> {
         for calibrator in list(&head, "calibrators") {
             only(&calibrator, "heads.calibrators.", CalibratorFile::FIELDS)?;
         }
+    }
+    for reason in list(&spec["context"], "reasons") {
+        only(&reason, "context.reasons.", Reason::FIELDS)?;
     }
     for (i, feature) in list(spec, "features").iter().enumerate() {
         only(feature, &format!("features[{i}]."), Feature::FIELDS)?;
@@ -191,6 +196,8 @@ impl Spec {
             rate_strength: c.rate_strength.unwrap_or(d.rate_strength),
             session_gap: c.session_gap.unwrap_or(d.session_gap),
             sequence: c.sequence.unwrap_or(d.sequence),
+            keys: c.keys.unwrap_or(d.keys),
+            reasons: c.reasons.unwrap_or(d.reasons),
             dismiss_for: p.dismiss_for.unwrap_or(d.dismiss_for),
             snooze_for: p.snooze_for.unwrap_or(d.snooze_for),
         }

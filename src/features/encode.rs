@@ -130,12 +130,7 @@ impl Encoder {
         let Scene { table, surface, context, now } = *scene;
         let now = context.quantise(now);
         for (row, (cells, changed)) in matrix.chunks_exact_mut(self.width.max(1)).zip(changed).enumerate() {
-            let subject = Subject {
-                key: table.key(row),
-                candidate_type: table.candidate_type(row),
-                surface,
-                field: table.field(row),
-            };
+            let subject = table.subject(row, surface);
             let scope = Row { table, row, surface, context, now, subject };
             for f in self.features.iter().filter(|f| f.dynamic || !only_dynamic) {
                 *changed |= f.fill(&scope, &mut cells[f.first..f.first + f.width]);

@@ -119,8 +119,13 @@ impl Source {
         };
         if let Some(name) = path.strip_prefix("local.") {
             let signal = Signal::parse(name, spec)?;
-            if signal == Signal::DraftFieldEdited {
+            if signal.reads_field() {
                 Layout::place(&mut layout.candidate, super::table::FIELD_PATH, CellKind::String);
+            }
+            if signal.reads_suggestion() {
+                for (path, kind) in super::table::SUGGESTION {
+                    Layout::place(&mut layout.candidate, path, kind);
+                }
             }
             return number(Source::Local(signal));
         }

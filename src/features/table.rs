@@ -2,7 +2,7 @@
 
 use super::request::Request;
 use super::source::{CellKind, Column, Layout};
-use crate::context::MAX_TEXT;
+use crate::context::{MAX_TEXT, Subject, Suggestion};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sorted::sorted;
 use serde_json::Value;
@@ -11,6 +11,12 @@ use serde_json::Value;
 pub const MAX_CANDIDATES: usize = 16_384;
 /// Where a candidate names the draft field that it would change.
 pub(super) const FIELD_PATH: &str = "candidate.features.field";
+/// What it would put there, and what stands there now.
+pub(super) const SUGGESTION: [(&str, CellKind); 3] = [
+    ("candidate.features.suggested", CellKind::Number),
+    ("candidate.features.suggested", CellKind::String),
+    ("candidate.features.current", CellKind::Number),
+];
 /// A `Strings` cell is `start * LIST + count` over the pool.
 const LIST: u64 = 65_536;
 
@@ -41,6 +47,8 @@ pub struct Table {
     pool: Vec<String>,
     /// Column of the candidate's draft field, if the schema asks for it.
     field: Option<usize>,
+    /// Columns of its [`SUGGESTION`], likewise.
+    suggestion: [Option<usize>; 3],
 }
 
 pub(super) fn invalid(what: impl Into<String>) -> Error {
@@ -71,6 +79,7 @@ impl Table {
             columns,
             pool: split_utf16(pool, lengths).ok_or_else(|| invalid("text lengths do not fit the pool"))?,
             field: field_column(layout),
+            suggestion: suggestion_columns(layout),
         };
         table.check(layout, request)?;
         table.request = layout.request.iter().zip(request).map(|(c, &cell)| table.resolved(c.kind, cell)).collect();
@@ -86,7 +95,8 @@ impl Table {
         if n > MAX_CANDIDATES {
             return Err(Error::new(ErrorKind::LimitExceeded, format!("{n} candidates; at most {MAX_CANDIDATES}")));
         }
-        let mut table = Table { n, field: field_column(layout), ..Table::default() };
+        let mut table =
+            Table { n, field: field_column(layout), suggestion: suggestion_columns(layout), ..Table::default() };
         for column in &layout.request {
             let value = column.path.strip_prefix("facts.").and_then(|p| lookup(&request.facts, p));
             table.request.push(read(value, column.kind));
@@ -256,6 +266,19 @@ impl Table {
         self.field.and_then(|c| self.text(c, row))
     }
 
+    /// What local signals are asked about a row.
+    pub fn subject<'a>(&'a self, row: usize, surface: Option<&'a str>) -> Subject<'a> {
+        let [number, text, current] = self.suggestion;
+        let number_of = |column: Option<usize>| column.map(|c| self.number(c, row)).filter(|x| !x.is_nan());
+        let suggested = Suggestion {
+            number: number_of(number),
+            text: text.and_then(|c| self.text(c, row)),
+            current: number_of(current),
+        };
+        let (key, candidate_type) = (self.key(row), self.candidate_type(row));
+        Subject { key, candidate_type, surface, field: self.field(row), suggested }
+    }
+
     fn pooled(&self, cell: f64) -> Option<&str> {
         if cell.is_nan() { None } else { self.pool.get(cell as usize).map(String::as_str) }
     }
@@ -284,6 +307,10 @@ fn shifted(kind: CellKind, cell: f64, by: usize) -> f64 {
 
 fn field_column(layout: &Layout) -> Option<usize> {
     layout.candidate.iter().position(|c| c.path == FIELD_PATH && c.kind == CellKind::String)
+}
+
+fn suggestion_columns(layout: &Layout) -> [Option<usize>; 3] {
+    SUGGESTION.map(|(path, kind)| layout.candidate.iter().position(|c| c.path == path && c.kind == kind))
 }
 
 /// Cuts `pool` into texts of the given UTF-16 lengths (JavaScript counts so).

@@ -14,4 +14,4 @@ pub use list::{Entry, Frozen, Identity, List, Options, Ranking};
 pub use manifest::{Head, Link, Manifest, Provenance, SourceDigest, SurfaceCalibrator};
 pub use open::Ranker;
 pub use record::{Digests, HeadValue, Record, RecordItem};
-pub use session::Session;
+pub use session::{Session, Shown, list_name};

@@ -4,8 +4,8 @@
 use super::objects::{self, list};
 use super::scores::{self, Scores};
 use super::slab::Slab;
-use super::{object, set, thrown};
-use crate::context::{Event, EventKind, EventValue, signals};
+use super::{object, thrown};
+use crate::context::signals;
 use crate::error::{Error, ErrorKind, Result};
 use crate::features::{Layout, Table};
 use crate::policy::CONSTRAINTS;
@@ -18,38 +18,11 @@ const HEADER: usize = 8;
 /// Numbers of an item before its heads.
 const ITEM: usize = 8;
 
-fn stale(what: &str) -> Error {
+pub(super) fn stale(what: &str) -> Error {
     Error::new(ErrorKind::RequestInvalid, format!("this {what} was disposed"))
 }
 
-/// An event as the face's `PlainEvent` gives it; ids are texts there.
-fn read_event(object: &JsValue) -> Result<Event> {
-    let invalid = |what: &str| Error::new(ErrorKind::RequestInvalid, format!("event: {what}"));
-    let value = Reflect::get(object, &"value".into()).unwrap_or(JsValue::UNDEFINED);
-    let value = match (value.as_string(), value.as_f64(), value.as_bool()) {
-        (Some(text), _, _) => Some(EventValue::Text(text)),
-        (_, Some(number), _) => Some(EventValue::Number(number)),
-        (_, _, Some(flag)) => Some(EventValue::Flag(flag)),
-        _ => None,
-    };
-    let kind = text(object, "type").and_then(|t| EventKind::parse(&t));
-    let time = Reflect::get(object, &"time".into()).ok().and_then(|t| t.as_f64());
-    Ok(Event {
-        id: text(object, "id"),
-        session: None,
-        kind: kind.ok_or_else(|| invalid("no known `type`"))?,
-        candidate: text(object, "candidate"),
-        key: text(object, "key"),
-        candidate_type: text(object, "candidate_type"),
-        surface: text(object, "surface"),
-        time: time.ok_or_else(|| invalid("`time` must be milliseconds since the epoch"))?,
-        value,
-        reason: text(object, "reason"),
-        field: text(object, "field"),
-    })
-}
-
-fn full(what: &str) -> Error {
+pub(super) fn full(what: &str) -> Error {
     Error::new(ErrorKind::LimitExceeded, format!("more than 65,536 {what} at once; dispose those that are done"))
 }
 
@@ -58,9 +31,9 @@ fn text(object: &JsValue, name: &str) -> Option<String> {
     Reflect::get(object, &name.into()).ok().and_then(|v| v.as_string())
 }
 
-struct Open {
-    session: u32,
-    list: List,
+pub(super) struct Open {
+    pub(super) session: u32,
+    pub(super) list: List,
     /// Of the last re-rank, for its record.
     last: Option<(Ranking, f64)>,
 }
@@ -68,9 +41,9 @@ struct Open {
 /// An opened bundle with its sessions and lists.
 #[wasm_bindgen]
 pub struct Engine {
-    ranker: Ranker,
-    sessions: Slab<Session>,
-    lists: Slab<Open>,
+    pub(super) ranker: Ranker,
+    pub(super) sessions: Slab<Session>,
+    pub(super) lists: Slab<Open>,
     scores: Scores,
 }
 
@@ -87,12 +60,13 @@ impl Engine {
     /// suppress.
     pub fn info(&self) -> Result<Object, JsValue> {
         let manifest = self.ranker.manifest();
+        let session = self.ranker.session().map_err(|e| thrown(&e))?;
+        let lengths = [&session.context().suppression_lengths()[..], session.context().reason_lengths()].concat();
         let Layout { request, candidate } = self.ranker.encoder().layout();
         let columns: Array = request.iter().map(|column| objects::column(column, "request")).collect();
         for column in candidate {
             columns.push(&objects::column(column, "candidate"));
         }
-        let session = self.ranker.session().map_err(|e| thrown(&e))?;
         Ok(object([
             ("name", manifest.name.as_str().into()),
             ("version", (manifest.version as f64).into()),
@@ -102,65 +76,12 @@ impl Engine {
             ("columns", columns.into()),
             ("size_bytes", self.ranker.size().into()),
             ("self_test_rows", manifest.golden.rows.into()),
-            ("suppressed_ms", list(session.context().suppression_lengths(), Into::into)),
+            ("suppressed_ms", list(lengths, Into::into)),
+            ("dismiss_reasons", list(&manifest.context.reasons, |reason| reason.name.as_str().into())),
             ("signals", list(signals(&manifest.context), |(name, _)| name.into())),
             ("reasons", objects::reasons()),
             ("constraints", list(CONSTRAINTS, Into::into)),
         ]))
-    }
-
-    /// A new session.
-    pub fn session(&mut self) -> Result<u32, JsValue> {
-        let session = self.ranker.session().map_err(|e| thrown(&e))?;
-        self.sessions.insert(session).ok_or_else(|| thrown(&full("sessions")))
-    }
-
-    /// Forgets a session and its lists.
-    pub fn session_free(&mut self, session: u32) {
-        self.sessions.remove(session);
-        self.lists.retain(|open| open.session != session);
-    }
-
-    /// The session's context as versioned JSON.
-    pub fn snapshot(&self, session: u32) -> Result<String, JsValue> {
-        self.of(session).map(|s| s.context().snapshot()).map_err(|e| thrown(&e))
-    }
-
-    /// Takes a snapshot in place of the session's context.
-    pub fn restore(&mut self, session: u32, snapshot: &str) -> Result<(), JsValue> {
-        self.of_mut(session).and_then(|s| s.context_mut().restore(snapshot)).map_err(|e| thrown(&e))
-    }
-
-    /// Empties the session's context.
-    pub fn forget(&mut self, session: u32) -> Result<(), JsValue> {
-        self.of_mut(session).map(|s| s.context_mut().forget()).map_err(|e| thrown(&e))
-    }
-
-    /// Takes in an event, a plain object; true when a list is due for a re-rank. Read field by field: a JSON text
-    /// would cost a parse, and a second way of reading numbers.
-    pub fn observe(&mut self, session: u32, event: &JsValue) -> Result<bool, JsValue> {
-        let event = read_event(event).map_err(|e| thrown(&e))?;
-        let owner = self.sessions.get_mut(session).ok_or_else(|| thrown(&stale("session")))?;
-        let shown: Vec<&Table> =
-            self.lists.newest_first().filter(|l| l.session == session).map(|l| l.list.table()).collect();
-        let new = owner.observe(&event, &shown).map_err(|e| thrown(&e))?;
-        Ok(new && self.ranker.manifest().policy.due.contains(&event.kind))
-    }
-
-    /// The signals that do not differ between candidates, by name; missing ones are null.
-    pub fn signals(&self, session: u32, surface: Option<String>, now: f64) -> Result<JsValue, JsValue> {
-        let context = self.of(session).map_err(|e| thrown(&e))?.context();
-        let subject = crate::context::Subject { surface: surface.as_deref(), ..Default::default() };
-        let now = context.quantise(now);
-        let values = Object::new();
-        for (name, signal) in signals(context.spec()) {
-            if !signal.per_candidate() {
-                let value = context.value(signal, &subject, now);
-                let value = if value.is_nan() { JsValue::NULL } else { value.into() };
-                set(&values, &name, &value);
-            }
-        }
-        Ok(values.into())
     }
 
     fn table(&self, n: usize, columns: &[f64], pool: &str, lengths: &[u32]) -> Result<Table> {
@@ -183,7 +104,7 @@ impl Engine {
             surface: text(options, "surface"),
         };
         let table = self.table(n, columns, pool, lengths).map_err(|e| thrown(&e))?;
-        self.of(session).map_err(|e| thrown(&e))?;
+        self.of(session)?;
         let list = self.ranker.prepare(table, identity).map_err(|e| thrown(&e))?;
         self.lists.insert(Open { session, list, last: None }).ok_or_else(|| thrown(&full("lists")))
     }
@@ -259,14 +180,6 @@ impl Engine {
     /// Forgets prepared candidates.
     pub fn score_free(&mut self, prepared: u32) {
         self.scores.free(prepared);
-    }
-
-    fn of(&self, session: u32) -> Result<&Session> {
-        self.sessions.get(session).ok_or_else(|| stale("session"))
-    }
-
-    fn of_mut(&mut self, session: u32) -> Result<&mut Session> {
-        self.sessions.get_mut(session).ok_or_else(|| stale("session"))
     }
 }
 

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: ranklet beside onnxruntime-web, rten, onnxruntime native and tract, on the same models and inputs,
 //! in turns.
 
+mod context;
 mod document;
 mod goals;
 mod models;
@@ -49,6 +50,9 @@ pub struct Options {
     /// Fewer rounds: two minutes instead of eight, and noisier
     #[arg(long)]
     quick: bool,
+    /// The context layer alone: a million events in 200 sessions
+    #[arg(long, conflicts_with_all = ["full", "record"])]
+    context: bool,
     /// A million calls of the memory check beside the rest
     #[arg(long, conflicts_with = "quick")]
     full: bool,
@@ -70,6 +74,9 @@ impl Options {
 
 /// Builds everything, measures, prints.
 pub fn run(work: &Workspace, options: &Options) -> Result<()> {
+    if options.context {
+        return context::run(work, options);
+    }
     package::build(work)?;
     native::build(work)?;
     let rerank = if options.wants(Part::Rerank) { Some(rerank::measure(work, options.quick)?) } else { None };
