@@ -416,6 +416,16 @@ impl Context {
         (count as f64, self.state.sequence.back().is_some_and(holds))
     }
 
+    /// Steps of the sequence.
+    pub(crate) fn recent_len(&self) -> usize {
+        self.state.sequence.len()
+    }
+
+    /// A step of the sequence, the oldest first: key, type, ms since the epoch.
+    pub(crate) fn recent(&self, i: usize) -> Option<(&str, Option<&str>, f64)> {
+        self.state.sequence.get(i).map(|t| (t.key.as_str(), t.kind.as_deref(), t.time.0))
+    }
+
     pub(super) fn draft_changes(&self) -> f64 {
         self.state.draft.values().filter(|e| !e.undone).count() as f64
     }
