@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn newer_formats_and_unknown_requirements_are_incompatible() {
         for manifest in
-            [r#"{"format":2,"minor":0}"#, r#"{"format":1,"minor":1}"#, r#"{"format":1,"minor":0,"requires":["x"]}"#]
+            [r#"{"format":2,"minor":0}"#, r#"{"format":1,"minor":2}"#, r#"{"format":1,"minor":0,"requires":["x"]}"#]
         {
             let bytes = write(&Tensors::new(), Some(manifest));
             assert_eq!(Bundle::read(&bytes).unwrap_err().kind(), ErrorKind::BundleIncompatible, "{manifest}");
