@@ -1,7 +1,7 @@
 import type { Rows } from "./columns.js";
 import { RankletError, describe } from "./reasons.js";
 import type { Accessor, Accessors, Facts, Id } from "./types.js";
-import { toNumber, toText } from "./values.js";
+import { toList, toNumber, toText } from "./values.js";
 
 /** Where each value of the caller's type is found; the options with the defaults filled in. */
 export type Reader<C> = { [K in keyof Required<Accessors<C>>]: (candidate: C) => unknown };
@@ -109,11 +109,16 @@ export function keepFacts(facts: Facts | null | undefined): Facts {
 
 function shallow(values: Record<string, unknown>): Record<string, unknown> {
   const copy: Record<string, unknown> = { ...values };
-  for (const name of Object.keys(copy)) {
-    const value = copy[name];
-    if (Array.isArray(value)) copy[name] = value.slice();
-  }
+  for (const name of Object.keys(copy)) copy[name] = copied(copy[name]);
   return copy;
+}
+
+/** Lists with the lists in them; what is no list as it is. Longer ones than the engine takes are missing there. */
+function copied(value: unknown, depth = 1): unknown {
+  const list = toList(value);
+  if (list === null) return value;
+  if (list.length > 0xffff) return null;
+  return Array.from(list, (inner) => (depth > 0 ? copied(inner, depth - 1) : inner));
 }
 
 /** Frozen items as the engine takes them: a count of leading rows, or rows. */

@@ -2,7 +2,9 @@
 
 export interface ColumnInfo {
   path: string;
-  kind: "number" | "string" | "strings";
+  kind: "number" | "string" | "strings" | "numbers";
+  /** Numbers of each vector of "numbers"; 1 for the others. */
+  width: number;
   per: "candidate" | "request";
 }
 

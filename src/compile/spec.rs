@@ -1,14 +1,21 @@
 //! SPEC.toml: what an ML engineer writes to get a bundle. Paths in it are relative to it.
 
+use super::assemble::json as json_text;
 use super::weights::{Storage, WeightForm};
+use crate::bundle::sha256_hex;
 use crate::context::{ContextSpec, EventKind, Reason};
 use crate::error::{Error, ErrorKind, Result};
-use crate::features::{Feature, Schema};
+use crate::features::{Encode, Feature, Input, Kind, Schema};
 use crate::json::{self, only, read_struct};
 use crate::policy::{PolicySpec, SurfaceWeight, Weight};
 use crate::ranker::Link;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
+
+/// Of the context section, what is in the schema's digest whatever it is.
+const SEEN: [&str; 6] = ["half_lives", "step", "rate_prior", "rate_strength", "session_gap", "sequence"];
+/// What no feature depends on.
+const NOT_SEEN: [&str; 2] = ["dismiss_for", "snooze_for"];
 
 /// A whole specification.
 #[derive(Debug, Clone)]
@@ -27,6 +34,8 @@ pub struct Spec {
     pub context: ContextSection,
     /// Policy.
     pub policy: PolicySection,
+    /// The model's inputs, where there are several.
+    pub inputs: Vec<Input>,
     /// In the order of the model's columns.
     pub features: Schema,
 }
@@ -42,6 +51,10 @@ pub struct Model {
     pub dims: BTreeMap<String, i64>,
     /// Safetensors file with ONNX Runtime's inputs and outputs by name.
     pub golden: Option<String>,
+    /// Safetensors file that `ranklet featurize` wrote and the model was trained on: its statistics go into the bundle.
+    pub training: Option<String>,
+    /// Digest of the schema that the model was trained with, as `ranklet featurize` printed it.
+    pub trained_with: Option<String>,
     /// The form in which weights are stored.
     pub weights: WeightForm,
     /// How far a score may move for it: see [`Storage::tolerance`].
@@ -109,9 +122,9 @@ pub struct PolicySection {
 
 read_struct!(Spec {
     name, version, model, heads, features;
-    surfaces = Vec::new(), context = ContextSection::default(), policy = PolicySection::default()
+    surfaces = Vec::new(), context = ContextSection::default(), policy = PolicySection::default(), inputs = Vec::new()
 });
-read_struct!(Model { onnx, input, golden, weights_tolerance; dims = BTreeMap::new(), weights = WeightForm::F32 });
+read_struct!(Model { onnx, input, golden, training, trained_with, weights_tolerance; dims = BTreeMap::new(), weights = WeightForm::F32 });
 read_struct!(HeadSpec {
     name, output;
     column = 0, weight = 1.0, weights = BTreeMap::new(), link = Link::Identity, calibrators = Vec::new()
@@ -137,6 +150,9 @@ fn check_keys(spec: &Json) -> Result<(), String> {
     }
     for reason in list(&spec["context"], "reasons") {
         only(&reason, "context.reasons.", Reason::FIELDS)?;
+    }
+    for (i, input) in list(spec, "inputs").iter().enumerate() {
+        only(input, &format!("inputs[{i}]."), Input::FIELDS)?;
     }
     for (i, feature) in list(spec, "features").iter().enumerate() {
         only(feature, &format!("features[{i}]."), Feature::FIELDS)?;
@@ -201,6 +217,33 @@ impl Spec {
             dismiss_for: p.dismiss_for.unwrap_or(d.dismiss_for),
             snooze_for: p.snooze_for.unwrap_or(d.snooze_for),
         }
+    }
+
+    /// SHA-256 of all that decides what a feature's columns hold: features, inputs, and what features see of the context:
+    /// what they always depended on, and whatever else is not as it is by default. So a setting that a later version adds
+    /// changes no digest by being there.
+    pub fn schema_digest(&self) -> String {
+        let [context, default] =
+            [self.context(), ContextSpec::default()].map(|spec| serde_json::to_value(spec).unwrap_or_default());
+        let seen = |name: &str| SEEN.contains(&name) || context[name] != default[name] && !NOT_SEEN.contains(&name);
+        let seen: BTreeMap<&String, &Json> =
+            context.as_object().into_iter().flatten().filter(|(name, _)| seen(name)).collect();
+        let text = match self.inputs.is_empty() {
+            true => json_text(&(&self.features, &seen)),
+            false => json_text(&(&self.features, &self.inputs, &seen)),
+        };
+        sha256_hex(text.as_bytes())
+    }
+
+    /// Whether a runtime of format 1.0 would read the features otherwise than they are meant.
+    pub(super) fn is_of_minor_1(&self) -> bool {
+        let new = |f: &Feature| {
+            f.hashes.is_some() || !f.cross.is_empty() || f.offset.is_some() || f.unknown.is_some()
+                || matches!(f.kind, Kind::List | Kind::Embedding | Kind::Sequence)
+                // 1.0 gave a hash no columns of its own.
+                || f.hash_buckets.is_some() && f.encode == Encode::OneHot
+        };
+        !self.inputs.is_empty() || self.features.features.iter().any(new)
     }
 
     /// The policy section of the bundle.

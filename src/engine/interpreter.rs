@@ -36,6 +36,11 @@ pub struct Prepared {
     rows: Option<usize>,
     /// Values of the plan, computed once.
     kept: Vec<Buffer>,
+    /// Inputs of the plan that are given once, in the order of its ports.
+    given: Vec<usize>,
+    /// The values' numbers, and the memory of what computes them.
+    frontier: Vec<u32>,
+    preparing: Memory,
     /// Inputs of the plan that are still to be given, in the order of its ports.
     open: Vec<usize>,
     memory: Memory,
@@ -193,11 +198,39 @@ impl Interpreter {
         execute(plan, steps, constants, alike, &mut memory, &slices, many, &mut |i, row, data| {
             buffers[i].write(row * widths[i], data);
         });
-        let mut given = frontier;
-        given.extend(open.iter().map(|&i| self.plan.inputs[i].value));
+        let mut from = frontier.clone();
+        from.extend(open.iter().map(|&i| self.plan.inputs[i].value));
         let wanted = self.plan.outputs.iter().map(|port| port.value).collect();
-        let memory = Memory::new(Schedule::new(&self.plan, &given, wanted));
-        Ok(Prepared { rows, kept: buffers, open, memory })
+        let preparing = memory;
+        let memory = Memory::new(Schedule::new(&self.plan, &from, wanted));
+        Ok(Prepared { rows, kept: buffers, given: kept, frontier, preparing, open, memory })
+    }
+
+    /// Whether rows see each other, so that a row's values follow from all rows.
+    pub fn is_list_wise(&self) -> bool {
+        super::check::is_list_wise(&self.plan)
+    }
+
+    /// Brings some rows of what [`prepare`](Self::prepare) kept up to date: `inputs` has the inputs that were kept, in
+    /// their order, with those rows alone. The same bits as preparing anew; not for a plan whose rows see each other.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn refresh(&mut self, prepared: &mut Prepared, inputs: &[Slice<'_>], rows: &[usize]) -> Result<()> {
+        self.check_inputs(&mut prepared.given.iter().copied(), inputs, rows.len())?;
+        let Prepared { kept, frontier, preparing, .. } = prepared;
+        let Interpreter { plan, steps, constants, alike, .. } = self;
+        execute(plan, steps, constants, alike, preparing, inputs, rows.len(), &mut |i, first, data| {
+            let value = plan.values[frontier[i] as usize];
+            let width = value.width as usize;
+            if value.rows == Rows::Shared {
+                return kept[i].write(0, data);
+            }
+            for (r, &row) in rows[first..].iter().enumerate().take(data.len() / width.max(1)) {
+                kept[i].write(row * width, data.range(r * width, (r + 1) * width));
+            }
+        });
+        Ok(())
     }
 
     /// Runs what is left after [`prepare`](Self::prepare): `inputs` has the open ones in their order. The same bits as

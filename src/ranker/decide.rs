@@ -22,7 +22,7 @@ impl Ranker {
         let mut values = Vec::with_capacity(n);
         let mut items = Vec::with_capacity(n);
         for (row, suppression) in suppressed.iter().enumerate() {
-            let raw = &list.raw[row * self.heads.len()..(row + 1) * self.heads.len()];
+            let raw = list.scored.heads(row, self.heads.len());
             let heads: Vec<HeadValue> = self
                 .heads
                 .iter_mut()

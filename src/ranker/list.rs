@@ -2,11 +2,11 @@
 
 use super::open::Ranker;
 use super::record::HeadValue;
+use super::score::Scored;
 use super::session::Session;
 use crate::context::Suppression;
-use crate::engine::Slice;
 use crate::error::{ErrorKind, Result};
-use crate::features::{Request, Scene, Table};
+use crate::features::{Request, Table};
 
 /// Cells of a list's matrix: 128 MB.
 const MAX_CELLS: usize = 1 << 25;
@@ -86,19 +86,10 @@ impl Ranking {
 pub struct List {
     pub(super) identity: Identity,
     pub(super) table: Table,
-    /// `[n, width]`.
-    pub(super) matrix: Vec<f32>,
-    /// Whether the row's features changed since its heads were computed.
-    changed: Vec<bool>,
-    /// `[n, heads]`, as the model gave them.
-    pub(super) raw: Vec<f32>,
-    /// Whether request-dependent features are filled in.
-    encoded: bool,
+    /// Features and raw heads.
+    pub(super) scored: Scored,
     /// Rows in the order last shown.
     pub(super) order: Option<Vec<usize>>,
-    /// Working memory: rows to run, gathered.
-    gathered: Vec<f32>,
-    gathered_rows: Vec<usize>,
 }
 
 impl Ranker {
@@ -114,24 +105,12 @@ impl Ranker {
             ));
         }
         self.check_size(table.len())?;
-        let mut list = List {
-            identity,
-            table,
-            matrix: Vec::new(),
-            changed: Vec::new(),
-            raw: Vec::new(),
-            encoded: false,
-            order: None,
-            gathered: Vec::new(),
-            gathered_rows: Vec::new(),
-        };
-        list.resize(self);
-        Ok(list)
+        Ok(List { identity, table, scored: Scored::default(), order: None })
     }
 
     /// A list's matrix must fit a page's memory.
     fn check_size(&self, candidates: usize) -> Result<()> {
-        if candidates * self.encoder.width() > MAX_CELLS {
+        if candidates.saturating_mul(self.encoder.width()) > MAX_CELLS {
             let message = format!("{candidates} candidates of {} columns; at most 2^25 cells", self.encoder.width());
             return Err(crate::error::Error::new(ErrorKind::LimitExceeded, message));
         }
@@ -178,40 +157,6 @@ impl Ranker {
             Err(reason) => list.server_order(reason, &frozen, &suppressed),
         }
     }
-
-    /// Brings features and raw heads up to date; returns the number of rows that were run.
-    fn score(&mut self, session: &Session, list: &mut List, now: f64) -> Result<usize, ErrorKind> {
-        let width = self.encoder.width();
-        let surface = list.identity.surface.as_deref();
-        let scene = Scene { table: &list.table, surface, context: session.context(), now };
-        self.encoder.encode(&scene, list.encoded, &mut list.matrix, &mut list.changed);
-        list.encoded = true;
-        list.gathered.clear();
-        list.gathered_rows.clear();
-        for row in 0..list.table.len() {
-            if list.changed[row] {
-                list.gathered_rows.push(row);
-                list.gathered.extend_from_slice(&list.matrix[row * width..(row + 1) * width]);
-            }
-        }
-        let (heads, raw, rows) = (&self.heads, &mut list.raw, &list.gathered_rows);
-        let outputs: Vec<usize> =
-            (0..self.engine.plan().outputs.len()).map(|i| self.engine.output(i).width as usize).collect();
-        self.engine
-            .run(&[Slice::F32(&list.gathered)], rows.len(), |output, first, data| {
-                for (h, head) in heads.iter().enumerate().filter(|(_, head)| head.output == output) {
-                    for (i, row) in data.f32().chunks_exact(outputs[output]).enumerate() {
-                        raw[rows[first + i] * heads.len() + h] = row[head.column];
-                    }
-                }
-            })
-            .map_err(|e| e.kind())?;
-        list.changed.fill(false);
-        if list.raw.iter().any(|x| !x.is_finite()) {
-            return Err(ErrorKind::ScoreNotFinite);
-        }
-        Ok(list.gathered_rows.len())
-    }
 }
 
 impl List {
@@ -237,8 +182,15 @@ impl List {
 
     /// The feature row of a candidate, as the model saw it last.
     pub fn row(&self, row: usize) -> &[f32] {
-        let width = self.matrix.len() / self.table.len().max(1);
-        &self.matrix[row * width..(row + 1) * width]
+        let rows = &self.scored.matrix.rows;
+        let width = rows.len() / self.table.len().max(1);
+        rows.get(row * width..(row + 1) * width).unwrap_or_default()
+    }
+
+    /// The features that all candidates share in inputs of their own, as the model saw them last; empty where a model
+    /// has one input.
+    pub fn shared_row(&self) -> &[f32] {
+        &self.scored.matrix.shared
     }
 
     /// Adds more of the same response.
@@ -247,13 +199,12 @@ impl List {
     /// `request_invalid`, `limit_exceeded`; nothing is changed then.
     pub fn append(&mut self, ranker: &Ranker, more: &Table) -> Result<()> {
         ranker.check_size(self.table.len() + more.len())?;
+        let before = self.table.len();
         self.table.append(ranker.encoder.layout(), more)?;
-        let before = self.raw.len() / ranker.heads.len().max(1);
-        self.resize(ranker);
         if let Some(order) = &mut self.order {
             order.extend(before..self.table.len());
         }
-        self.encoded = false;
+        self.scored.encoded = false;
         Ok(())
     }
 
@@ -275,14 +226,7 @@ impl List {
     /// Takes new facts.
     pub fn update_facts(&mut self, facts: Table) {
         self.table.update_facts(facts);
-        self.encoded = false;
-    }
-
-    fn resize(&mut self, ranker: &Ranker) {
-        let n = self.table.len();
-        self.matrix.resize(n * ranker.encoder.width(), 0.0);
-        self.changed.resize(n, true);
-        self.raw.resize(n * ranker.heads.len(), f32::NAN);
+        self.scored.encoded = false;
     }
 
     /// The rows of these ids; ids that the list does not hold are passed over.

@@ -7,11 +7,12 @@ mod list;
 mod manifest;
 mod open;
 mod record;
+mod score;
 mod session;
 
 pub use crate::scorer::Golden;
 pub use list::{Entry, Frozen, Identity, List, Options, Ranking};
-pub use manifest::{Head, Link, Manifest, Provenance, SourceDigest, SurfaceCalibrator};
+pub use manifest::{Head, Link, Manifest, POINTS, Provenance, STATISTICS, SourceDigest, SurfaceCalibrator, Training};
 pub use open::Ranker;
 pub use record::{Digests, HeadValue, Record, RecordItem};
 pub use session::{Session, Shown, list_name};

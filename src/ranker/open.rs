@@ -2,11 +2,12 @@
 
 use super::manifest::{Link, Manifest};
 use super::record::Digests;
+use super::score::Feed;
 use crate::bundle::{Bundle, Hashes};
 use crate::calibration::{Calibrator, logit};
-use crate::engine::{DType, Interpreter, NUMERICS, Tensors};
+use crate::engine::{DType, Interpreter, NUMERICS, Rows, Tensors};
 use crate::error::{Error, ErrorKind, Result, detail};
-use crate::features::Encoder;
+use crate::features::{Encoder, PerRow};
 use crate::scorer::{self, corrupt, failed, find, near};
 use ranklet_kernels::math::f64 as math;
 
@@ -51,6 +52,8 @@ pub struct Ranker {
     pub(super) engine: Interpreter,
     pub(super) heads: Vec<ReadyHead>,
     pub(super) encoder: Encoder,
+    /// What fills each of the plan's inputs, in their order.
+    pub(super) feeds: Vec<Feed>,
     digests: Digests,
     size: usize,
 }
@@ -72,15 +75,16 @@ impl Ranker {
         let bundle = Bundle::read_hashed(bytes, hashes)?;
         let manifest: Manifest = bundle.manifest()?;
         let engine = Interpreter::new(manifest.plan.clone(), &bundle.tensors)?;
-        let encoder = Encoder::new(&manifest.schema, &manifest.context)?;
-        check(&manifest, &engine, &encoder)?;
+        let encoder = Encoder::with_inputs(&manifest.schema, &manifest.inputs, &manifest.context)?;
+        check(&manifest, &engine)?;
+        let feeds = if manifest.heads.is_empty() { Vec::new() } else { feeds(&manifest, &engine, &encoder)? };
         let heads = heads(&manifest, &bundle.tensors)?;
         let digests = Digests {
             bundle: bundle.digest.clone(),
             schema: manifest.schema_digest.clone(),
             policy: manifest.policy_digest.clone(),
         };
-        let mut ranker = Ranker { manifest, engine, heads, encoder, digests, size: bundle.size };
+        let mut ranker = Ranker { manifest, engine, heads, encoder, feeds, digests, size: bundle.size };
         ranker.self_test(&bundle.tensors)?;
         Ok(ranker)
     }
@@ -143,7 +147,7 @@ impl Ranker {
 
 /// What the sections promise each other.
 #[inline(never)]
-fn check(manifest: &Manifest, engine: &Interpreter, encoder: &Encoder) -> Result<()> {
+fn check(manifest: &Manifest, engine: &Interpreter) -> Result<()> {
     for head in &manifest.heads {
         if head.output >= manifest.plan.outputs.len() {
             return Err(corrupt(detail("a head names no output")));
@@ -152,26 +156,9 @@ fn check(manifest: &Manifest, engine: &Interpreter, encoder: &Encoder) -> Result
         if value.dtype != DType::F32 || head.column >= value.width as usize {
             return Err(corrupt(detail("a head's column is not an f32 of its output")));
         }
-        if value.rows != crate::engine::Rows::Candidate {
+        if value.rows != Rows::Candidate {
             return Err(corrupt(detail("a head's output has one row for the whole request")));
         }
-    }
-    let Some(input) = manifest.input else {
-        return if manifest.heads.is_empty() {
-            Ok(())
-        } else {
-            Err(corrupt(detail("heads without an input for the features")))
-        };
-    };
-    if manifest.plan.inputs.len() != 1 || input != 0 {
-        return Err(corrupt(detail("the schema fills the plan's one input")));
-    }
-    let value = engine.input(0);
-    if value.dtype != DType::F32 || value.width as usize != encoder.width() {
-        return Err(Error::new(
-            ErrorKind::SchemaMismatch,
-            format!("the schema fills {} columns, the model takes {}", encoder.width(), value.width),
-        ));
     }
     if manifest.policy.weights.len() != manifest.heads.len() {
         return Err(corrupt(detail("heads and policy weights differ in number")));
@@ -185,6 +172,34 @@ fn check(manifest: &Manifest, engine: &Interpreter, encoder: &Encoder) -> Result
         return Err(corrupt(detail("a policy weight is not finite")));
     }
     Ok(())
+}
+
+/// Which columns of the features each input of the plan takes.
+#[inline(never)]
+fn feeds(manifest: &Manifest, engine: &Interpreter, encoder: &Encoder) -> Result<Vec<Feed>> {
+    let parts = encoder.parts();
+    if parts.len() != manifest.plan.inputs.len() || manifest.input != manifest.inputs.is_empty().then_some(0) {
+        return Err(corrupt(detail("the schema does not fill each of the plan's inputs")));
+    }
+    let feed = |(i, port): (usize, &crate::engine::Port)| {
+        let part = match &parts[..] {
+            [part] if part.name.is_empty() => Some(part),
+            parts => parts.iter().find(|part| part.name == port.name),
+        };
+        let part = part.ok_or_else(|| corrupt(detail("no features fill an input of the plan")))?;
+        let (value, shared) = (engine.input(i), part.rows == PerRow::Request);
+        if part.width != value.width as usize || shared != (value.rows == Rows::Shared) {
+            return Err(Error::new(
+                ErrorKind::SchemaMismatch,
+                format!(
+                    "the schema fills {} columns of input {}, the model takes {}",
+                    part.width, port.name, value.width
+                ),
+            ));
+        }
+        Ok(Feed { shared, first: part.first, width: part.width, dtype: value.dtype })
+    };
+    manifest.plan.inputs.iter().enumerate().map(feed).collect()
 }
 
 #[inline(never)]

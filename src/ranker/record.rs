@@ -80,6 +80,9 @@ pub struct Record {
     pub numerics: u32,
     /// What decided; null where no bundle could be opened.
     pub digests: Option<Digests>,
+    /// The features that all candidates share in inputs of their own, as `features` of an item.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shared: Option<String>,
     /// In final order.
     pub items: Vec<RecordItem>,
 }
@@ -121,6 +124,7 @@ impl Record {
             surface: list.request().surface.clone(),
             numerics: NUMERICS,
             digests: Some(ranker.digests().clone()),
+            shared: (ranking.is_model() && !list.shared_row().is_empty()).then(|| hex_row(list.shared_row())),
             items,
         }
     }
@@ -157,6 +161,7 @@ impl Record {
             surface: request.surface.clone(),
             numerics: NUMERICS,
             digests: None,
+            shared: None,
             items,
         }
     }

@@ -56,6 +56,9 @@ pub struct Compile {
     /// ONNX Runtime's inputs and outputs by name: they decide over our own reading of the graph.
     #[arg(long, value_name = "FILE.safetensors")]
     pub golden: Option<PathBuf>,
+    /// What the model was trained on, as `featurize` wrote it: its statistics go into the bundle. Needs a SPEC.toml.
+    #[arg(long, value_name = "X.safetensors")]
+    pub training: Option<PathBuf>,
     /// Size of a symbol of an input's shape that is not the number of candidates, over what the SPEC.toml says.
     #[arg(long = "dim", value_name = "NAME=VALUE")]
     pub dims: Vec<String>,
@@ -112,11 +115,14 @@ pub struct Featurize {
     /// SPEC.toml (its ONNX files need not exist yet) or a bundle.
     pub source: PathBuf,
     /// Requests, one a line.
-    #[arg(long, value_name = "LOG.jsonl")]
-    pub requests: PathBuf,
+    #[arg(long, value_name = "LOG.jsonl", required_unless_present = "records")]
+    pub requests: Option<PathBuf>,
     /// Events, one a line.
-    #[arg(long, value_name = "LOG.jsonl")]
+    #[arg(long, value_name = "LOG.jsonl", requires = "requests")]
     pub events: Option<PathBuf>,
+    /// Decision records of level full, one a line, instead of requests: the rows as the model saw them.
+    #[arg(long, value_name = "RECORDS.jsonl", conflicts_with = "requests")]
+    pub records: Option<PathBuf>,
     /// Where the matrix goes.
     #[arg(short, long, value_name = "X.safetensors")]
     pub output: PathBuf,
