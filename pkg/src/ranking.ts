@@ -32,6 +32,8 @@ export class Ranking<C = unknown> {
   readonly reason: Reason | null;
   /** One line for a person; empty when there is nothing to say. */
   readonly detail: string;
+  /** Whether a work budget left candidates without a score: they follow the others in the server's order. */
+  readonly degraded: boolean;
   readonly #ranked: Ranked;
   readonly #names: Names;
   readonly #request: Prepared<C>;
@@ -49,6 +51,7 @@ export class Ranking<C = unknown> {
     this.source = ranked.reason === null ? "model" : "server";
     this.reason = ranked.reason;
     this.detail = ranked.detail;
+    this.degraded = ranked.reason === null && !!ranked.values && ranked.values[5]! < ranked.values[2]!;
   }
 
   /** One entry for each item, in the same order; made when first asked for. */
@@ -78,6 +81,7 @@ export class Ranking<C = unknown> {
       propensity: 1,
       suppressed: MARK_NAMES[suppressed[row] ?? 0]!,
       constraints: [],
+      relaxed: [],
     };
     if (!values || !info) {
       if (frozen?.[row]) entry.constraints.push("frozen");
@@ -85,7 +89,9 @@ export class Ranking<C = unknown> {
       return entry;
     }
     const at = HEADER + place * (ITEM + 2 * values[3]!);
-    entry.constraints = info.constraints.filter((_, bit) => Math.floor(values[at + 7]! / 2 ** bit) % 2 === 1);
+    const named = (bits: number) => info.constraints.filter((_, bit) => Math.floor(bits / 2 ** bit) % 2 === 1);
+    entry.constraints = named(values[at + 7]!);
+    entry.relaxed = named(values[at + 8]!);
     if (this.source === "server") return entry;
     entry.score = number(values[at + 2]);
     entry.utility = number(values[at + 3]);
