@@ -114,7 +114,7 @@ fn bits(ranking: &Ranking) -> Vec<(usize, u64, Vec<u32>)> {
 /// The same list, made anew and ranked once.
 fn cold(ranker: &mut Ranker, session: &Session, candidates: &[Value], facts: &Value, now: f64) -> Ranking {
     let mut list = ranker.prepare_json(&request(candidates, facts, now)).unwrap();
-    ranker.rerank(session, &mut list, &Options { now, frozen: Frozen::default() })
+    ranker.rerank(session, &mut list, &Options { now, frozen: Frozen::default(), ..Options::default() })
 }
 
 proptest! {
@@ -148,7 +148,7 @@ proptest! {
                     session.observe(&event, &[list.table()]).unwrap();
                 }
             }
-            let warm = ranker.rerank(&session, &mut list, &Options { now, frozen: Frozen::default() });
+            let warm = ranker.rerank(&session, &mut list, &Options { now, frozen: Frozen::default(), ..Options::default() });
             let fresh = cold(&mut ranker, &session, &candidates, &known, now);
             // A kept list's order may differ only where the frozen and shown order does: there is none here.
             prop_assert_eq!(bits(&warm), bits(&fresh), "step {}", step);
@@ -170,7 +170,7 @@ fn only_what_changed_is_run() {
     let mut ranker = Ranker::open(bundle()).unwrap();
     let (mut list, mut session, now) = listed(&ranker, 40);
     let mut run = |session: &Session, list: &mut List, now: f64| {
-        ranker.rerank(session, list, &Options { now, frozen: Frozen::default() }).rows_run
+        ranker.rerank(session, list, &Options { now, frozen: Frozen::default(), ..Options::default() }).rows_run
     };
     assert_eq!(run(&session, &mut list, now), 40);
     assert_eq!(run(&session, &mut list, now + 60_000.0), 0, "a tick of the clock alone changes nothing");
@@ -190,7 +190,7 @@ fn only_what_changed_is_run() {
 fn history_and_candidates_reach_the_score() {
     let mut ranker = Ranker::open(bundle()).unwrap();
     let (mut list, mut session, now) = listed(&ranker, 12);
-    let options = Options { now, frozen: Frozen::default() };
+    let options = Options { now, frozen: Frozen::default(), ..Options::default() };
     let before = ranker.rerank(&session, &mut list, &options);
     let shared = list.shared_row().to_vec();
     let event = Event::from_json(&json!({ "type": "open", "candidate": 0, "time": now }).to_string()).unwrap();
@@ -379,7 +379,7 @@ fn statistics_of_the_training_rows_come_with_the_bundle_and_change_no_score() {
     }
     let ranked = |ranker: &mut Ranker| {
         let (mut list, session, now) = listed(ranker, 9);
-        bits(&ranker.rerank(&session, &mut list, &Options { now, frozen: Frozen::default() }))
+        bits(&ranker.rerank(&session, &mut list, &Options { now, frozen: Frozen::default(), ..Options::default() }))
     };
     assert_eq!(ranked(&mut one), ranked(&mut other));
 
@@ -401,7 +401,11 @@ fn a_bundle_of_an_earlier_release_decides_as_it_did() {
     for line in fs::read_to_string(folder.join("events.jsonl")).unwrap().lines() {
         session.observe(&Event::from_json(line).unwrap(), &[list.table()]).unwrap();
     }
-    let ranking = ranker.rerank(&session, &mut list, &Options { now: request.now, frozen: Frozen::default() });
+    let ranking = ranker.rerank(
+        &session,
+        &mut list,
+        &Options { now: request.now, frozen: Frozen::default(), ..Options::default() },
+    );
     let record = serde_json::to_string(&Record::new(&ranker, &list, &ranking, request.now)).unwrap();
     let record: Value = serde_json::from_str(&record).unwrap();
     let stored: Value = serde_json::from_str(&fs::read_to_string(folder.join("record.json")).unwrap()).unwrap();
@@ -429,7 +433,8 @@ fn an_empty_list_with_shared_inputs_is_ranked() {
     let mut ranker = Ranker::open(bundle()).unwrap();
     let mut list = ranker.prepare_json(&request(&[], &json!({}), 1.0)).unwrap();
     let session = ranker.session().unwrap();
-    let ranking = ranker.rerank(&session, &mut list, &Options { now: 1.0, frozen: Frozen::default() });
+    let ranking =
+        ranker.rerank(&session, &mut list, &Options { now: 1.0, frozen: Frozen::default(), ..Options::default() });
     assert!(ranking.is_model() && ranking.entries.is_empty());
     // The matrix is there for a record all the same.
     let table = Table::from_json(ranker.encoder().layout(), &request(&[], &json!({}), 1.0)).unwrap();

@@ -153,7 +153,6 @@ impl Encoder {
     }
 
     /// The features in the order of the schema, each by its columns: of the shared row or of a candidate's.
-    #[cfg(feature = "compile")]
     pub fn columns(&self) -> Vec<(PerRow, Vec<usize>)> {
         let rows = |shared| if shared { PerRow::Request } else { PerRow::Candidate };
         self.features.iter().map(|f| (rows(f.in_shared_row), f.columns().collect())).collect()

@@ -1,7 +1,7 @@
 //! Every encoding and transform by hand.
 
 use super::*;
-use crate::context::{Context, ContextSpec, Event};
+use crate::context::{Context, ContextSpec, Event, Happening};
 use ranklet_kernels::hash::{hash64, rehash};
 use serde_json::{Value, json};
 
@@ -228,7 +228,7 @@ fn the_local_sequence_is_a_feature() {
         [("y", Some("b"), 900_000), ("x", Some("a"), 990_000), ("w", None, 995_000), ("y", Some("b"), 1_000_000)]
     {
         let event = Event::from_json(&json!({ "type": "open", "key": key, "time": time }).to_string()).unwrap();
-        assert!(context.observe(&event, Some(key), kind));
+        assert!(context.observe(&Happening { candidate_type: kind, ..event.happening() }));
     }
     assert_eq!(scene(&context), [2.0, 1.0, 3.0, 10.0, 5.0, 0.0, 1.0, 1.0, 1.0]);
 }

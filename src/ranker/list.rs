@@ -1,5 +1,6 @@
 //! A list: one server response, ranked again and again as the context moves.
 
+use super::decide::Named;
 use super::open::Ranker;
 use super::record::HeadValue;
 use super::score::Scored;
@@ -33,6 +34,13 @@ pub struct Options {
     pub now: f64,
     /// What stays.
     pub frozen: Frozen,
+    /// Work budget: candidates to score at most, the first in the server's order; the others follow in that order.
+    pub rows: Option<usize>,
+    /// Of exploration, in place of the request's.
+    pub seed: Option<u64>,
+    /// Of this decision. By default the request's, followed by `#2`, `#3`... from the second decision on, so that what is
+    /// drawn for the next context is drawn anew.
+    pub decision_id: Option<String>,
 }
 
 /// What identifies a request in records.
@@ -44,6 +52,8 @@ pub struct Identity {
     pub list_id: Option<String>,
     /// Where it is shown.
     pub surface: Option<String>,
+    /// Of exploration.
+    pub seed: Option<u64>,
 }
 
 /// One item of a ranking.
@@ -61,6 +71,12 @@ pub struct Entry {
     pub suppressed: Option<Suppression>,
     /// Bits named by [`CONSTRAINTS`](crate::policy::CONSTRAINTS).
     pub constraints: u32,
+    /// Those that it breaks, because nothing that keeps them could stand there.
+    pub relaxed: u32,
+    /// P(this choice | what stands before it); 1 where nothing was drawn.
+    pub propensity: f64,
+    /// Its natural logarithm.
+    pub log_propensity: f64,
 }
 
 /// An order of all candidates.
@@ -72,6 +88,17 @@ pub struct Ranking {
     pub entries: Vec<Entry>,
     /// Rows that the model was run for in this re-rank; the others' features had not changed a bit.
     pub rows_run: usize,
+    /// What the policy decided from, and what it decided; None in server order.
+    pub decided: Option<Box<Decided>>,
+}
+
+/// A decision with all that it was made from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decided {
+    /// What the policy saw.
+    pub input: crate::policy::Input,
+    /// What it made of it.
+    pub decision: crate::policy::Decision,
 }
 
 impl Ranking {
@@ -90,6 +117,9 @@ pub struct List {
     pub(super) scored: Scored,
     /// Rows in the order last shown.
     pub(super) order: Option<Vec<usize>>,
+    pub(super) named: Named,
+    /// Decisions of the model so far.
+    pub(super) decisions: u64,
 }
 
 impl Ranker {
@@ -105,7 +135,8 @@ impl Ranker {
             ));
         }
         self.check_size(table.len())?;
-        Ok(List { identity, table, scored: Scored::default(), order: None })
+        let scored = Scored::default();
+        Ok(List { identity, table, scored, order: None, named: Named::default(), decisions: 0 })
     }
 
     /// A list's matrix must fit a page's memory.
@@ -127,6 +158,7 @@ impl Ranker {
             decision_id: request.decision_id.clone(),
             list_id: request.list_id.clone(),
             surface: request.surface.clone(),
+            seed: request.seed,
         };
         self.prepare(table, identity)
     }
@@ -144,14 +176,14 @@ impl Ranker {
         let frozen = list.frozen_positions(&options.frozen);
         let suppressed: Vec<Option<Suppression>> =
             (0..list.table.len()).map(|row| session.context().suppression(list.table.key(row), options.now)).collect();
-        let outcome = self.score(session, list, options.now);
-        let ranking = match outcome {
-            Ok(rows_run) => self.decide(list, &frozen, &suppressed, rows_run),
-            Err(reason) => Err(reason),
-        };
+        let ranking = self.budget(list, options.rows).and_then(|rows| {
+            let rows_run = self.score(session, list, options.now, rows)?;
+            self.decide(session, list, (options, frozen.clone(), rows), &suppressed, rows_run)
+        });
         match ranking {
             Ok(ranking) => {
                 list.order = Some(ranking.entries.iter().map(|e| e.row).collect());
+                list.decisions += 1;
                 ranking
             }
             Err(reason) => list.server_order(reason, &frozen, &suppressed),

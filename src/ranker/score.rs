@@ -1,5 +1,6 @@
 //! Raw heads of a list: computed once, and afterwards only as far as a bit of the features changed.
 
+use super::decide::keep_vectors;
 use super::list::List;
 use super::open::{Ranker, ReadyHead};
 use super::session::Session;
@@ -27,6 +28,10 @@ pub(super) struct Scored {
     pub encoded: bool,
     /// `[candidates, heads]`, as the model gave them.
     raw: Vec<f32>,
+    /// `[candidates, width]`: the output that similarity is the cosine of, where the bundle names one.
+    pub vectors: Vec<f32>,
+    /// Candidates that the last run was for.
+    ran: usize,
     /// What depends on the candidates' own inputs alone, where the plan has others beside them.
     kept: Option<Prepared>,
     /// By candidate, whether its features changed since `kept` was computed.
@@ -37,9 +42,9 @@ pub(super) struct Scored {
 }
 
 impl Scored {
-    /// The raw heads of a candidate.
-    pub fn heads(&self, row: usize, heads: usize) -> &[f32] {
-        &self.raw[row * heads..(row + 1) * heads]
+    /// The raw heads, `[candidates, heads]`; NaN where a row was never scored.
+    pub fn raw(&self) -> &[f32] {
+        &self.raw
     }
 }
 
@@ -79,8 +84,14 @@ fn gather_one(feed: &Feed, matrix: &Matrix, rows: &[usize], to: &mut Buffer) {
 }
 
 impl Ranker {
-    /// Brings features and raw heads up to date; returns the number of rows that were run.
-    pub(super) fn score(&mut self, session: &Session, list: &mut List, now: f64) -> Result<usize, ErrorKind> {
+    /// Brings features and, of the first `limit` rows, raw heads up to date; returns the number of rows that were run.
+    pub(super) fn score(
+        &mut self,
+        session: &Session,
+        list: &mut List,
+        now: f64,
+        limit: usize,
+    ) -> Result<usize, ErrorKind> {
         let n = list.table.len();
         let surface = list.identity.surface.as_deref();
         let scene = Scene { table: &list.table, surface, context: session.context(), now };
@@ -91,10 +102,11 @@ impl Ranker {
         scored.stale.resize(n, true);
         let Matrix { shared_changed, changed, .. } = &scored.matrix;
         scored.stale.iter_mut().zip(changed).for_each(|(stale, changed)| *stale |= changed);
-        let any = *shared_changed || changed.iter().any(|changed| *changed);
+        let any = limit != scored.ran || changed[..limit].iter().any(|changed| *changed);
         let all = *shared_changed || any && self.engine.is_list_wise();
+        scored.ran = limit;
         scored.rows.clear();
-        scored.rows.extend((0..n).filter(|&row| all || scored.matrix.changed[row]));
+        scored.rows.extend((0..limit).filter(|&row| all || scored.matrix.changed[row]));
         // With other inputs of the candidates alone, what follows from these is worth keeping.
         let keeps = self.feeds.iter().any(|feed| feed.shared) && self.feeds.iter().any(|feed| !feed.shared);
         if !scored.rows.is_empty() {
@@ -103,8 +115,13 @@ impl Ranker {
         }
         let run = scored.rows.len();
         scored.matrix.shared_changed = false;
-        scored.matrix.changed.fill(false);
-        if scored.raw.iter().any(|x| !x.is_finite()) {
+        // What is beyond the limit waits for a larger one.
+        let (run_now, later) = scored.matrix.changed.split_at_mut(limit);
+        run_now.fill(false);
+        if all {
+            later.fill(true);
+        }
+        if scored.raw[..limit * self.heads.len()].iter().any(|x| !x.is_finite()) {
             return Err(ErrorKind::ScoreNotFinite);
         }
         Ok(run)
@@ -113,12 +130,15 @@ impl Ranker {
     /// Runs the rows in `scored.rows` from the beginning.
     #[inline(never)]
     fn run_rows(&mut self, scored: &mut Scored) -> Result<()> {
-        let Scored { matrix, raw, rows, given, .. } = scored;
+        let Scored { matrix, raw, vectors, rows, given, .. } = scored;
         gather(&self.feeds, matrix, rows, given);
         let slices: Vec<Slice<'_>> = given.iter().map(Buffer::slice).collect();
-        let Ranker { engine, heads, .. } = self;
+        let Ranker { engine, heads, vector, .. } = self;
         let widths = widths(engine);
         engine.run(&slices, rows.len(), |output, first, data| {
+            if *vector == Some(output) {
+                keep_vectors(vectors, widths[output], &rows[first..], data.f32());
+            }
             scatter(heads, output, widths[output], &rows[first..], data, raw);
         })
     }
@@ -126,8 +146,8 @@ impl Ranker {
     /// Runs all rows, but of what follows from the candidates' own inputs only what changed.
     #[inline(never)]
     fn run_kept(&mut self, scored: &mut Scored) -> Result<()> {
-        let Ranker { engine, heads, feeds, .. } = self;
-        let Scored { matrix, raw, kept, stale, rows, given, .. } = scored;
+        let Ranker { engine, heads, feeds, vector, .. } = self;
+        let Scored { matrix, raw, vectors, kept, stale, rows, given, .. } = scored;
         let old: Vec<usize> = (0..rows.len()).filter(|&row| stale[row]).collect();
         let usable = |kept: &Prepared| kept.rows() == Some(rows.len()) && (old.is_empty() || !engine.is_list_wise());
         let mut prepared = match kept.take().filter(usable) {
@@ -148,9 +168,12 @@ impl Ranker {
                 prepared
             }
         };
-        stale.fill(false);
+        stale[..rows.len()].fill(false);
         let widths = widths(engine);
         engine.run_prepared(&mut prepared, &of(feeds, given, true), rows.len(), |output, first, data| {
+            if *vector == Some(output) {
+                keep_vectors(vectors, widths[output], &rows[first..], data.f32());
+            }
             scatter(heads, output, widths[output], &rows[first..], data, raw);
         })?;
         *kept = Some(prepared);
