@@ -34,8 +34,10 @@ pub(super) fn column(column: &Column, per: &str) -> JsValue {
         CellKind::Number => "number",
         CellKind::String => "string",
         CellKind::Strings => "strings",
+        CellKind::Numbers => "numbers",
     };
-    object([("path", text(&column.path)), ("kind", kind.into()), ("per", per.into())]).into()
+    let width = ("width", column.width.into());
+    object([("path", text(&column.path)), ("kind", kind.into()), width, ("per", per.into())]).into()
 }
 
 pub(super) fn digests(of: &Digests) -> JsValue {
