@@ -14,6 +14,10 @@ const DEFAULTS: Record<keyof Accessors<unknown>, string> = {
   serverScore: "server_score",
   value: "value",
   boost: "boost",
+  spendEffect: "spend_effect",
+  benefitLower: "benefit_lower",
+  pin: "pin",
+  target: "target",
 };
 
 export function makeReader<C>(options: Accessors<C>): Reader<C> {
@@ -40,7 +44,10 @@ export interface Read<C> {
  * over where `held` knows its id.
  */
 export function readRows<C>(reader: Reader<C>, given: readonly C[], held?: (id: string) => boolean): Read<C> {
-  const rows: Rows = { ids: [], keys: [], types: [], scores: [], values: [], boosts: [], features: [] };
+  const rows: Rows = {
+    ids: [], keys: [], types: [], scores: [], values: [], boosts: [], spendEffects: [], benefitLowers: [], pins: [], targets: [],
+    features: [],
+  };
   const read: Read<C> = { items: [], rows, error: null };
   given.forEach((item, at) => {
     let row = EMPTY;
@@ -57,6 +64,10 @@ export function readRows<C>(reader: Reader<C>, given: readonly C[], held?: (id: 
     rows.scores.push(row.score);
     rows.values.push(row.value);
     rows.boosts.push(row.boost);
+    rows.spendEffects.push(row.spendEffect);
+    rows.benefitLowers.push(row.benefitLower);
+    rows.pins.push(row.pin);
+    rows.targets.push(row.target);
     rows.features.push(row.features);
   });
   return read;
@@ -71,6 +82,10 @@ const EMPTY = {
   score: NaN,
   value: NaN,
   boost: NaN,
+  spendEffect: NaN,
+  benefitLower: NaN,
+  pin: NaN,
+  target: null as string | null,
   features: null as Features | null,
 };
 
@@ -86,6 +101,10 @@ function readRow<C>(reader: Reader<C>, item: C | null | undefined): typeof EMPTY
     score: toNumber(reader.serverScore(item)),
     value: toNumber(reader.value(item)),
     boost: toNumber(reader.boost(item)),
+    spendEffect: toNumber(reader.spendEffect(item)),
+    benefitLower: toNumber(reader.benefitLower(item)),
+    pin: toNumber(reader.pin(item)),
+    target: toText(reader.target(item)),
     features: typeof features === "object" ? (features as Features | null) : null,
   };
 }

@@ -1,3 +1,4 @@
+import { budgetOf, readRows } from "./budget.js";
 import { NONE_FROZEN, keepFacts, readFrozen, type FrozenRows } from "./candidates.js";
 import { encode, encodeFacts, type Encoded } from "./columns.js";
 import { HEADER, ITEM, type Engine } from "./engine.js";
@@ -8,6 +9,7 @@ import { nameRows, readPage, type Names, type Part, type Prepared, type Shared }
 import { frozenFlags, keepsFrozen, serverOrder } from "./server-order.js";
 import type { Held, Session } from "./session.js";
 import type { Facts, RerankOptions } from "./types.js";
+import { toText } from "./values.js";
 
 /** Where a list stands in an engine: good as long as its session stands there. */
 interface HeldList {
@@ -72,7 +74,7 @@ export class List<C = unknown> {
       if (typeof time === "number") now = time;
       frozen = readFrozen(options?.frozen ?? this.#request.frozen, this.#names.rowOf);
       if (!Number.isFinite(now)) throw new RankletError("request_invalid", "now is not a number of ms");
-      return this.#give(this.#model(frozen, now));
+      return this.#give(this.#model(frozen, now, options ?? {}));
     } catch (thrown) {
       return this.#give(this.#server(this.#broken ?? failure(thrown, "request_invalid"), frozen, now));
     }
@@ -230,10 +232,18 @@ export class List<C = unknown> {
     return this.#held !== null && this.#session.holds(this.#held.session);
   }
 
-  #model(frozen: FrozenRows, now: number): Ranked {
+  #model(frozen: FrozenRows, now: number, options: RerankOptions): Ranked {
+    // The caller's code stands outside of the call: its options and its clock may throw, which is no trap, or come back here.
+    const { host, clock, deadlineMs } = this.#shared;
+    const budget = budgetOf(host);
+    const rows = readRows(options.rows) ?? budget.rows(deadlineMs);
+    const decisionId = toText(options.decision_id) ?? undefined;
+    const { seed } = options;
+    this.#synchronised(frozen);
+    const began = clock();
     const handle = this.#synchronised(frozen);
-    const values = this.#call((engine) => engine.rerank(handle, now, frozen.count, frozen.rows));
-    const { info } = this.#shared.host.running!;
+    const { info } = host.running!;
+    const values = this.#call((engine) => engine.rerank(handle, now, frozen.count, frozen.rows, rows, seed, decisionId));
     const n = values[2]!;
     const width = ITEM + 2 * values[3]!;
     const order = new Uint32Array(n);
@@ -246,6 +256,7 @@ export class List<C = unknown> {
     this.#suppressed = suppressed;
     const reason = values[0] === 1 ? null : (info.reasons[values[1]!] ?? "score_not_finite");
     if (reason === null) this.#held!.order = order;
+    budget.learn(values[4]!, clock() - began);
     const record = () => (this.#isHeld() ? this.#call((engine) => engine.record(handle)) : null);
     return { order, suppressed, frozen: null, reason, detail: "", now, values, info, record };
   }

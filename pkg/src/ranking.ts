@@ -34,6 +34,8 @@ export class Ranking<C = unknown> {
   readonly detail: string;
   /** Candidates that the model was run for; the others' features had not changed by a bit. */
   readonly rowsRun: number;
+  /** Whether a work budget left candidates without a score: they follow the others in the server's order. */
+  readonly degraded: boolean;
   readonly #ranked: Ranked;
   readonly #names: Names;
   readonly #request: Prepared<C>;
@@ -52,6 +54,7 @@ export class Ranking<C = unknown> {
     this.reason = ranked.reason;
     this.detail = ranked.detail;
     this.rowsRun = ranked.values?.[4] ?? 0;
+    this.degraded = ranked.reason === null && !!ranked.values && ranked.values[5]! < ranked.values[2]!;
   }
 
   /** One entry for each item, in the same order; made when first asked for. */
@@ -81,6 +84,7 @@ export class Ranking<C = unknown> {
       propensity: 1,
       suppressed: MARK_NAMES[suppressed[row] ?? 0]!,
       constraints: [],
+      relaxed: [],
     };
     if (!values || !info) {
       if (frozen?.[row]) entry.constraints.push("frozen");
@@ -88,7 +92,9 @@ export class Ranking<C = unknown> {
       return entry;
     }
     const at = HEADER + place * (ITEM + 2 * values[3]!);
-    entry.constraints = info.constraints.filter((_, bit) => Math.floor(values[at + 7]! / 2 ** bit) % 2 === 1);
+    const named = (bits: number) => info.constraints.filter((_, bit) => Math.floor(bits / 2 ** bit) % 2 === 1);
+    entry.constraints = named(values[at + 7]!);
+    entry.relaxed = named(values[at + 8]!);
     if (this.source === "server") return entry;
     entry.score = number(values[at + 2]);
     entry.utility = number(values[at + 3]);

@@ -2,6 +2,7 @@
 //!
 //! The one place that decides between the model's order and the server's.
 
+mod decide;
 mod list;
 mod manifest;
 mod open;
@@ -9,7 +10,7 @@ mod record;
 mod session;
 
 pub use crate::scorer::Golden;
-pub use list::{Entry, Frozen, Identity, List, Options, Ranking};
+pub use list::{Decided, Entry, Frozen, Identity, List, Options, Ranking};
 pub use manifest::{Head, Link, Manifest, Provenance, SourceDigest, SurfaceCalibrator};
 pub use open::Ranker;
 pub use record::{Digests, HeadValue, Record, RecordItem};
