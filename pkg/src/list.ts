@@ -253,17 +253,17 @@ export class List<C = unknown> {
   }
 
   #model(frozen: FrozenRows, now: number, options: RerankOptions): Ranked {
-    const handle = this.#synchronised(frozen);
+    // The caller's code stands outside of the call: its options and its clock may throw, which is no trap, or come back here.
     const { host, clock, deadlineMs } = this.#shared;
     const budget = budgetOf(host);
     const rows = readRows(options.rows) ?? budget.rows(deadlineMs);
     const decisionId = toText(options.decision_id) ?? undefined;
+    const { seed } = options;
+    this.#synchronised(frozen);
     const began = clock();
-    const values = this.#call((engine) => {
-      return engine.rerank(handle, now, frozen.count, frozen.rows, rows, options.seed, decisionId);
-    });
-    budget.learn(values[4]!, clock() - began);
-    const { info } = this.#shared.host.running!;
+    const handle = this.#synchronised(frozen);
+    const { info } = host.running!;
+    const values = this.#call((engine) => engine.rerank(handle, now, frozen.count, frozen.rows, rows, seed, decisionId));
     const n = values[2]!;
     const width = ITEM + 2 * values[3]!;
     const order = new Uint32Array(n);
@@ -276,6 +276,7 @@ export class List<C = unknown> {
     this.#suppressed = suppressed;
     const reason = values[0] === 1 ? null : (info.reasons[values[1]!] ?? "score_not_finite");
     if (reason === null) this.#held!.order = order;
+    budget.learn(values[4]!, clock() - began);
     const record = () => (this.#isHeld() ? this.#call((engine) => engine.record(handle)) : null);
     return { order, suppressed, frozen: null, reason, detail: "", now, values, info, record };
   }
