@@ -30,6 +30,10 @@ pub(super) fn weigh(amount: f64, time: f64, half_life: f64) -> f64 {
 /// `log2(2^a + 2^b)`.
 fn joined(a: f64, b: f64) -> f64 {
     let (low, high) = if a < b { (a, b) } else { (b, a) };
+    // What is 2^64 times lighter changes no bit, and a new subject weighs nothing.
+    if high - low > 64.0 {
+        return high;
+    }
     high + math::ln_1p(math::exp2(low - high)) / LN_2
 }
 
