@@ -11,8 +11,9 @@ const DAY = 86_400_000;
 /** The core's defaults, until a bundle says otherwise. */
 const LENGTHS: readonly [number, number] = [30 * DAY, DAY];
 
-/** Past this many, what ends first is forgotten first. */
+/** Past this many, what ends first is forgotten first; by so many at once, for that looks at all of them. */
 const MOST = 4096;
+const SURPLUS = 512;
 
 /** Whether an event of this type can change a mark. */
 export function isMarking(type: string): boolean {
@@ -75,15 +76,11 @@ export class Marks {
 
   #set(key: string, entry: Entry): void {
     this.#entries.set(key, entry);
-    if (this.#entries.size > MOST) this.#evict();
+    if (this.#entries.size >= MOST + SURPLUS) this.#evict();
   }
 
   #evict(): void {
-    let earliest: string | undefined;
-    let until = Infinity;
-    for (const [key, entry] of this.#entries) {
-      if (entry.until < until) [earliest, until] = [key, entry.until];
-    }
-    if (earliest !== undefined) this.#entries.delete(earliest);
+    const ends = [...this.#entries].sort(([, a], [, b]) => a.until - b.until);
+    for (const [key] of ends.slice(0, this.#entries.size - MOST)) this.#entries.delete(key);
   }
 }

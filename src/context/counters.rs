@@ -30,6 +30,10 @@ pub(super) fn weigh(amount: f64, time: f64, half_life: f64) -> f64 {
 /// `log2(2^a + 2^b)`.
 fn joined(a: f64, b: f64) -> f64 {
     let (low, high) = if a < b { (a, b) } else { (b, a) };
+    // What is 2^64 times lighter changes no bit, and a new subject weighs nothing.
+    if high - low > 64.0 {
+        return high;
+    }
     high + math::ln_1p(math::exp2(low - high)) / LN_2
 }
 
@@ -73,14 +77,13 @@ impl Counters {
     }
 
     /// Counts `amount` of `what` at `time`.
-    pub fn add(&mut self, what: usize, time: f64, amount: f64, half_lives: &[f64], longest: f64) {
+    pub fn add(&mut self, what: usize, time: f64, amount: f64, half_lives: &[f64]) {
         self.join(what, time, &|_| amount, half_lives);
-        self.weight = Bits(joined(self.weight.0, weigh(amount, time, longest)));
     }
 
-    /// Counts `what` once at `time`, weighing nothing: it is told beside something that does.
-    pub fn note(&mut self, what: usize, time: f64, half_lives: &[f64]) {
-        self.join(what, time, &|_| 1.0, half_lives);
+    /// Adds to the weight, [`weigh`]ed. Apart from the counting: what no table holds need not be weighed.
+    pub fn gain(&mut self, weight: f64) {
+        self.weight = Bits(joined(self.weight.0, weight));
     }
 
     /// Adds what stood at `amount(h)` at `time`.
@@ -188,7 +191,7 @@ mod tests {
     #[test]
     fn halves_at_each_half_life() {
         let mut counters = Counters::default();
-        counters.add(3, 1000.0, 1.0, &[500.0], 500.0);
+        counters.add(3, 1000.0, 1.0, &[500.0]);
         for (now, expected) in [(1000.0, 1.0), (1500.0, 0.5), (2000.0, 0.25), (900.0, 1.0)] {
             assert_eq!(counters.value(3, 0, 500.0, now), expected);
         }
@@ -210,7 +213,10 @@ mod tests {
             let half_lives = [6e5, 2.5e6];
             let count = |events: &[(usize, f64, f64)]| {
                 let mut counters = Counters::default();
-                events.iter().for_each(|&(what, time, amount)| counters.add(what, time, amount, &half_lives, 2.5e6));
+                for &(what, time, amount) in events {
+                    counters.add(what, time, amount, &half_lives);
+                    counters.gain(weigh(amount, time, 2.5e6));
+                }
                 counters
             };
             let mut turned = events.clone();

@@ -64,7 +64,7 @@ mod tests {
         for &time in times {
             let time = f64::from(time);
             if let Some(span) = session_at(&mut spans, time, GAP, &[50.0]) {
-                span.counters.add(1, time, 1.0, &[50.0], 50.0);
+                span.counters.add(1, time, 1.0, &[50.0]);
             }
         }
         for span in &spans {

@@ -177,9 +177,9 @@ impl Context {
         let Durations { half_lives, longest: (_, longest), session_gap, .. } = &self.durations;
         let (what, time, amount) = (event.kind as usize, event.time, event.amount());
         let add: &dyn Fn(&mut Counters) = &|counters| {
-            counters.add(what, time, amount, half_lives, *longest);
+            counters.add(what, time, amount, half_lives);
             if let Some(reason) = reason {
-                counters.note(REASONS + reason, time, half_lives);
+                counters.add(REASONS + reason, time, 1.0, half_lives);
             }
         };
         let state = &mut self.state;
@@ -188,6 +188,10 @@ impl Context {
             add(&mut session.counters);
         }
         let weight = weigh(amount, time, *longest);
+        let add: &dyn Fn(&mut Counters) = &|counters| {
+            add(counters);
+            counters.gain(weight);
+        };
         let subjects = [
             (&mut state.keys, event.key),
             (&mut state.types, event.candidate_type),

@@ -115,6 +115,22 @@ async function observing() {
   return answers;
 }
 
+/** One session with all the events: its tables overflow within the first tenth, and then nothing grows. */
+async function alone() {
+  const clock = START + 365 * DAY;
+  const reranker = createReranker({ bundle, clock: () => clock });
+  await reranker.ready;
+  const session = reranker.session();
+  const memory = [];
+  let done = 0;
+  for (const { session: _, ...event } of workload()) {
+    session.observe(event);
+    if (++done % (EVENTS / 10) === 0) memory.push({ done: done / EVENTS, bytes: largest() });
+  }
+  reranker.dispose();
+  return memory;
+}
+
 async function filling() {
   const clock = START + 365 * DAY;
   const reranker = createReranker({ bundle, clock: () => clock });
@@ -193,6 +209,8 @@ async function snapshots(reranker, sessions, now) {
 const document = { cpu: cpus()[0]?.model.trim() ?? "unknown", node: process.versions.node, sessions: SESSIONS, events: EVENTS, keys: KEYS };
 say("timing observe");
 document.observe = await observing();
+say(`${EVENTS} events into one session`);
+document.alone = await alone();
 say(`${EVENTS} events into ${SESSIONS} sessions`);
 Object.assign(document, await filling());
 writeFileSync(out, `${JSON.stringify(document)}\n`);

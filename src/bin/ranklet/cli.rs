@@ -78,6 +78,9 @@ fn forms() -> impl TypedValueParser<Value = WeightForm> {
 pub struct Inspect {
     /// A bundle.
     pub bundle: PathBuf,
+    /// Print the local signals that it knows: name, unit, privacy label, meaning.
+    #[arg(long, conflicts_with = "json")]
+    pub signals: bool,
     /// Print the manifest as one JSON document.
     #[arg(long)]
     pub json: bool,

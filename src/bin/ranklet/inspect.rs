@@ -20,7 +20,9 @@ pub fn run(args: &cli::Inspect) -> Result<ExitCode> {
     let tensors = Bundle::read(&files::read(&args.bundle)?)?.tensors;
     let weights = weights(&ranker.manifest().plan, &tensors);
     let manifest = ranker.manifest();
-    if args.json {
+    if args.signals {
+        files::print(&signals(&ranker));
+    } else if args.json {
         let mut document = serde_json::to_value(manifest).expect("a manifest holds only strings, numbers and lists");
         document["digests"] = json!(ranker.digests());
         let forms = weights.iter().map(|(form, [n, bytes])| json!({ "form": form, "tensors": n, "bytes": bytes }));
@@ -87,6 +89,16 @@ fn policy(ranker: &Ranker) -> Vec<String> {
     lines
 }
 
+/// The catalogue of local signals, as wide as a terminal of 100 columns holds.
+fn signals(ranker: &Ranker) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(["signal", "unit", "privacy", "meaning"]);
+    for info in catalogue(&ranker.manifest().context) {
+        table.add_row([&info.name, info.unit, info.privacy.name(), &info.doc]);
+    }
+    table.to_string()
+}
+
 fn print(ranker: &Ranker, weights: &Weights, tensors: &Tensors) {
     let mut lines = Vec::new();
     let mut line = |text: String| lines.push(text);
@@ -116,7 +128,7 @@ fn print(ranker: &Ranker, weights: &Weights, tensors: &Tensors) {
     }
     line(format!("  surfaces      {}", manifest.surfaces.join(", ")));
     let signals = catalogue(&manifest.context);
-    line(format!("  local signals {} (list them with --json)", signals.len()));
+    line(format!("  local signals {} (list them with --signals)", signals.len()));
     let mut heads = Table::new();
     heads.load_style(presets::NOTHING).set_header(["head", "output", "weight", "calibrators"]);
     for (head, weight) in manifest.heads.iter().zip(&manifest.policy.weights) {

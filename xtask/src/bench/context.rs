@@ -20,6 +20,8 @@ struct Document {
     events: usize,
     keys: usize,
     observe: serde_json::Map<String, serde_json::Value>,
+    /// Of one session with all the events.
+    alone: Vec<Memory>,
     memory: Vec<Memory>,
     errors: Vec<Errors>,
     evicted: f64,
@@ -86,6 +88,10 @@ fn table(document: &Document) -> String {
         let of = |what: &str| times[what].as_f64().unwrap_or(f64::NAN);
         let [median, p90, p99, mean] = ["median", "p90", "p99", "mean"].map(of);
         text += &format!("  {name:<28} {median:>8.2} {p90:>8.2} {p99:>8.2} {mean:>8.2}\n");
+    }
+    text += &format!("\n{events} events on {keys} keys in one session: linear memory\n");
+    for Memory { done, bytes } in &document.alone {
+        text += &format!("  {:>4.0} % {bytes:>12} bytes\n", 100.0 * done);
     }
     text += &format!("\n{events} events on {keys} keys in {sessions} sessions of one instance: linear memory\n");
     for Memory { done, bytes } in &document.memory {
