@@ -159,7 +159,8 @@ fn requests_with_events_and_full_records_give_the_same_matrices() {
     let kinds = ["open", "impression", "dwell"];
     let event = |n: u64| {
         serde_json::json!({ "type": kinds[n as usize % 3], "session": format!("s{}", n % 2), "value": 9,
-            "candidate": n % 3, "time": 1_800_000_000_000_u64 + n * 17_000 }).to_string()
+            "candidate": n % 3, "time": 1_800_000_000_000_u64 + n * 17_000 })
+        .to_string()
     };
     fs::write(&requests, (0..6).map(request).collect::<Vec<_>>().join("\n")).expect("requests");
     fs::write(&events, (0..20).map(event).collect::<Vec<_>>().join("\n")).expect("events");
@@ -186,13 +187,15 @@ fn requests_with_events_and_full_records_give_the_same_matrices() {
     assert!(shown.contains("trained on    33 candidates of 6 requests") && shown.contains("missing"), "{shown}");
     let other = folder.join("other.toml");
     let text = fs::read_to_string(&spec).expect("the specification").replace("hashes = 2", "hashes = 3");
-    fs::write(&other, text.replace("onnx = \"", &format!("onnx = \"{}/tests/fixtures/", root().display()))).expect("another");
+    fs::write(&other, text.replace("onnx = \"", &format!("onnx = \"{}/tests/fixtures/", root().display())))
+        .expect("another");
     let output = ranklet(&["compile", &other.display().to_string(), "-o", &trained, "--training", &x, "--golden", &x]);
     assert!(last_error(&output).contains("(schema_mismatch)"), "{}", last_error(&output));
     // Records of other rows are refused, and so are such without rows where nothing says so.
     let output = ranklet(&["featurize", &other.display().to_string(), "--records", &records, "-o", &y]);
     assert!(last_error(&output).contains("records.jsonl line 1") && last_error(&output).contains("(schema_mismatch)"));
-    let without = stdout(&ranked).lines().map(|line| line.replacen("\"features\":\"", "\"was\":\"", 1)).collect::<Vec<_>>();
+    let without =
+        stdout(&ranked).lines().map(|line| line.replacen("\"features\":\"", "\"was\":\"", 1)).collect::<Vec<_>>();
     fs::write(&records, without.join("\n")).expect("records");
     let output = ranklet(&["featurize", &bundle, "--records", &records, "-o", &y]);
     assert!(last_error(&output).contains("6 records hold no rows"), "{}", last_error(&output));

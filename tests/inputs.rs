@@ -175,7 +175,8 @@ fn only_what_changed_is_run() {
     assert_eq!(run(&session, &mut list, now), 40);
     assert_eq!(run(&session, &mut list, now + 60_000.0), 0, "a tick of the clock alone changes nothing");
     // No feature of this model sees a dismissal; an impression, candidates that are related to it.
-    let event = |kind: &str| Event::from_json(&json!({ "type": kind, "candidate": 3, "time": now }).to_string()).unwrap();
+    let event =
+        |kind: &str| Event::from_json(&json!({ "type": kind, "candidate": 3, "time": now }).to_string()).unwrap();
     session.observe(&event("dismiss"), &[list.table()]).unwrap();
     assert_eq!(run(&session, &mut list, now), 0);
     session.observe(&event("impression"), &[list.table()]).unwrap();
@@ -214,12 +215,28 @@ fn refused(from: &str, to: &str) -> ranklet::Error {
 
 #[test]
 fn what_does_not_fit_is_refused_with_feature_input_and_mend() {
-    let seen = "from = \"facts.workflow.seen\"\nkind = \"sequence\"\nlength = 4\nhash_buckets = 51\noffset = 1\nmissing = 0.0";
+    let seen =
+        "from = \"facts.workflow.seen\"\nkind = \"sequence\"\nlength = 4\nhash_buckets = 51\noffset = 1\nmissing = 0.0";
     for (from, to, kind, words) in [
-        ("[[inputs]]\nname = \"mask\"", "", ErrorKind::SchemaMismatch, vec!["feature `recent_mask`", "none of the [[inputs]]"]),
+        (
+            "[[inputs]]\nname = \"mask\"",
+            "",
+            ErrorKind::SchemaMismatch,
+            vec!["feature `recent_mask`", "none of the [[inputs]]"],
+        ),
         ("name = \"mask\"\n\n", "name = \"masque\"\n\n", ErrorKind::SchemaMismatch, vec!["recent_mask"]),
-        (seen, &seen.replace("51", "52"), ErrorKind::SchemaMismatch, vec!["feature `seen`, input `seen`", "0 to 51", "0 to 52", "`offset`"]),
-        (seen, &seen.replace("\nmissing = 0.0", ""), ErrorKind::SchemaMismatch, vec!["feature `seen`, input `seen`", "`missing`"]),
+        (
+            seen,
+            &seen.replace("51", "52"),
+            ErrorKind::SchemaMismatch,
+            vec!["feature `seen`, input `seen`", "0 to 51", "0 to 52", "`offset`"],
+        ),
+        (
+            seen,
+            &seen.replace("\nmissing = 0.0", ""),
+            ErrorKind::SchemaMismatch,
+            vec!["feature `seen`, input `seen`", "`missing`"],
+        ),
         (
             "from = \"candidate.features.item\"\nkind = \"categorical\"\nhash_buckets = 51\nhashes = 2\noffset = 1\nmissing = 0.0",
             "from = \"candidate.features.item\"\nkind = \"embedding\"\nwidth = 2\nmissing = 0.0",
@@ -229,10 +246,17 @@ fn what_does_not_fit_is_refused_with_feature_input_and_mend() {
         ("length = 8\n\n[[inputs]]", "\n[[inputs]]", ErrorKind::GoldenMismatch, vec![]),
         ("width = 4", "width = 5", ErrorKind::SchemaMismatch, vec!["10 columns", "input `item` [N, 9]", "takes 9"]),
         (
-            "from = \"facts.performance.spend\"", "from = \"candidate.features.spend\"", ErrorKind::SchemaMismatch,
+            "from = \"facts.performance.spend\"",
+            "from = \"candidate.features.spend\"",
+            ErrorKind::SchemaMismatch,
             vec!["input `context` [1, 5]", "one row for the whole request"],
         ),
-        ("onnx = \"din_towers.onnx\"", "onnx = \"din_towers.onnx\"\ninput = \"item\"", ErrorKind::SpecInvalid, vec!["model.input", "[[inputs]]"]),
+        (
+            "onnx = \"din_towers.onnx\"",
+            "onnx = \"din_towers.onnx\"\ninput = \"item\"",
+            ErrorKind::SpecInvalid,
+            vec!["model.input", "[[inputs]]"],
+        ),
         ("name = \"live\"", "name = \"live\"\nsize = 3", ErrorKind::SpecInvalid, vec!["inputs[6].size", "no such key"]),
     ] {
         if kind == ErrorKind::GoldenMismatch {
@@ -245,9 +269,13 @@ fn what_does_not_fit_is_refused_with_feature_input_and_mend() {
         assert!(words.iter().all(|word| error.message().contains(word)), "{to}: {error}");
     }
     // Without [[inputs]] the model's are named.
-    let plain: String = text().split("[[inputs]]").next().unwrap().to_owned() + "\n[[features]]\nname = \"x\"\nfrom = \"candidate.value\"\n";
+    let plain: String = text().split("[[inputs]]").next().unwrap().to_owned()
+        + "\n[[features]]\nname = \"x\"\nfrom = \"candidate.value\"\n";
     let error = compile(&plain).unwrap_err();
-    assert!(["context, history, mask", "[[inputs]]", "`input`"].iter().all(|word| error.message().contains(word)), "{error}");
+    assert!(
+        ["context, history, mask", "[[inputs]]", "`input`"].iter().all(|word| error.message().contains(word)),
+        "{error}"
+    );
 }
 
 #[test]
@@ -278,7 +306,9 @@ fn the_schema_a_model_was_trained_with_is_the_specifications_or_nothing() {
         write_with(&tensors, &[(SCHEMA_KEY, digest)])
     };
     let spec = Spec::parse(&text).unwrap();
-    for (path, place) in [("din_towers.onnx", "the metadata of the ONNX model"), ("din_towers_golden.safetensors", "model.golden")] {
+    for (path, place) in
+        [("din_towers.onnx", "the metadata of the ONNX model"), ("din_towers_golden.safetensors", "model.golden")]
+    {
         let given = |digest: &str| {
             let bytes = if path.ends_with("onnx") { onnx(digest) } else { golden(digest) };
             compile_spec(&spec, &|name| if name == path { Ok(bytes.clone()) } else { read(name) }, None, None)
@@ -293,8 +323,10 @@ fn the_schema_a_model_was_trained_with_is_the_specifications_or_nothing() {
     assert!(same("[context]", "[policy]\ndismiss_for = \"3d\"\n[context]"));
     assert!(same("weight = 0.25", "weight = 0.5"));
     for (from, to) in [
-        ("sequence = 12", "sequence = 13"), ("name = \"mask\"\n\n", "name = \"mask\"\nrows = \"request\"\n\n"),
-        ("hashes = 2", "hashes = 3"), ("padding", "padding"),
+        ("sequence = 12", "sequence = 13"),
+        ("name = \"mask\"\n\n", "name = \"mask\"\nrows = \"request\"\n\n"),
+        ("hashes = 2", "hashes = 3"),
+        ("padding", "padding"),
     ] {
         assert!(from == to || !same(from, to), "{to}");
     }
@@ -320,7 +352,12 @@ fn statistics_of_the_training_rows_come_with_the_bundle_and_change_no_score() {
     let with = text.replacen("[model]", "[model]\ntraining = \"rows\"", 1);
     let given = |tensors: &Tensors| {
         let bytes = write_with(tensors, &[]);
-        compile_spec(&Spec::parse(&with)?, &|name| if name == "rows" { Ok(bytes.clone()) } else { read(name) }, None, None)
+        compile_spec(
+            &Spec::parse(&with)?,
+            &|name| if name == "rows" { Ok(bytes.clone()) } else { read(name) },
+            None,
+            None,
+        )
     };
     let bytes = given(&tensors).unwrap().0;
     let ranker = Ranker::open(&bytes).unwrap();

@@ -79,7 +79,10 @@ fn check(plan: &Plan, port: &Port, part: &Part) -> Result<()> {
         _ => {}
     }
     if part.width != value.width as usize {
-        return Err(mismatch(format!("[[features]] fill {} columns of {named}, which takes {}", part.width, value.width)));
+        return Err(mismatch(format!(
+            "[[features]] fill {} columns of {named}, which takes {}",
+            part.width, value.width
+        )));
     }
     if let Some(length) = part.length
         && port.dims.get(1) != Some(&(length as i64))
@@ -137,7 +140,8 @@ pub(super) fn check_values(lowered: &Lowered, schema: &Schema, encoder: &Encoder
         let (range, dtype) = (range(f), lowered.plan.values[port.value as usize].dtype);
         if dtype != DType::F32 {
             if may_be_missing(f) {
-                let message = format!("{named}: whole numbers have no NaN; say with `missing` what stands for a missing value");
+                let message =
+                    format!("{named}: whole numbers have no NaN; say with `missing` what stands for a missing value");
                 return Err(mismatch(message));
             }
             let wide = |[low, high]: [f64; 2]| low < -16_777_216.0 || high > 16_777_216.0;

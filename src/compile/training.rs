@@ -49,7 +49,8 @@ pub(super) fn check_digest(
 /// `spec_invalid` names the tensor that is missing or of another width.
 pub(super) fn statistics(bytes: &[u8], spec: &Spec, encoder: &Encoder) -> Result<(Training, Tensors)> {
     let given = read_tensors(bytes).map_err(|e| e.at("model.training"))?;
-    let mut training = Training { features: "training.features".into(), shares: "training.shares".into(), ..Training::default() };
+    let mut training =
+        Training { features: "training.features".into(), shares: "training.shares".into(), ..Training::default() };
     let (mut rows, mut shares) = (Vec::new(), Vec::new());
     for (f, (per, columns)) in spec.features.features.iter().zip(encoder.columns()) {
         let holds = |part: &&Part| {
@@ -76,7 +77,10 @@ pub(super) fn statistics(bytes: &[u8], spec: &Spec, encoder: &Encoder) -> Result
 fn matrix<'a>(given: &'a Tensors, part: &Part, input: Option<&str>) -> Result<(&'a [f32], usize)> {
     let name = if part.name.is_empty() { input.unwrap_or("X") } else { &part.name };
     let wrong = |what: &str| {
-        let message = format!("model.training: {what} `{name}` [rows, {}] of f32; take what `ranklet featurize` wrote", part.width);
+        let message = format!(
+            "model.training: {what} `{name}` [rows, {}] of f32; take what `ranklet featurize` wrote",
+            part.width
+        );
         Error::new(ErrorKind::SpecInvalid, message)
     };
     let tensor = given.get(name).ok_or_else(|| wrong("it holds no"))?;

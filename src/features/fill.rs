@@ -134,9 +134,7 @@ impl Filler {
                     _ if !there => self.padding,
                     Form::Hot => f64::from(u8::from(hot == Some(column))),
                     Form::Index => text.map_or(f64::NAN, |text| self.categories.index(text, column)),
-                    Form::Number => {
-                        self.steps.iter().fold(items.number(i, column), |x, step| step.apply(x, row))
-                    }
+                    Form::Number => self.steps.iter().fold(items.number(i, column), |x, step| step.apply(x, row)),
                 };
                 let x = if x.is_nan() { self.missing } else { x };
                 changed |= put(&mut cells[self.first + position * self.stride + column], x);

@@ -206,8 +206,11 @@ impl Feature {
         let one_column = !self.cross.is_empty() || self.hashes.is_some();
         let wants = |kind: bool, given: bool| kind != given;
         let problems = [
-            (!encodes, "`encode`: a category takes index or one_hot, a list multi_hot, counts or mean, a sequence \
-                        index, one_hot or mask"),
+            (
+                !encodes,
+                "`encode`: a category takes index or one_hot, a list multi_hot, counts or mean, a sequence \
+                        index, one_hot or mask",
+            ),
             (!numbers && !self.transforms.is_empty(), "a categorical feature takes no transforms"),
             (
                 !categorical && (self.categories() > 0 || self.hash_buckets.is_some()),
@@ -218,10 +221,7 @@ impl Feature {
                 "give either a `vocabulary` or `hash_buckets` above 0",
             ),
             (self.vocabulary.len() > 65_536, "a vocabulary has at most 65,536 entries"),
-            (
-                self.hash_buckets.is_none() && one_column,
-                "`hashes` and `cross` need `hash_buckets`",
-            ),
+            (self.hash_buckets.is_none() && one_column, "`hashes` and `cross` need `hash_buckets`"),
             (
                 self.hashes.is_some() && (self.encode != Encode::Index || self.kind == Kind::List),
                 "`hashes` goes with `encode = \"index\"`",
@@ -236,7 +236,10 @@ impl Feature {
                 (self.vocabulary.is_empty() || self.encode != Encode::Index) && self.unknown.is_some(),
                 "`unknown` goes with a vocabulary as an index",
             ),
-            (wants(self.kind == Kind::Related, self.signal.is_some()), "`signal` goes with `kind = \"related\"`, and it needs one"),
+            (
+                wants(self.kind == Kind::Related, self.signal.is_some()),
+                "`signal` goes with `kind = \"related\"`, and it needs one",
+            ),
             (self.kind == Kind::Embedding && self.width.is_none_or(|w| w == 0), "an embedding needs its `width`"),
             (
                 self.width.is_some() && !(self.kind == Kind::Embedding || self.kind == Kind::Sequence && !categorical),
@@ -317,7 +320,9 @@ impl Schema {
                 return bad(what);
             }
             match (&f.input, inputs.iter().find(|input| Some(&input.name) == f.input.as_ref())) {
-                (None, _) if !inputs.is_empty() => return bad(detail("say with `input` which of the [[inputs]] it fills")),
+                (None, _) if !inputs.is_empty() => {
+                    return bad(detail("say with `input` which of the [[inputs]] it fills"));
+                }
                 (Some(_), None) => return bad(detail("its `input` is none of the [[inputs]]")),
                 (_, Some(input)) if input.length.is_some_and(|n| f.kind != Kind::Sequence || f.length != Some(n)) => {
                     return bad(detail("its input has a `length`, so it must be a sequence of that length"));
@@ -326,7 +331,8 @@ impl Schema {
             }
         }
         for (i, input) in inputs.iter().enumerate() {
-            let bad = |what: &str| Err(Error::new(ErrorKind::SchemaMismatch, format!("input `{}`: {what}", input.name)));
+            let bad =
+                |what: &str| Err(Error::new(ErrorKind::SchemaMismatch, format!("input `{}`: {what}", input.name)));
             if inputs[..i].iter().any(|other| other.name == input.name) {
                 return bad(detail("the name stands twice"));
             }

@@ -65,7 +65,8 @@ impl Layout {
 
     /// A layout with the fixed columns alone.
     pub fn new() -> Self {
-        let candidate = Self::FIXED.iter().map(|&(path, kind)| Column { path: path.to_owned(), kind, width: 1 }).collect();
+        let candidate =
+            Self::FIXED.iter().map(|&(path, kind)| Column { path: path.to_owned(), kind, width: 1 }).collect();
         Layout { request: Vec::new(), candidate }
     }
 

@@ -477,7 +477,9 @@ mod tests {
         assert_eq!(read(json!([[1, 2], [3, 4]])), Some(vec![1.0, 2.0, 3.0, 4.0]));
         assert_eq!(read(json!([])), Some(vec![]));
         assert!(read(json!([[1, null]])).is_some_and(|v| v[0] == 1.0 && v[1].is_nan()));
-        for other in [json!([1, 2, 3]), json!([[1, 2], [3]]), json!([[1, 2], 3]), json!("12"), json!({ "0": 1 }), json!(7)] {
+        for other in
+            [json!([1, 2, 3]), json!([[1, 2], [3]]), json!([[1, 2], 3]), json!("12"), json!({ "0": 1 }), json!(7)]
+        {
             assert_eq!(read(other.clone()), None, "{other}");
         }
         let long: Vec<u32> = (0..65_536).collect();

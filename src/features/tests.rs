@@ -114,7 +114,10 @@ fn several_hash_functions_an_offset_and_the_unknown() {
     assert_ne!(id(json!(9_007_199_254_740_992_u64), three.clone()), expected);
     assert!(id(json!(null), three).iter().all(|x| x.is_nan()));
     let words = json!({ "vocabulary": ["a", "b"], "offset": 2, "unknown": 1.0, "missing": 0.0 });
-    assert_eq!([json!("a"), json!("b"), json!("z"), json!(null)].map(|t| id(t, words.clone())[0]), [2.0, 3.0, 1.0, 0.0]);
+    assert_eq!(
+        [json!("a"), json!("b"), json!("z"), json!(null)].map(|t| id(t, words.clone())[0]),
+        [2.0, 3.0, 1.0, 0.0]
+    );
     let hot = id(json!("x"), json!({ "hash_buckets": 5, "encode": "one_hot" }));
     assert_eq!((hot.len(), hot.iter().sum::<f32>(), hot[(hash64("x") % 5) as usize]), (5, 1.0, 1.0));
 }
@@ -123,7 +126,9 @@ fn several_hash_functions_an_offset_and_the_unknown() {
 fn crosses_are_hashed_together() {
     let feature = json!([{ "name": "c", "from": "candidate.type", "kind": "categorical", "hash_buckets": 97,
                            "cross": ["surface", "facts.account.country"] }]);
-    let row = |country: Value| encode(feature.clone(), json!({ "id": 1, "type": "t" }), json!({ "account": { "country": country } }))[0];
+    let row = |country: Value| {
+        encode(feature.clone(), json!({ "id": 1, "type": "t" }), json!({ "account": { "country": country } }))[0]
+    };
     assert_eq!(row(json!("NL")), (hash64("t\u{1f}assistant\u{1f}NL") % 97) as f32);
     assert_ne!(row(json!("NL")), row(json!("DE")));
     assert!(row(json!(null)).is_nan(), "missing where one part is");
@@ -132,7 +137,8 @@ fn crosses_are_hashed_together() {
 #[test]
 fn lists_of_categories() {
     let list = |encode_as: &str, more: Value, tags: Value| {
-        let mut feature = json!({ "name": "l", "from": "candidate.features.tags", "kind": "list", "encode": encode_as });
+        let mut feature =
+            json!({ "name": "l", "from": "candidate.features.tags", "kind": "list", "encode": encode_as });
         feature.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         encode(json!([feature]), json!({ "id": 1, "features": { "tags": tags } }), json!({}))
     };
@@ -218,7 +224,9 @@ fn the_local_sequence_is_a_feature() {
         matrix.rows[..9].to_vec()
     };
     assert_eq!(scene(&context), [0.0, 0.0, 0.0, -1.0, -1.0, -1.0, 0.0, 0.0, 0.0]);
-    for (key, kind, time) in [("y", Some("b"), 900_000), ("x", Some("a"), 990_000), ("w", None, 995_000), ("y", Some("b"), 1_000_000)] {
+    for (key, kind, time) in
+        [("y", Some("b"), 900_000), ("x", Some("a"), 990_000), ("w", None, 995_000), ("y", Some("b"), 1_000_000)]
+    {
         let event = Event::from_json(&json!({ "type": "open", "key": key, "time": time }).to_string()).unwrap();
         assert!(context.observe(&event, Some(key), kind));
     }
@@ -242,7 +250,10 @@ fn inputs_divide_the_columns() {
     let encoder = Encoder::with_inputs(&schema(features.clone()), &inputs, &ContextSpec::default()).unwrap();
     let parts: Vec<_> = encoder.parts().iter().map(|p| (p.name.as_str(), p.rows, p.first, p.width)).collect();
     let (request, each) = (PerRow::Request, PerRow::Candidate);
-    assert_eq!(parts, [("history", request, 0, 6), ("item", each, 0, 3), ("user", request, 6, 1), ("each", each, 3, 1)]);
+    assert_eq!(
+        parts,
+        [("history", request, 0, 6), ("item", each, 0, 3), ("user", request, 6, 1), ("each", each, 3, 1)]
+    );
     let log: Request = crate::json::from_value(&json!({
         "now": 0.0, "candidates": [{ "id": 1, "type": "b", "features": { "u": 4 } }, { "id": 2, "type": "a" }],
         "facts": { "account": { "c": "NL", "age": 50 }, "market": { "when": [7, 8], "what": [[1, 2], [3, 4]] } },
@@ -272,12 +283,18 @@ fn inputs_divide_the_columns() {
     let all = json!([{ "name": "history", "length": 2 }, { "name": "item" }, { "name": "user" }, { "name": "each" }]);
     for (inputs, words) in [
         (json!([{ "name": "item" }]), ["feature `when`", "none of the [[inputs]]"]),
-        (json!([{ "name": "history" }, { "name": "item", "rows": "request" }, { "name": "user" }, { "name": "each" }]),
-         ["feature `uplift`, input `item`", "one row for the whole request"]),
-        (json!([{ "name": "history", "length": 3 }, { "name": "item" }, { "name": "user" }, { "name": "each" }]),
-         ["feature `when`", "a sequence of that length"]),
-        (json!([{ "name": "history" }, { "name": "item" }, { "name": "user" }, { "name": "each" }, { "name": "spare" }]),
-         ["input `spare`", "no feature fills it"]),
+        (
+            json!([{ "name": "history" }, { "name": "item", "rows": "request" }, { "name": "user" }, { "name": "each" }]),
+            ["feature `uplift`, input `item`", "one row for the whole request"],
+        ),
+        (
+            json!([{ "name": "history", "length": 3 }, { "name": "item" }, { "name": "user" }, { "name": "each" }]),
+            ["feature `when`", "a sequence of that length"],
+        ),
+        (
+            json!([{ "name": "history" }, { "name": "item" }, { "name": "user" }, { "name": "each" }, { "name": "spare" }]),
+            ["input `spare`", "no feature fills it"],
+        ),
     ] {
         let error = refused(inputs, &|_| ());
         assert!(words.iter().all(|word| error.contains(word)), "{error}");
@@ -298,8 +315,5 @@ fn columns_have_names() {
         { "name": "m", "from": "facts.market.s", "kind": "sequence", "length": 2, "encode": "mask" },
     ]);
     let names = schema(features).column_names();
-    assert_eq!(
-        names.join(" "),
-        "a t=x t=y h[0] h[1] l=0 l=1 e[0] e[1] s[0][0] s[0][1] s[1][0] s[1][1] m[0] m[1]"
-    );
+    assert_eq!(names.join(" "), "a t=x t=y h[0] h[1] l=0 l=1 e[0] e[1] s[0][0] s[0][1] s[1][0] s[1][1] m[0] m[1]");
 }

@@ -11,9 +11,7 @@ mod session;
 
 pub use crate::scorer::Golden;
 pub use list::{Entry, Frozen, Identity, List, Options, Ranking};
-pub use manifest::{
-    Head, Link, Manifest, POINTS, Provenance, STATISTICS, SourceDigest, SurfaceCalibrator, Training,
-};
+pub use manifest::{Head, Link, Manifest, POINTS, Provenance, STATISTICS, SourceDigest, SurfaceCalibrator, Training};
 pub use open::Ranker;
 pub use record::{Digests, HeadValue, Record, RecordItem};
 pub use session::Session;

@@ -120,7 +120,8 @@ impl Ranker {
         let mut prepared = None;
         if keeps {
             let old: Vec<usize> = (0..rows.len()).filter(|&row| stale[row]).collect();
-            let usable = |kept: &Prepared| kept.rows() == Some(rows.len()) && (old.is_empty() || !engine.is_list_wise());
+            let usable =
+                |kept: &Prepared| kept.rows() == Some(rows.len()) && (old.is_empty() || !engine.is_list_wise());
             prepared = kept.take().filter(usable);
             gather(feeds, matrix, if prepared.is_some() { &old } else { rows }, given);
             match &mut prepared {

@@ -137,13 +137,15 @@ fn recorded(Source { encoder, digest, .. }: &Source, path: &Path) -> Result<Rows
     let mut rows = Rows::default();
     let mut without = 0;
     for (n, line) in files::lines(&text) {
-        let invalid = |what: String| Error::new(ErrorKind::RequestInvalid, what).at(format!("{} line {n}", path.display()));
+        let invalid =
+            |what: String| Error::new(ErrorKind::RequestInvalid, what).at(format!("{} line {n}", path.display()));
         let record: Value = serde_json::from_str(line).map_err(|e| invalid(format!("a record was expected: {e}")))?;
         let mut items: Vec<&Value> = record["items"].as_array().into_iter().flatten().collect();
         items.sort_by_key(|item| item["server_rank"].as_u64());
         let schema = record["digests"]["schema"].as_str();
         if let Some(other) = schema.filter(|other| other != digest) {
-            let message = format!("its rows are of schema {other}, the source's is {digest}; give the bundle that decided");
+            let message =
+                format!("its rows are of schema {other}, the source's is {digest}; give the bundle that decided");
             return Err(Error::new(ErrorKind::SchemaMismatch, message).at(format!("{} line {n}", path.display())));
         }
         let request = rows.requests as i32;
@@ -158,7 +160,9 @@ fn recorded(Source { encoder, digest, .. }: &Source, path: &Path) -> Result<Rows
         let cells = |value: &Value, width: usize| {
             let cells = hex_row(value.as_str().unwrap_or_default());
             cells.filter(|cells| cells.len() == width).ok_or_else(|| {
-                invalid(format!("a row of {width} features was expected, 8 hex digits each; records of level full hold it"))
+                invalid(format!(
+                    "a row of {width} features was expected, 8 hex digits each; records of level full hold it"
+                ))
             })
         };
         rows.shared[shared..].copy_from_slice(&cells(&record["shared"], encoder.shared_width())?);

@@ -126,7 +126,8 @@ fn print(ranker: &Ranker, weights: &Weights, tensors: &Tensors) {
     }
     line(format!("{heads}"));
     if let Some(training) = &manifest.training {
-        let requests = if training.requests > 0 { format!(" of {} requests", training.requests) } else { String::new() };
+        let requests =
+            if training.requests > 0 { format!(" of {} requests", training.requests) } else { String::new() };
         line(format!("  trained on    {} candidates{requests}", training.rows));
     }
     let mut features = Table::new();
@@ -141,12 +142,7 @@ fn print(ranker: &Ranker, weights: &Weights, tensors: &Tensors) {
             .transforms
             .iter()
             .filter_map(|t| serde_json::to_value(t).ok().and_then(|t| t["op"].as_str().map(str::to_owned)));
-        features.add_row([
-            column.to_string(),
-            f.name.clone(),
-            from,
-            transforms.collect::<Vec<_>>().join(", "),
-        ]);
+        features.add_row([column.to_string(), f.name.clone(), from, transforms.collect::<Vec<_>>().join(", ")]);
         column += f.width();
     }
     line(format!("{features}"));
