@@ -2,7 +2,7 @@
 
 use super::fill::{Filler, Row, put};
 use super::schema::{Input, PerRow, Schema};
-use super::source::{Layout, Sources, resolve};
+use super::source::{Layout, resolve};
 use super::table::Table;
 use crate::context::{Context, ContextSpec, Subject};
 use crate::error::{Error, ErrorKind, Result, detail};
@@ -76,22 +76,25 @@ impl Encoder {
         schema.check(inputs)?;
         let (layout, sources) = resolve(schema, spec)?;
         let mut encoder = Encoder { layout, features: Vec::new(), parts: Vec::new(), width: 0, shared_width: 0 };
-        for (f, s) in schema.features.iter().zip(&sources) {
+        for (f, s) in schema.features.iter().zip(sources) {
             encoder.features.push(Filler::new(f, s)?);
         }
         if inputs.is_empty() {
             let all = Input { name: String::new(), rows: Some(PerRow::Candidate), length: None };
-            encoder.place(schema, &sources, &all)?;
+            encoder.place(schema, &all)?;
         }
-        inputs.iter().try_for_each(|input| encoder.place(schema, &sources, input))?;
+        for input in inputs {
+            encoder.place(schema, input)?;
+        }
         Ok(encoder)
     }
 
     /// Gives the features of an input their columns.
-    fn place(&mut self, schema: &Schema, sources: &[Sources], input: &Input) -> Result<()> {
+    #[inline(never)]
+    fn place(&mut self, schema: &Schema, input: &Input) -> Result<()> {
         let own = |i: &usize| input.name.is_empty() || schema.features[*i].input.as_ref() == Some(&input.name);
         let members: Vec<usize> = (0..schema.features.len()).filter(own).collect();
-        let foreign = members.iter().find(|&&i| !sources[i].is_shared());
+        let foreign = members.iter().find(|&&i| !self.features[i].shared);
         let rows = input.rows.unwrap_or(if foreign.is_some() { PerRow::Candidate } else { PerRow::Request });
         let shared = rows == PerRow::Request;
         if let Some(&i) = foreign.filter(|_| shared) {

@@ -10,27 +10,19 @@ use crate::error::Result;
 use ranklet_kernels::math::f64 as math;
 
 /// Between the texts of a cross: no name holds it.
-const BETWEEN: &str = "\u{1f}";
+const BETWEEN: char = '\u{1f}';
 
-#[derive(Debug, Clone)]
-enum Reader {
-    Number(Source),
-    Category { sources: Vec<Source>, categories: Categories },
-    Related { source: Source, signal: Signal, aggregate: Aggregate },
-    List { source: Source, categories: Categories, encode: Encode, most: usize },
-    Vector(Source),
-    Sequence { source: Source, vector: Option<usize>, of: Of, padding: f64 },
-}
-
-/// What a sequence gives at each of its positions.
-#[derive(Debug, Clone)]
-enum Of {
-    Numbers,
-    Categories(Categories),
+/// How a feature's values become numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Number,
+    Index,
+    Hot,
+    Counts,
     Mask,
 }
 
-/// A feature with everything resolved.
+/// A feature with everything resolved. Every value is a sequence; all but sequences have one position.
 #[derive(Debug, Clone)]
 pub(super) struct Filler {
     /// Its first column.
@@ -46,9 +38,17 @@ pub(super) struct Filler {
     pub shared: bool,
     /// Whether its columns are the request's one row.
     pub in_shared_row: bool,
-    reader: Reader,
+    sources: Sources,
+    kind: Kind,
+    form: Form,
+    encode: Encode,
+    aggregate: Aggregate,
+    categories: Categories,
     steps: Vec<Step>,
-    missing: Option<f64>,
+    /// Of a list's values, how many are read.
+    most: usize,
+    padding: f64,
+    missing: f64,
 }
 
 /// What one row is computed from.
@@ -71,47 +71,35 @@ pub(super) fn put(cell: &mut f32, x: f64) -> bool {
     differs
 }
 
-#[inline(never)]
-fn reader(f: &Feature, s: &Sources) -> Reader {
-    let source = s.own;
-    let categories = || Categories::new(f);
-    match (f.kind, s.signal) {
-        (Kind::Related, Some(signal)) => Reader::Related { source, signal, aggregate: f.aggregate },
-        (Kind::Categorical, _) => {
-            let sources = std::iter::once(source).chain(s.cross.iter().copied()).collect();
-            Reader::Category { sources, categories: categories() }
-        }
-        (Kind::List, _) => {
-            let most = f.length.unwrap_or(Feature::LIST) as usize;
-            Reader::List { source, categories: categories(), encode: f.encode, most }
-        }
-        (Kind::Embedding, _) => Reader::Vector(source),
-        (Kind::Sequence, _) => {
-            let of = match f.encode {
-                Encode::Mask => Of::Mask,
-                _ if f.categories() > 0 => Of::Categories(categories()),
-                _ => Of::Numbers,
-            };
-            Reader::Sequence { source, vector: s.vector, of, padding: f.padding.unwrap_or(0.0) }
-        }
-        _ => Reader::Number(source),
-    }
-}
-
 impl Filler {
-    pub fn new(f: &Feature, s: &Sources) -> Result<Filler> {
-        let steps = steps(f, s)?;
+    #[inline(never)]
+    pub fn new(f: &Feature, s: Sources) -> Result<Filler> {
+        let steps = steps(f, &s)?;
+        let form = match (f.kind, f.encode) {
+            (_, Encode::Mask) => Form::Mask,
+            (Kind::List, _) => Form::Counts,
+            (_, Encode::OneHot) => Form::Hot,
+            _ if f.categories() > 0 => Form::Index,
+            _ => Form::Number,
+        };
         Ok(Filler {
             first: 0,
             step: f.step_width(),
             stride: f.step_width(),
             positions: f.positions() as usize,
-            dynamic: s.is_dynamic() || steps.iter().any(|s| matches!(s, Step::Age(_))),
+            dynamic: s.is_dynamic() || steps.iter().any(Step::is_dynamic),
             shared: s.is_shared(),
             in_shared_row: false,
-            reader: reader(f, s),
+            sources: s,
+            kind: f.kind,
+            form,
+            encode: f.encode,
+            aggregate: f.aggregate,
+            categories: Categories::new(f),
             steps,
-            missing: f.missing,
+            most: f.length.unwrap_or(Feature::LIST) as usize,
+            padding: f.padding.unwrap_or(0.0),
+            missing: f.missing.unwrap_or(f64::NAN),
         })
     }
 
@@ -123,84 +111,92 @@ impl Filler {
 
     /// Fills its columns of a row, and tells whether a bit changed.
     pub fn fill(&self, row: &Row<'_>, cells: &mut [f32]) -> bool {
-        let mut changed = false;
-        let mut place = |column: usize, x: f64| {
-            let x = if x.is_nan() { self.missing.unwrap_or(x) } else { x };
-            changed |= put(&mut cells[self.first + column], x);
+        let joined;
+        let items = match self.cross(row) {
+            Some(text) => {
+                joined = text;
+                Items::Text(joined.as_deref())
+            }
+            None => self.items(row),
         };
-        match &self.reader {
-            Reader::Number(source) => place(0, self.stepped(row.number(*source), row)),
-            Reader::Related { source, signal, aggregate } => {
-                place(0, self.stepped(row.related(*source, *signal, *aggregate), row));
-            }
-            Reader::Category { sources, categories } => match &sources[..] {
-                [source] => categories.write(row.text(*source), self.step, &mut place),
-                _ => {
-                    let texts: Option<Vec<&str>> = sources.iter().map(|&source| row.text(source)).collect();
-                    categories.write(texts.map(|texts| texts.join(BETWEEN)).as_deref(), self.step, &mut place);
-                }
-            },
-            Reader::List { source, categories, encode, most } => {
-                let texts = row.texts(*source).unwrap_or_default();
-                let counts = counted(&texts[..texts.len().min(*most)], categories, *encode, self.step);
-                counts.into_iter().enumerate().for_each(|(column, x)| place(column, x));
-            }
-            Reader::Vector(source) => {
-                let numbers = row.numbers(*source).filter(|numbers| numbers.len() == self.step);
-                for column in 0..self.step {
-                    place(column, self.stepped(numbers.map_or(f64::NAN, |numbers| numbers[column]), row));
-                }
-            }
-            Reader::Sequence { source, vector, of, padding } => {
-                let items = row.items(*source, *vector);
-                let length = items.len();
-                let first = length.saturating_sub(self.positions);
-                for position in 0..self.positions {
-                    let at = position * self.stride;
-                    let i = first + position;
-                    match of {
-                        Of::Mask => place(at, if i < length && items.holds(i) { 1.0 } else { 0.0 }),
-                        _ if i >= length => (0..self.step).for_each(|column| place(at + column, *padding)),
-                        Of::Categories(categories) => {
-                            categories.write(items.text(i), self.step, &mut |column, x| place(at + column, x));
-                        }
-                        Of::Numbers => {
-                            for column in 0..self.step {
-                                place(at + column, self.stepped(items.number(i, column), row));
-                            }
-                        }
-                    }
-                }
+        let counts = if self.form == Form::Counts { self.counted(&items) } else { Vec::new() };
+        let first = items.len().saturating_sub(self.positions);
+        let mut changed = false;
+        for position in 0..self.positions {
+            let i = first + position;
+            let there = i < items.len();
+            let text = if there { items.text(i) } else { None };
+            let hot = text.filter(|_| self.form == Form::Hot).and_then(|text| self.categories.place(text, 0));
+            for column in 0..self.step {
+                let x = match self.form {
+                    Form::Counts => counts[column],
+                    Form::Mask => f64::from(u8::from(there && items.holds(i))),
+                    _ if !there => self.padding,
+                    Form::Hot => f64::from(u8::from(hot == Some(column))),
+                    Form::Index => text.map_or(f64::NAN, |text| self.categories.index(text, column)),
+                    Form::Number => self.steps.iter().fold(items.number(i, column), |x, step| step.apply(x, row)),
+                };
+                let x = if x.is_nan() { self.missing } else { x };
+                changed |= put(&mut cells[self.first + position * self.stride + column], x);
             }
         }
         changed
     }
 
-    fn stepped(&self, x: f64, row: &Row<'_>) -> f64 {
-        self.steps.iter().fold(x, |x, step| step.apply(x, row))
+    /// The text of a cross, or that it is missing; None where the feature is none.
+    fn cross(&self, row: &Row<'_>) -> Option<Option<String>> {
+        if self.sources.cross.is_empty() {
+            return None;
+        }
+        let mut text = row.text(self.sources.own)?.to_owned();
+        for &source in &self.sources.cross {
+            let Some(other) = row.text(source) else { return Some(None) };
+            text.push(BETWEEN);
+            text.push_str(other);
+        }
+        Some(Some(text))
     }
-}
 
-/// A column a category: whether, how often, or in what share of the list it stands.
-fn counted(texts: &[String], categories: &Categories, encode: Encode, columns: usize) -> Vec<f64> {
-    let mut counts = vec![0.0; columns];
-    let mut read = 0.0;
-    for text in texts.iter().filter(|text| !text.is_empty()) {
-        read += 1.0;
-        if let Some(count) = categories.place(text, 0).and_then(|at| counts.get_mut(at)) {
-            *count += 1.0;
+    #[inline(never)]
+    fn items<'a>(&self, row: &Row<'a>) -> Items<'a> {
+        let source = self.sources.own;
+        match (self.kind, source, self.sources.vector) {
+            (Kind::Related, ..) => Items::Number(row.related(source, self.sources.signal, self.aggregate)),
+            (Kind::Categorical, ..) => Items::Text(row.text(source)),
+            (Kind::Numeric | Kind::Boolean, ..) => Items::Number(row.number(source)),
+            (_, Source::Recent(what), _) => Items::Recent(row.context, what, row.now),
+            (Kind::Embedding, _, Some(width)) => match row.numbers(source) {
+                Some(numbers) if numbers.len() == width => Items::Numbers(numbers, width),
+                _ => Items::Number(f64::NAN),
+            },
+            (_, _, Some(width)) => Items::Numbers(row.numbers(source).unwrap_or_default(), width),
+            _ => Items::Texts(row.texts(source).unwrap_or_default()),
         }
     }
-    let form = |count: f64| match encode {
-        Encode::Counts => count,
-        Encode::Mean if count > 0.0 => count / read,
-        _ => math::min(count, 1.0),
-    };
-    counts.into_iter().map(form).collect()
+
+    /// A column a category: whether, how often, or in what share of the list it stands.
+    #[inline(never)]
+    fn counted(&self, items: &Items<'_>) -> Vec<f64> {
+        let mut counts = vec![0.0; self.step];
+        let mut read = 0.0;
+        for i in 0..items.len().min(self.most) {
+            let Some(text) = items.text(i) else { continue };
+            read += 1.0;
+            if let Some(count) = self.categories.place(text, 0).and_then(|at| counts.get_mut(at)) {
+                *count = if self.encode == Encode::MultiHot { 1.0 } else { *count + 1.0 };
+            }
+        }
+        if self.encode == Encode::Mean && read > 0.0 {
+            counts.iter_mut().for_each(|count| *count /= read);
+        }
+        counts
+    }
 }
 
-/// A sequence's values, the oldest first.
+/// A feature's values, the oldest first.
 enum Items<'a> {
+    Number(f64),
+    Text(Option<&'a str>),
     Texts(&'a [String]),
     /// Vectors of so many numbers.
     Numbers(&'a [f64], usize),
@@ -210,6 +206,7 @@ enum Items<'a> {
 impl<'a> Items<'a> {
     fn len(&self) -> usize {
         match self {
+            Items::Number(_) | Items::Text(_) => 1,
             Items::Texts(texts) => texts.len(),
             Items::Numbers(numbers, width) => numbers.len() / width,
             Items::Recent(context, ..) => context.recent_len(),
@@ -219,30 +216,32 @@ impl<'a> Items<'a> {
     /// Whether something stands at a position.
     fn holds(&self, i: usize) -> bool {
         match self {
-            Items::Texts(texts) => !texts[i].is_empty(),
             Items::Numbers(numbers, width) => numbers[i * width..(i + 1) * width].iter().any(|x| !x.is_nan()),
             Items::Recent(..) => true,
+            _ => self.text(i).is_some(),
         }
     }
 
     fn text(&self, i: usize) -> Option<&'a str> {
         match self {
+            Items::Text(text) => *text,
             Items::Texts(texts) => Some(texts[i].as_str()).filter(|text| !text.is_empty()),
             Items::Recent(context, what, _) => {
                 let (key, kind, _) = context.recent(i)?;
                 if *what == Recent::Key { Some(key) } else { kind }
             }
-            Items::Numbers(..) => None,
+            _ => None,
         }
     }
 
     fn number(&self, i: usize, column: usize) -> f64 {
         match self {
+            Items::Number(x) => *x,
             Items::Numbers(numbers, width) => numbers[i * width + column],
             Items::Recent(context, _, now) => {
                 context.recent(i).map_or(f64::NAN, |(_, _, time)| math::max(now - time, 0.0) / 1000.0)
             }
-            Items::Texts(_) => f64::NAN,
+            _ => f64::NAN,
         }
     }
 }
@@ -284,18 +283,9 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// A sequence's values: vectors of so many numbers, or texts.
-    fn items(&self, source: Source, vector: Option<usize>) -> Items<'a> {
-        match (source, vector) {
-            (Source::Recent(what), _) => Items::Recent(self.context, what, self.now),
-            (_, Some(width)) => Items::Numbers(self.numbers(source).unwrap_or_default(), width),
-            _ => Items::Texts(self.texts(source).unwrap_or_default()),
-        }
-    }
-
-    fn related(&self, source: Source, signal: Signal, aggregate: Aggregate) -> f64 {
+    fn related(&self, source: Source, signal: Option<Signal>, aggregate: Aggregate) -> f64 {
         let keys = self.texts(source).unwrap_or_default();
-        let Signal::Counter(_, kind, h) = signal else { return f64::NAN };
+        let Some(Signal::Counter(_, kind, h)) = signal else { return f64::NAN };
         let values = keys.iter().map(|k| self.context.key_counter(k, kind, h, self.now));
         values.fold(0.0, |sum, v| match aggregate {
             Aggregate::Sum => sum + v,

@@ -184,8 +184,15 @@ impl Feature {
         self.step() as usize
     }
 
+    /// What is wrong with it, apart from its sources. What else a page's bundle may hold fills its columns somehow.
+    #[cfg(not(feature = "compile"))]
+    fn problem(&self) -> Option<&'static str> {
+        let (step, positions) = (self.step(), self.positions());
+        (step > Self::MAX_WIDTH || positions > Self::MAX_WIDTH || step * positions > Self::MAX_WIDTH).then_some("")
+    }
+
     /// What is wrong with it, apart from its sources.
-    #[inline(never)]
+    #[cfg(feature = "compile")]
     fn problem(&self) -> Option<&'static str> {
         let categorical = matches!(self.kind, Kind::Categorical | Kind::List)
             || self.kind == Kind::Sequence && (self.categories() > 0 || self.encode == Encode::OneHot);

@@ -253,8 +253,10 @@ fn resolve_one(f: &Feature, spec: &ContextSpec, layout: &mut Layout) -> Result<S
     if matches!(own, Source::Recent(_)) && f.kind != Kind::Sequence {
         return Err(Error::new(ErrorKind::SchemaMismatch, detail("`local.sequence` needs `kind = \"sequence\"`")));
     }
-    let cross = f.cross.iter().map(|path| Source::resolve(path, (CellKind::String, 1), spec, layout));
-    let cross = cross.collect::<Result<Vec<Source>>>()?;
+    let mut cross = Vec::new();
+    for path in &f.cross {
+        cross.push(Source::resolve(path, (CellKind::String, 1), spec, layout)?);
+    }
     let mut by = Vec::new();
     for t in &f.transforms {
         match t {

@@ -8,71 +8,65 @@ use crate::context::parse_duration;
 use crate::error::Result;
 use ranklet_kernels::math::f64 as math;
 
-/// A transform with everything resolved.
+/// A transform with what its names stand for.
 #[derive(Debug, Clone)]
-pub(super) enum Step {
-    Log1p,
-    Clip(f64, f64),
-    Standardise(f64, f64),
-    Bucketise(Vec<f64>),
-    Quantile(Vec<f64>),
-    Age(f64),
-    Ratio(Source),
-    Product(Source),
-    IsMissing,
+pub(super) struct Step {
+    transform: Transform,
+    /// Of those that have a `by`.
+    by: Source,
+    /// Of an age, ms.
+    unit: f64,
 }
 
 /// The transforms of a feature.
 #[inline(never)]
 pub(super) fn steps(f: &Feature, s: &Sources) -> Result<Vec<Step>> {
     let mut by = s.by.iter().copied();
-    let mut next = || by.next().unwrap_or(Source::Hour);
-    f.transforms
-        .iter()
-        .map(|t| {
-            Ok(match t {
-                Transform::Log1p => Step::Log1p,
-                Transform::Clip { low, high } => Step::Clip(*low, *high),
-                Transform::Standardise { mean, std } => Step::Standardise(*mean, *std),
-                Transform::Bucketise { edges } => Step::Bucketise(edges.clone()),
-                Transform::Quantile { knots } => Step::Quantile(knots.clone()),
-                Transform::Age { unit } => Step::Age(parse_duration(unit)?),
-                Transform::Ratio { .. } => Step::Ratio(next()),
-                Transform::Product { .. } => Step::Product(next()),
-                Transform::IsMissing => Step::IsMissing,
-            })
-        })
-        .collect()
+    let mut steps = Vec::with_capacity(f.transforms.len());
+    for transform in &f.transforms {
+        let mut step = Step { transform: transform.clone(), by: Source::Hour, unit: 1.0 };
+        match transform {
+            Transform::Age { unit } => step.unit = parse_duration(unit)?,
+            Transform::Ratio { .. } | Transform::Product { .. } => step.by = by.next().unwrap_or(step.by),
+            _ => {}
+        }
+        steps.push(step);
+    }
+    Ok(steps)
 }
 
 impl Step {
+    /// Whether it depends on the clock.
+    pub fn is_dynamic(&self) -> bool {
+        matches!(self.transform, Transform::Age { .. })
+    }
+
     pub fn apply(&self, x: f64, row: &Row<'_>) -> f64 {
-        if let Step::IsMissing = self {
+        if let Transform::IsMissing = self.transform {
             return if x.is_nan() { 1.0 } else { 0.0 };
         }
         if x.is_nan() {
             return x;
         }
-        match self {
-            Step::Log1p => math::ln_1p(math::max(x, 0.0)),
-            Step::Clip(low, high) => math::clamp(x, *low, *high),
-            Step::Standardise(mean, std) => (x - mean) / std,
-            Step::Bucketise(edges) => edges.partition_point(|e| *e <= x) as f64,
-            Step::Quantile(knots) => quantile(knots, x),
-            Step::Age(unit) => (row.now - x) / unit,
-            Step::Ratio(by) => {
-                let by = row.number(*by);
+        match &self.transform {
+            Transform::Log1p => math::ln_1p(math::max(x, 0.0)),
+            Transform::Clip { low, high } => math::clamp(x, *low, *high),
+            Transform::Standardise { mean, std } => (x - mean) / std,
+            Transform::Bucketise { edges } => edges.partition_point(|e| *e <= x) as f64,
+            Transform::Quantile { knots } => quantile(knots, x),
+            Transform::Age { .. } => (row.now - x) / self.unit,
+            Transform::Ratio { .. } => {
+                let by = row.number(self.by);
                 if by == 0.0 { f64::NAN } else { x / by }
             }
-            Step::Product(by) => x * row.number(*by),
-            Step::IsMissing => x,
+            Transform::Product { .. } => x * row.number(self.by),
+            Transform::IsMissing => x,
         }
     }
 }
 
 /// Rank of `x` among ascending `knots`, linear between them; of equal knots the last.
 fn quantile(knots: &[f64], x: f64) -> f64 {
-    let last = (knots.len() - 1) as f64;
     let above = knots.partition_point(|k| *k <= x);
     if above == 0 {
         return 0.0;
@@ -80,6 +74,7 @@ fn quantile(knots: &[f64], x: f64) -> f64 {
     if above == knots.len() {
         return 1.0;
     }
+    let last = (knots.len() - 1) as f64;
     let (low, high) = (knots[above - 1], knots[above]);
     ((above - 1) as f64 + (x - low) / (high - low)) / last
 }

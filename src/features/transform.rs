@@ -141,6 +141,7 @@ impl From<Transform> for Written {
 
 impl Transform {
     /// What is wrong with the parameters.
+    #[cfg(feature = "compile")]
     pub(super) fn problem(&self) -> Option<&'static str> {
         let ascending = |v: &[f64]| v.windows(2).all(|w| w[0] <= w[1]) && v.iter().all(|x| x.is_finite());
         match self {

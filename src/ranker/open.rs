@@ -197,25 +197,24 @@ fn feeds(manifest: &Manifest, engine: &Interpreter, encoder: &Encoder) -> Result
     if parts.len() != manifest.plan.inputs.len() || manifest.input != manifest.inputs.is_empty().then_some(0) {
         return Err(corrupt(detail("the schema does not fill each of the plan's inputs")));
     }
-    let feed = |(i, port): (usize, &crate::engine::Port)| {
-        let part = match &parts[..] {
-            [part] if part.name.is_empty() => Some(part),
-            parts => parts.iter().find(|part| part.name == port.name),
+    let mut feeds = Vec::with_capacity(parts.len());
+    for (i, port) in manifest.plan.inputs.iter().enumerate() {
+        let value = engine.input(i);
+        // One without a name is the one of a model that has one.
+        let part = parts.iter().find(|part| part.name == port.name || part.name.is_empty());
+        let Some(part) = part.filter(|part| (part.rows == PerRow::Request) == (value.rows == Rows::Shared)) else {
+            return Err(corrupt(detail("no features fill an input of the plan")));
         };
-        let part = part.ok_or_else(|| corrupt(detail("no features fill an input of the plan")))?;
-        let (value, shared) = (engine.input(i), part.rows == PerRow::Request);
-        if part.width != value.width as usize || shared != (value.rows == Rows::Shared) {
+        if part.width != value.width as usize {
             return Err(Error::new(
                 ErrorKind::SchemaMismatch,
-                format!(
-                    "the schema fills {} columns of input {}, the model takes {}",
-                    part.width, port.name, value.width
-                ),
+                format!("the schema fills {} columns, the model takes {}", part.width, value.width),
             ));
         }
-        Ok(Feed { shared, first: part.first, width: part.width, dtype: value.dtype })
-    };
-    manifest.plan.inputs.iter().enumerate().map(feed).collect()
+        let shared = part.rows == PerRow::Request;
+        feeds.push(Feed { shared, first: part.first, width: part.width, dtype: value.dtype });
+    }
+    Ok(feeds)
 }
 
 /// Where the vectors of the policy's similarity come from: an output of the plan, or columns of the features.

@@ -2,9 +2,9 @@
 
 use super::decide::keep_vectors;
 use super::list::List;
-use super::open::{Ranker, ReadyHead};
+use super::open::Ranker;
 use super::session::Session;
-use crate::engine::{Buffer, DType, Interpreter, Prepared, Slice};
+use crate::engine::{Buffer, DType, Prepared, Slice};
 use crate::error::{ErrorKind, Result};
 use crate::features::{Matrix, Scene};
 
@@ -39,6 +39,7 @@ pub(super) struct Scored {
     /// Working memory: rows to run, and each input's elements of them.
     rows: Vec<usize>,
     given: Vec<Buffer>,
+    outputs: Vec<Buffer>,
 }
 
 impl Scored {
@@ -53,7 +54,9 @@ fn gather(feeds: &[Feed], matrix: &Matrix, rows: &[usize], given: &mut Vec<Buffe
     if given.is_empty() {
         given.extend(feeds.iter().map(|feed| Buffer::zeros(feed.dtype, 0)));
     }
-    feeds.iter().zip(given).for_each(|(feed, to)| gather_one(feed, matrix, rows, to));
+    for (feed, to) in feeds.iter().zip(given) {
+        gather_one(feed, matrix, rows, to);
+    }
 }
 
 #[inline(never)]
@@ -107,11 +110,10 @@ impl Ranker {
         scored.ran = limit;
         scored.rows.clear();
         scored.rows.extend((0..limit).filter(|&row| all || scored.matrix.changed[row]));
-        // With other inputs of the candidates alone, what follows from these is worth keeping.
-        let keeps = self.feeds.iter().any(|feed| feed.shared) && self.feeds.iter().any(|feed| !feed.shared);
+        // With inputs of the request beside the candidates' own, what follows from these is worth keeping.
+        let keeps = *shared_changed && self.feeds.iter().any(|feed| !feed.shared);
         if !scored.rows.is_empty() {
-            if keeps && *shared_changed { self.run_kept(scored) } else { self.run_rows(scored) }
-                .map_err(|e| e.kind())?;
+            self.run(scored, keeps).map_err(|e| e.kind())?;
         }
         let run = scored.rows.len();
         scored.matrix.shared_changed = false;
@@ -127,74 +129,65 @@ impl Ranker {
         Ok(run)
     }
 
-    /// Runs the rows in `scored.rows` from the beginning.
+    /// Runs the rows in `scored.rows`: from the beginning, or, as all of them, from what is kept of the candidates.
     #[inline(never)]
-    fn run_rows(&mut self, scored: &mut Scored) -> Result<()> {
-        let Scored { matrix, raw, vectors, rows, given, .. } = scored;
-        gather(&self.feeds, matrix, rows, given);
-        let slices: Vec<Slice<'_>> = given.iter().map(Buffer::slice).collect();
-        let Ranker { engine, heads, vector, .. } = self;
-        let widths = widths(engine);
-        engine.run(&slices, rows.len(), |output, first, data| {
-            if *vector == Some(output) {
-                keep_vectors(vectors, widths[output], &rows[first..], data.f32());
-            }
-            scatter(heads, output, widths[output], &rows[first..], data, raw);
-        })
-    }
-
-    /// Runs all rows, but of what follows from the candidates' own inputs only what changed.
-    #[inline(never)]
-    fn run_kept(&mut self, scored: &mut Scored) -> Result<()> {
+    fn run(&mut self, scored: &mut Scored, keeps: bool) -> Result<()> {
         let Ranker { engine, heads, feeds, vector, .. } = self;
-        let Scored { matrix, raw, vectors, kept, stale, rows, given, .. } = scored;
-        let old: Vec<usize> = (0..rows.len()).filter(|&row| stale[row]).collect();
-        let usable = |kept: &Prepared| kept.rows() == Some(rows.len()) && (old.is_empty() || !engine.is_list_wise());
-        let mut prepared = match kept.take().filter(usable) {
-            Some(mut prepared) => {
-                gather(feeds, matrix, &old, given);
-                if !old.is_empty() {
-                    engine.refresh(&mut prepared, &of(feeds, given, false), &old)?;
-                }
-                prepared
+        let Scored { matrix, raw, vectors, kept, stale, rows, given, outputs, .. } = scored;
+        let mut prepared = None;
+        if keeps {
+            let old: Vec<usize> = (0..rows.len()).filter(|&row| stale[row]).collect();
+            let usable =
+                |kept: &Prepared| kept.rows() == Some(rows.len()) && (old.is_empty() || !engine.is_list_wise());
+            prepared = kept.take().filter(usable);
+            gather(feeds, matrix, if prepared.is_some() { &old } else { rows }, given);
+            match &mut prepared {
+                Some(prepared) => engine.refresh(prepared, &of(feeds, given, Some(false)), &old)?,
+                // What is too much to keep is run as a whole.
+                None => prepared = engine.prepare(&own(feeds, given), Some(rows.len())).ok(),
             }
-            None => {
-                gather(feeds, matrix, rows, given);
-                let own = feeds.iter().zip(&*given).map(|(feed, given)| (!feed.shared).then(|| given.slice()));
-                let Ok(prepared) = engine.prepare(&own.collect::<Vec<_>>(), Some(rows.len())) else {
-                    // Too much to keep.
-                    return self.run_rows(scored);
-                };
-                prepared
+        } else {
+            gather(feeds, matrix, rows, given);
+        }
+        let inputs = of(feeds, given, prepared.is_some().then_some(true));
+        engine.run_into(prepared.as_mut(), &inputs, rows.len(), outputs)?;
+        if prepared.is_some() {
+            stale[..rows.len()].fill(false);
+            *kept = prepared;
+        }
+        for (h, head) in heads.iter().enumerate() {
+            let width = engine.output(head.output).width as usize;
+            let values = outputs[head.output].slice().f32();
+            for (row, values) in rows.iter().zip(values.chunks_exact(width.max(1))) {
+                raw[row * heads.len() + h] = values[head.column];
             }
-        };
-        stale[..rows.len()].fill(false);
-        let widths = widths(engine);
-        engine.run_prepared(&mut prepared, &of(feeds, given, true), rows.len(), |output, first, data| {
-            if *vector == Some(output) {
-                keep_vectors(vectors, widths[output], &rows[first..], data.f32());
-            }
-            scatter(heads, output, widths[output], &rows[first..], data, raw);
-        })?;
-        *kept = Some(prepared);
+        }
+        if let Some(output) = *vector {
+            let width = engine.output(output).width as usize;
+            keep_vectors(vectors, width, rows, outputs[output].slice().f32());
+        }
         Ok(())
     }
 }
 
-/// Inputs of the request, or of the candidates, in the plan's order.
-fn of<'a>(feeds: &[Feed], given: &'a [Buffer], shared: bool) -> Vec<Slice<'a>> {
-    feeds.iter().zip(given).filter(|(feed, _)| feed.shared == shared).map(|(_, given)| given.slice()).collect()
-}
-
-fn widths(engine: &Interpreter) -> Vec<usize> {
-    (0..engine.plan().outputs.len()).map(|i| engine.output(i).width as usize).collect()
-}
-
-/// Takes the heads' columns out of a block of an output; `rows` are its candidates.
-fn scatter(heads: &[ReadyHead], output: usize, width: usize, rows: &[usize], data: Slice<'_>, raw: &mut [f32]) {
-    for (h, head) in heads.iter().enumerate().filter(|(_, head)| head.output == output) {
-        for (row, values) in rows.iter().zip(data.f32().chunks_exact(width.max(1))) {
-            raw[row * heads.len() + h] = values[head.column];
+/// Inputs in the plan's order: all, or the request's or the candidates' alone.
+#[inline(never)]
+fn of<'a>(feeds: &[Feed], given: &'a [Buffer], shared: Option<bool>) -> Vec<Slice<'a>> {
+    let mut inputs = Vec::with_capacity(feeds.len());
+    for (feed, given) in feeds.iter().zip(given) {
+        if shared.is_none_or(|shared| shared == feed.shared) {
+            inputs.push(given.slice());
         }
     }
+    inputs
+}
+
+/// The candidates' inputs where the plan takes them.
+#[inline(never)]
+fn own<'a>(feeds: &[Feed], given: &'a [Buffer]) -> Vec<Option<Slice<'a>>> {
+    let mut inputs = Vec::with_capacity(feeds.len());
+    for (feed, given) in feeds.iter().zip(given) {
+        inputs.push((!feed.shared).then(|| given.slice()));
+    }
+    inputs
 }
