@@ -507,7 +507,7 @@ mod tests {
         let read = |v: Value| {
             let candidates = json!([{ "id": 1, "features": { "v": v } }]);
             let table = Table::from_json(&layout, &request(candidates)).unwrap();
-            table.numbers(7, 0).map(<[f64]>::to_vec)
+            table.numbers(11, 0).map(<[f64]>::to_vec)
         };
         assert_eq!(read(json!([1, true, 2.5, 4])), Some(vec![1.0, 1.0, 2.5, 4.0]));
         assert_eq!(read(json!([[1, 2], [3, 4]])), Some(vec![1.0, 2.0, 3.0, 4.0]));
@@ -528,15 +528,15 @@ mod tests {
         layout.request.push(Column { path: "facts.market.h".into(), kind: CellKind::Numbers, width: 1 });
         layout.candidate.push(Column { path: "candidate.features.v".into(), kind: CellKind::Numbers, width: 2 });
         let nan = f64::NAN;
-        let cells = |h: f64, v: f64| [h, 0.0, nan, nan, nan, nan, nan, v, 7.0, 8.0, 9.0];
+        let cells = |h: f64, v: f64| [h, 0.0, nan, nan, nan, nan, nan, nan, nan, nan, nan, v, 7.0, 8.0, 9.0];
         let table = |cells: &[f64]| Table::from_columns(&layout, 1, cells, "x", &[1]);
         let mut read = table(&cells(65_536.0 * 2.0 + 1.0, 2.0)).unwrap();
-        assert_eq!((read.request_numbers(0), read.numbers(6, 0)), (Some(&[9.0][..]), Some(&[7.0, 8.0][..])));
+        assert_eq!((read.request_numbers(0), read.numbers(10, 0)), (Some(&[9.0][..]), Some(&[7.0, 8.0][..])));
         let more = table(&cells(nan, 65_536.0 + 2.0)).unwrap();
         let mut other = more.clone();
         other.pool = vec!["y".to_owned()];
         read.append(&layout, &other).unwrap();
-        assert_eq!((read.numbers(6, 0), read.numbers(6, 1)), (Some(&[7.0, 8.0][..]), Some(&[8.0, 9.0][..])));
+        assert_eq!((read.numbers(10, 0), read.numbers(10, 1)), (Some(&[7.0, 8.0][..]), Some(&[8.0, 9.0][..])));
         for (h, v) in [(nan, 65_536.0 * 2.0 + 2.0), (nan, 1.0), (-1.0, nan), (nan, 1e300), (65_536.0 * 4.0, nan)] {
             assert_eq!(table(&cells(h, v)).unwrap_err().kind(), ErrorKind::RequestInvalid, "{h} {v}");
         }
