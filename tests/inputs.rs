@@ -174,10 +174,11 @@ fn only_what_changed_is_run() {
     };
     assert_eq!(run(&session, &mut list, now), 40);
     assert_eq!(run(&session, &mut list, now + 60_000.0), 0, "a tick of the clock alone changes nothing");
-    // No feature of this model sees a dismissal; an impression, candidates that are related to it.
+    // No feature of this model sees a search; an impression, candidates that are related to it.
+    let search = json!({ "type": "search", "value": "budget", "time": now });
+    session.observe(&Event::from_json(&search.to_string()).unwrap(), &[list.table()]).unwrap();
     let event =
         |kind: &str| Event::from_json(&json!({ "type": kind, "candidate": 3, "time": now }).to_string()).unwrap();
-    session.observe(&event("dismiss"), &[list.table()]).unwrap();
     assert_eq!(run(&session, &mut list, now), 0);
     session.observe(&event("impression"), &[list.table()]).unwrap();
     let related = run(&session, &mut list, now);

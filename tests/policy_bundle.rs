@@ -55,16 +55,16 @@ fn rows(ranking: &Ranking) -> Vec<usize> {
 fn constraints_of_a_bundle_hold_in_its_orders() {
     let mut free = ranker("");
     let plain = rows(&rank(&mut free, &request(), &[], &Options::default()));
-    let mut bound = ranker("displacement = 3\ncaps = [{ most = 1, first = 4 }]");
+    let mut bound = ranker("displacement = 1\ncaps = [{ most = 2, first = 6 }]");
     let order = rank(&mut bound, &request(), &[], &Options::default());
-    assert!(rows(&order).iter().enumerate().all(|(position, row)| position.abs_diff(*row) <= 3));
-    assert!(plain.iter().enumerate().any(|(position, row)| position.abs_diff(*row) > 3));
+    assert!(rows(&order).iter().enumerate().all(|(position, row)| position.abs_diff(*row) <= 1));
+    assert!(plain.iter().enumerate().any(|(position, row)| position.abs_diff(*row) > 1));
     assert!(order.entries.iter().any(|e| e.constraints & DISPLACEMENT != 0));
-    let kinds = |order: &Ranking| {
-        let types = request()["candidates"].clone();
-        order.entries[..4].iter().map(|e| types[e.row]["type"].to_string()).collect::<BTreeSet<_>>().len()
-    };
-    assert_eq!(kinds(&order), 4);
+    let types = request()["candidates"].clone();
+    for (place, e) in order.entries[..6].iter().enumerate().filter(|(_, e)| e.relaxed == 0) {
+        let before = order.entries[..place].iter().filter(|o| types[o.row]["type"] == types[e.row]["type"]);
+        assert!(before.count() < 2);
+    }
 
     // The server's own pin, and what is frozen, stand.
     let mut pinned = request();
@@ -75,7 +75,7 @@ fn constraints_of_a_bundle_hold_in_its_orders() {
 
     // An item that costs and is not known to bring anything is not lifted.
     let mut costly = request();
-    let best = plain[0];
+    let (_, &best) = plain.iter().enumerate().find(|(position, row)| position < row).unwrap();
     costly["candidates"][best]["spend_effect"] = json!(5.0);
     costly["candidates"][best]["benefit_lower"] = json!(0.0);
     let order = rows(&rank(&mut free, &costly, &[], &Options::default()));
@@ -143,7 +143,8 @@ fn seeds_and_decisions_draw_and_a_budget_degrades() {
     seeded["seed"] = json!("18446744073709551615");
     let one = rank(&mut ranker, &seeded, &[], &Options::default());
     assert_eq!(one.decided.as_ref().unwrap().input.seed, Some(u64::MAX));
-    assert_eq!(one, rank(&mut ranker, &seeded, &[], &Options::default()));
+    let again = rank(&mut ranker, &seeded, &[], &Options::default());
+    assert_eq!(one.entries, again.entries);
     assert!(
         one.entries[..5].iter().all(|e| e.propensity < 1.0) && one.entries[5..].iter().all(|e| e.propensity == 1.0)
     );

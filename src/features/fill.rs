@@ -5,7 +5,7 @@ use super::schema::{Aggregate, Encode, Feature, Kind};
 use super::source::{Recent, Source, Sources};
 use super::step::{Step, steps};
 use super::table::Table;
-use crate::context::{Context, Signal, Subject};
+use crate::context::{Context, EventKind, Signal, Subject};
 use crate::error::Result;
 use ranklet_kernels::math::f64 as math;
 
@@ -228,7 +228,11 @@ impl<'a> Items<'a> {
             Items::Texts(texts) => Some(texts[i].as_str()).filter(|text| !text.is_empty()),
             Items::Recent(context, what, _) => {
                 let (key, kind, _) = context.recent(i)?;
-                if *what == Recent::Key { Some(key) } else { kind }
+                match what {
+                    Recent::Key => Some(key),
+                    Recent::Event => context.recent_kind(i).map(EventKind::name),
+                    _ => kind,
+                }
             }
             _ => None,
         }

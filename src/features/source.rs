@@ -101,6 +101,8 @@ impl Default for Layout {
 pub(super) enum Recent {
     Key,
     Type,
+    /// What happened, by the name of its event.
+    Event,
     /// Seconds since it happened.
     Age,
 }
@@ -149,8 +151,9 @@ impl Source {
             return match (name, kind) {
                 ("key", CellKind::Strings) => Ok(Source::Recent(Recent::Key)),
                 ("type", CellKind::Strings) => Ok(Source::Recent(Recent::Type)),
+                ("event", CellKind::Strings) => Ok(Source::Recent(Recent::Event)),
                 ("age", CellKind::Numbers) if cell.1 == 1 => Ok(Source::Recent(Recent::Age)),
-                _ => Err(wrong(detail("read a sequence's key and type as categories, its age as numbers"))),
+                _ => Err(wrong(detail("read a sequence's key, type and event as categories, its age as numbers"))),
             };
         }
         if let Some(name) = path.strip_prefix("local.") {
@@ -189,7 +192,7 @@ impl Source {
         Err(wrong(detail(
             "not one of candidate.features.NAME, candidate.{server_score,server_rank,value,type}, surface, \
              facts.{account,campaign,performance,market,workflow}.NAME, request.hour, local.SIGNAL, \
-             local.sequence.{key,type,age}",
+             local.sequence.{key,type,event,age}",
         )))
     }
 }

@@ -209,6 +209,8 @@ fn the_local_sequence_is_a_feature() {
     let features = json!([
         { "name": "type", "from": "local.sequence.type", "kind": "sequence", "length": 3, "vocabulary": ["a", "b"],
           "offset": 2, "unknown": 1.0, "missing": 1.0 },
+        { "name": "event", "from": "local.sequence.event", "kind": "sequence", "length": 3,
+          "vocabulary": ["dismiss", "open"], "offset": 1 },
         { "name": "age", "from": "local.sequence.age", "kind": "sequence", "length": 3, "padding": -1.0 },
         { "name": "mask", "from": "local.sequence.key", "kind": "sequence", "length": 3, "encode": "mask" },
     ]);
@@ -221,16 +223,17 @@ fn the_local_sequence_is_a_feature() {
         let mut matrix = Matrix::default();
         let scene = Scene { table: &table, surface: None, context, now: 1_000_000.0 };
         encoder.encode(&scene, false, &mut matrix);
-        matrix.rows[..9].to_vec()
+        matrix.rows[..12].to_vec()
     };
-    assert_eq!(scene(&context), [0.0, 0.0, 0.0, -1.0, -1.0, -1.0, 0.0, 0.0, 0.0]);
+    assert_eq!(scene(&context), [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0, -1.0, -1.0, 0.0, 0.0, 0.0]);
     for (key, kind, time) in
         [("y", Some("b"), 900_000), ("x", Some("a"), 990_000), ("w", None, 995_000), ("y", Some("b"), 1_000_000)]
     {
-        let event = Event::from_json(&json!({ "type": "open", "key": key, "time": time }).to_string()).unwrap();
+        let event = if key == "x" { "dismiss" } else { "open" };
+        let event = Event::from_json(&json!({ "type": event, "key": key, "time": time }).to_string()).unwrap();
         assert!(context.observe(&Happening { candidate_type: kind, ..event.happening() }));
     }
-    assert_eq!(scene(&context), [2.0, 1.0, 3.0, 10.0, 5.0, 0.0, 1.0, 1.0, 1.0]);
+    assert_eq!(scene(&context), [2.0, 1.0, 3.0, 1.0, 2.0, 2.0, 10.0, 5.0, 0.0, 1.0, 1.0, 1.0]);
 }
 
 #[test]
