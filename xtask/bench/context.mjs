@@ -207,10 +207,11 @@ async function snapshots(reranker, sessions, now) {
 }
 
 const document = { cpu: cpus()[0]?.model.trim() ?? "unknown", node: process.versions.node, sessions: SESSIONS, events: EVENTS, keys: KEYS };
-say("timing observe");
-document.observe = await observing();
+// First, while its instance is the largest there is.
 say(`${EVENTS} events into one session`);
 document.alone = await alone();
+say("timing observe");
+document.observe = await observing();
 say(`${EVENTS} events into ${SESSIONS} sessions`);
 Object.assign(document, await filling());
 writeFileSync(out, `${JSON.stringify(document)}\n`);

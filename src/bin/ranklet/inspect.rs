@@ -2,7 +2,7 @@
 
 use crate::{cli, files};
 use anstyle::Style;
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use indicatif::HumanBytes;
 use ranklet::Result;
 use ranklet::bundle::Bundle;
@@ -93,6 +93,7 @@ fn policy(ranker: &Ranker) -> Vec<String> {
 fn signals(ranker: &Ranker) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(["signal", "unit", "privacy", "meaning"]);
+    table.set_content_arrangement(ContentArrangement::Dynamic).set_width(100);
     for info in catalogue(&ranker.manifest().context) {
         table.add_row([&info.name, info.unit, info.privacy.name(), &info.doc]);
     }
