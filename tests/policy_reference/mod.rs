@@ -5,7 +5,11 @@
     clippy::disallowed_methods,
     reason = "a reference has the standard library's functions, not the ones it checks"
 )]
-#![allow(clippy::unwrap_used, clippy::needless_range_loop, reason = "a test states what it expects; formulas have indices")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::needless_range_loop,
+    reason = "a test states what it expects; formulas have indices"
+)]
 
 use ranklet::policy::{
     CAP, CONFLICT, COOLDOWN, Candidate, Cap, Conflict, DEPENDENCY, DISPLACEMENT, Dependency, Diversity,
