@@ -2,6 +2,7 @@
 //! the lists that are drawn are counted.
 //!
 //! `RANKLET_POLICY_DRAWS=200000` is the whole count for each of the 50 configurations; by default a twentieth of it.
+#![allow(clippy::unwrap_used, reason = "a test states what it expects")]
 
 mod policy_reference;
 
