@@ -33,7 +33,7 @@ const prepare = (candidates: readonly Pinned[] = asked.candidates, seed?: bigint
 test("accessors of the policy's own columns reach it", () => {
   const plain = prepare().rerank({ now }).entries;
   const pinned = prepare(asked.candidates.map((candidate, row) => ({ ...candidate, place: row === 9 ? 2 : undefined })));
-  expect(pinned.rerank({ now }).entries[1]).toMatchObject({ serverRank: 10, constraints: ["pinned"], relaxed: [] });
+  expect(pinned.rerank({ now }).entries[1]).toMatchObject({ serverRank: 10, constraints: expect.arrayContaining(["pinned"]), relaxed: [] });
   // All about one thing, so all but the first conflict, and something must follow it.
   const one = 2n ** 63n;
   const about = prepare(asked.candidates.map((candidate) => ({ ...candidate, about: one }))).rerank({ now }).entries;
