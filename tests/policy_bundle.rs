@@ -1,5 +1,6 @@
 //! A policy from its section of a SPEC.toml to the order of a list, on the committed ads-recs model.
 #![cfg(feature = "compile")]
+#![allow(clippy::unwrap_used, reason = "a test states what it expects")]
 
 use ranklet::compile::{Spec, compile_spec};
 use ranklet::context::{Event, EventKind};

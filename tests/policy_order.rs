@@ -2,13 +2,15 @@
 //! spend, diversity.
 //!
 //! `RANKLET_POLICY_REQUESTS=100000` is the whole count; by default a twentieth of it.
+#![allow(clippy::unwrap_used, reason = "a test states what it expects")]
+#![allow(clippy::disallowed_methods, reason = "a test may compute otherwise than what it checks")]
 
 mod policy_reference;
 
 use policy_reference::{Random, Reference, anything, determinant, diversity, orders, policy, similarity, spanning};
 use ranklet::policy::{
-    CONSTRAINTS, Candidate, DISPLACEMENT, Diversity, DiversityMethod, Explore, ExploreMethod, FROZEN, Input, PINNED,
-    PolicySpec, Scratch, Similarity, Weight, decide,
+    CONSTRAINTS, Candidate, Cap, DISPLACEMENT, Dependency, Diversity, DiversityMethod, Explore, ExploreMethod, FROZEN,
+    Input, PINNED, PolicySpec, Scratch, Similarity, Spacing, Weight, decide,
 };
 
 fn count(default: usize) -> usize {
@@ -219,4 +221,52 @@ fn greedy_dpp_is_the_direct_greedy_of_log_determinants() {
     }
     println!("greedy DPP: {singular} choices behind a singular kernel");
     assert!(singular > 0);
+}
+
+#[test]
+fn the_most_candidates_are_ordered_under_every_constraint() {
+    let mut random = Random(23);
+    let n = 16_384;
+    let mut input = crowded(&mut random, n, 16, 0.5);
+    input.kinds = (0..20).map(|k| format!("k{k}")).collect();
+    for (row, c) in input.candidates.iter_mut().enumerate() {
+        c.id = row as u64;
+        (c.kind, c.target) = (random.below(20) as u32, random.below(200) as u32);
+        c.fatigue = if random.chance(0.1) { 20 } else { 0 };
+        c.pin = if row % 1000 == 500 { row as u32 - 90 } else { 0 };
+        c.spend_effect = if random.chance(0.3) { 1.0 } else { -1.0 };
+        c.benefit_lower = random.unit() - 0.2;
+    }
+    for displacement in [50, n / 2] {
+        let spec = PolicySpec {
+            weights: vec![Weight { default: 1.0, surfaces: Vec::new() }],
+            displacement: Some(displacement),
+            caps: vec![Cap { kind: None, most: 3, first: 20 }],
+            spacing: Some(Spacing { apart: 2, first: n }),
+            dependencies: vec![Dependency { before: "k1".into(), then: "k2".into() }],
+            diversity: Some(Diversity {
+                method: DiversityMethod::Dpp,
+                strength: 0.5,
+                window: 2,
+                first: 64,
+                similarity: Similarity { output: Some("tower".into()), ..Similarity::default() },
+            }),
+            explore: Some(Explore { method: ExploreMethod::PlackettLuce, strength: 0.5, first: 64 }),
+            ..PolicySpec::default()
+        };
+        input.seed = Some(1);
+        let decision = decide(&policy(&spec), &input, &mut Scratch::default()).unwrap();
+        let mut rows: Vec<usize> = decision.choices.iter().map(|c| c.row).collect();
+        let far = |(position, row): (usize, &usize)| {
+            position.abs_diff(*row) > displacement && input.candidates[*row].pin == 0
+        };
+        assert!(!rows.iter().enumerate().any(far));
+        assert!(
+            rows.iter()
+                .enumerate()
+                .all(|(p, row)| input.candidates[*row].pin == 0 || p + 1 == input.candidates[*row].pin as usize)
+        );
+        rows.sort_unstable();
+        assert_eq!(rows, (0..n).collect::<Vec<_>>());
+    }
 }

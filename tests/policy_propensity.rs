@@ -2,6 +2,8 @@
 //! the lists that are drawn are counted.
 //!
 //! `RANKLET_POLICY_DRAWS=200000` is the whole count for each of the 50 configurations; by default a twentieth of it.
+#![allow(clippy::unwrap_used, reason = "a test states what it expects")]
+#![allow(clippy::disallowed_methods, reason = "a test may compute otherwise than what it checks")]
 
 mod policy_reference;
 

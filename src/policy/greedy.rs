@@ -240,7 +240,7 @@ impl Scratch {
         }
         let relaxed = least | self.given_up(policy, input, rank, slot as u32);
         let choice = self.set(row, relaxed);
-        let constraints = choice.constraints | kept | if pinned { PINNED } else { 0 };
+        let constraints = choice.constraints | if pinned { PINNED } else { kept };
         Choice { constraints, propensity, log_propensity, ..choice }
     }
 
@@ -316,8 +316,8 @@ impl Scratch {
             if w.earliest > slot {
                 bits |= self.pool.held_by(input, rank, slot);
             } else if w.latest > tight {
-                // Another's deadline takes the slot.
-                bits |= DISPLACEMENT;
+                // Another's deadline takes the slot: its displacement's, or that of what waits for it.
+                bits |= if policy.spec.displacement.is_some() { DISPLACEMENT } else { DEPENDENCY };
             } else {
                 let broken = self.breaches(policy, input, rank, slot, position);
                 bits |= if broken > least { broken } else { 0 };
