@@ -244,7 +244,6 @@ fn what_does_not_fit_is_refused_with_feature_input_and_mend() {
             ErrorKind::SchemaMismatch,
             vec!["feature `item_id`, input `item_id`", "whole numbers", "bucketise"],
         ),
-        ("length = 8\n\n[[inputs]]", "\n[[inputs]]", ErrorKind::GoldenMismatch, vec![]),
         ("width = 4", "width = 5", ErrorKind::SchemaMismatch, vec!["10 columns", "input `item` [N, 9]", "takes 9"]),
         (
             "from = \"facts.performance.spend\"",
@@ -260,11 +259,6 @@ fn what_does_not_fit_is_refused_with_feature_input_and_mend() {
         ),
         ("name = \"live\"", "name = \"live\"\nsize = 3", ErrorKind::SpecInvalid, vec!["inputs[6].size", "no such key"]),
     ] {
-        if kind == ErrorKind::GoldenMismatch {
-            // Another layout of the same columns is seen by nobody but the model's author: it compiles.
-            assert!(compile(&text().replacen(from, to, 1)).is_ok());
-            continue;
-        }
         let error = refused(from, to);
         assert_eq!(error.kind(), kind, "{error}");
         assert!(words.iter().all(|word| error.message().contains(word)), "{to}: {error}");
@@ -327,9 +321,8 @@ fn the_schema_a_model_was_trained_with_is_the_specifications_or_nothing() {
         ("sequence = 12", "sequence = 13"),
         ("name = \"mask\"\n\n", "name = \"mask\"\nrows = \"request\"\n\n"),
         ("hashes = 2", "hashes = 3"),
-        ("padding", "padding"),
     ] {
-        assert!(from == to || !same(from, to), "{to}");
+        assert!(!same(from, to), "{to}");
     }
 }
 

@@ -134,7 +134,6 @@ test("typed arrays are lists, ids may be 64-bit, and a list prepared while loadi
   };
   const reranker = createReranker({ bundle: readFileSync(path) });
   const early = reranker.session({ key: "early" }).prepare(typed as never);
-  const [wanted] = [plain].map((request) => request);
   await reranker.ready;
   vector.fill(9);
   typed.facts.account.vector[0]!.fill(9);
@@ -142,7 +141,7 @@ test("typed arrays are lists, ids may be 64-bit, and a list prepared while loadi
     const record = list.rerank({ now: one.now }).record() as DecisionRecord & { shared: string };
     return [record.source, record.shared, record.items[0]!["features"]];
   };
-  expect(row(early)).toEqual(row(reranker.session({ key: "late" }).prepare(wanted as never)));
+  expect(row(early)).toEqual(row(reranker.session({ key: "late" }).prepare(plain as never)));
   expect(row(early)[0]).toBe("model");
   reranker.dispose();
 });

@@ -134,7 +134,7 @@ pub(super) fn check_values(lowered: &Lowered, schema: &Schema, encoder: &Encoder
     for (f, (rows, columns)) in schema.features.iter().zip(encoder.columns()) {
         let Some(&first) = columns.first() else { continue };
         let holds = |part: &&Part| part.rows == rows && (part.first..part.first + part.width).contains(&first);
-        let Some(at) = parts.iter().position(|part| holds(part)) else { continue };
+        let Some(at) = parts.iter().position(holds) else { continue };
         let port = &lowered.plan.inputs[at];
         let named = format!("feature `{}`, input `{}`", f.name, port.name);
         let (range, dtype) = (range(f), lowered.plan.values[port.value as usize].dtype);

@@ -179,13 +179,13 @@ impl Encoder {
         for f in self.features.iter().filter(|f| f.in_shared_row).filter(wanted) {
             *shared_changed |= f.fill(&scope, shared);
         }
-        for row in 0..table.len() {
+        for (row, changed) in changed.iter_mut().enumerate() {
             let (before, rest) = rows.split_at_mut(row * self.width);
             let cells = &mut rest[..self.width];
             let subject = table.subject(row, surface);
             let scope = Row { table, row, surface, context, now, subject };
             for f in self.features.iter().filter(|f| !f.in_shared_row).filter(wanted) {
-                changed[row] |= match row {
+                *changed |= match row {
                     // The first row has it already.
                     1.. if f.shared => f.columns().fold(false, |any, c| put(&mut cells[c], f64::from(before[c])) | any),
                     _ => f.fill(&scope, cells),
