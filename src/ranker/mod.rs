@@ -2,15 +2,18 @@
 //!
 //! The one place that decides between the model's order and the server's.
 
+pub(crate) mod form;
 mod list;
 mod manifest;
 mod open;
-mod record;
+#[cfg(feature = "native")]
+mod recompute;
+pub(crate) mod record;
 mod session;
 
 pub use crate::scorer::Golden;
 pub use list::{Entry, Frozen, Identity, List, Options, Ranking};
 pub use manifest::{Head, Link, Manifest, Provenance, SourceDigest, SurfaceCalibrator};
 pub use open::Ranker;
-pub use record::{Digests, HeadValue, Record, RecordItem};
+pub use record::{Digests, HeadValue, Level};
 pub use session::Session;

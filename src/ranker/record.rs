@@ -1,12 +1,13 @@
-//! The decision record: what was decided, from which it can be replayed.
+//! The decision record: what was decided, in the compact form, from which it can be replayed.
+//!
+//! A page makes bytes and nothing else; `evaluate` and the package's JavaScript read them.
 
+use super::form::{Cells, Form, Kind, bits32, bits64};
 use super::list::{List, Ranking};
 use super::open::Ranker;
-use crate::context::Context;
+use crate::context::Suppression;
 use crate::engine::NUMERICS;
-use crate::policy::CONSTRAINTS;
 use serde::Serialize;
-use std::fmt::Write;
 
 /// SHA-256 digests, hex.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -20,7 +21,7 @@ pub struct Digests {
 }
 
 /// A head's score.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct HeadValue {
     /// What the model gave.
     pub raw: f32,
@@ -28,153 +29,182 @@ pub struct HeadValue {
     pub calibrated: f64,
 }
 
-/// One item of a record.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct RecordItem {
-    /// Row id.
-    pub id: String,
-    /// Stable identity.
-    pub key: String,
-    /// From 1.
-    pub rank: usize,
-    /// From 1.
-    pub server_rank: usize,
-    /// Calibrated value of the primary head.
-    pub score: Option<f64>,
-    /// By name.
-    #[serde(serialize_with = "by_name")]
-    pub heads: Vec<(String, HeadValue)>,
-    /// U.
-    pub utility: Option<f64>,
-    /// P(this choice at this position).
-    pub propensity: f64,
-    /// Its logarithm.
-    pub log_propensity: f64,
-    /// `dismissed` or `snoozed`.
-    pub suppressed: Option<crate::context::Suppression>,
-    /// Constraints that placed it.
-    pub constraints: Vec<String>,
-    /// The feature row as the model saw it: 8 hex digits (big-endian f32 bits) a column.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub features: Option<String>,
+/// How much a record holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// What the policy decided from, and what it decided: replays the policy.
+    Aggregate = 1,
+    /// Also the time and the feature rows as the model saw them: replays the scores.
+    Full = 2,
 }
 
-/// A decision record of level *full*.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Record {
-    /// `model` or `server`.
-    pub source: String,
-    /// Why not the model.
-    pub reason: Option<String>,
-    /// The caller's.
-    pub decision_id: Option<String>,
-    /// The caller's.
-    pub list_id: Option<String>,
-    /// Of exploration; null without it.
+/// Bits of a decision's flags: what is there.
+pub(crate) mod flag {
+    pub const DECISION_ID: u64 = 1;
+    pub const LIST_ID: u64 = 2;
+    pub const SURFACE: u64 = 4;
+    pub const SEED: u64 = 8;
+    pub const DIGESTS: u64 = 16;
+    /// The rows stay on the device: the model reads signals that are for the device alone.
+    pub const WITHHELD: u64 = 32;
+}
+
+/// A decision as the writer wants it.
+#[derive(Debug)]
+pub(crate) struct View<'a> {
+    pub level: Level,
+    pub withheld: bool,
+    /// Empty: the model's order.
+    pub reason: &'a str,
+    pub decision_id: Option<&'a str>,
+    pub list_id: Option<&'a str>,
+    pub surface: Option<&'a str>,
     pub seed: Option<u64>,
-    /// Milliseconds since the epoch.
-    pub now: f64,
-    /// Where it was shown.
-    pub surface: Option<String>,
-    /// Number of the arithmetic.
     pub numerics: u32,
-    /// What decided; null where no bundle could be opened.
-    pub digests: Option<Digests>,
+    pub digests: Option<&'a Digests>,
+    pub now: f64,
+    pub heads: Vec<&'a str>,
+    /// Columns of the feature rows; 0: there are none.
+    pub width: usize,
     /// In final order.
-    pub items: Vec<RecordItem>,
+    pub items: Vec<ItemView<'a>>,
 }
 
-impl Record {
-    /// The record of `list`'s last ranking.
-    pub fn new(ranker: &Ranker, list: &List, ranking: &Ranking, now: f64) -> Record {
-        let names: Vec<&String> = ranker.manifest().heads.iter().map(|h| &h.name).collect();
+/// One item of it.
+#[derive(Debug)]
+pub(crate) struct ItemView<'a> {
+    pub id: &'a str,
+    pub key: &'a str,
+    pub row: usize,
+    pub heads: &'a [HeadValue],
+    pub utility: f64,
+    pub propensity: f64,
+    pub log_propensity: f64,
+    pub suppressed: Option<Suppression>,
+    pub constraints: u32,
+    pub features: &'a [f32],
+}
+
+/// A hash of a feature row in which a change of any one bit shows: FNV-1a over its columns' bits (every step is
+/// one to one). A model need not tell two rows apart: a tree's split is at one value.
+pub(crate) fn row_hash(row: &[f32]) -> u32 {
+    row.iter().fold(0x811c_9dc5, |hash: u32, &x| (hash ^ bits32(x)).wrapping_mul(0x0100_0193))
+}
+
+impl View<'_> {
+    /// The compact form.
+    #[inline(never)]
+    pub fn write(&self) -> Vec<u8> {
+        let mut form = Form::new(Kind::Decision);
+        let full = self.level == Level::Full;
+        let texts = [self.decision_id, self.list_id, self.surface];
+        let mut flags = 0;
+        for (text, bit) in texts.iter().zip([flag::DECISION_ID, flag::LIST_ID, flag::SURFACE]) {
+            flags |= if text.is_some() { bit } else { 0 };
+        }
+        flags |= if self.seed.is_some() { flag::SEED } else { 0 };
+        flags |= if self.digests.is_some() { flag::DIGESTS } else { 0 };
+        flags |= if self.withheld { flag::WITHHELD } else { 0 };
+        form.varint(self.level as u64);
+        form.varint(flags);
+        form.text(self.reason);
+        for text in texts.into_iter().flatten() {
+            form.text(text);
+        }
+        if let Some(seed) = self.seed {
+            form.bytes(&seed.to_le_bytes());
+        }
+        form.varint(u64::from(self.numerics));
+        if let Some(digests) = self.digests {
+            for digest in [&digests.bundle, &digests.schema, &digests.policy] {
+                form.hex(digest);
+            }
+        }
+        if full {
+            form.real(self.now);
+        }
+        form.varint(self.heads.len() as u64);
+        for head in &self.heads {
+            form.text(head);
+        }
+        form.varint(self.items.len() as u64);
+        form.varint(self.width as u64);
+        self.write_items(&mut form);
+        form.finish()
+    }
+
+    fn write_items(&self, form: &mut Form) {
+        let items = &self.items;
+        for item in items {
+            form.text(item.id);
+            match item.key == item.id {
+                // Its length and 1, so that 0 is left for the same as the id.
+                true => form.varint(0),
+                false => {
+                    form.varint(item.key.len() as u64 + 1);
+                    form.bytes(item.key.as_bytes());
+                }
+            }
+        }
+        const NAN: f64 = f64::NAN;
+        let n = items.len();
+        form.column(n, Cells::Varint, u64::MAX, &|i| items[i].row as u64);
+        for h in 0..self.heads.len() {
+            let head = |i: usize| items[i].heads[h];
+            form.column(n, Cells::Bits32, u64::from(bits32(f32::NAN)), &|i| u64::from(bits32(head(i).raw)));
+            form.column(n, Cells::Bits64, bits64(NAN), &|i| bits64(head(i).calibrated));
+        }
+        form.column(n, Cells::Bits64, bits64(NAN), &|i| bits64(items[i].utility));
+        form.column(n, Cells::Bits64, bits64(1.0), &|i| bits64(items[i].propensity));
+        form.column(n, Cells::Bits64, bits64(0.0), &|i| bits64(items[i].log_propensity));
+        form.column(n, Cells::Varint, 0, &|i| match items[i].suppressed {
+            None => 0,
+            Some(Suppression::Dismissed) => 1,
+            Some(Suppression::Snoozed) => 2,
+        });
+        form.column(n, Cells::Varint, 0, &|i| u64::from(items[i].constraints));
+        if self.width > 0 {
+            form.column(n, Cells::Bits32, 0, &|i| u64::from(row_hash(items[i].features)));
+            form.rows(n, self.width, &|i| items[i].features);
+        }
+    }
+}
+
+impl Ranker {
+    /// The record of `list`'s last ranking, in the compact form.
+    #[inline(never)]
+    pub fn record(&self, list: &List, ranking: &Ranking, now: f64, level: Level) -> Vec<u8> {
         let table = list.table();
-        let items = ranking
-            .entries
-            .iter()
-            .enumerate()
-            .map(|(i, e)| RecordItem {
-                id: table.id(e.row).to_owned(),
-                key: table.key(e.row).to_owned(),
-                rank: i + 1,
-                server_rank: e.row + 1,
-                score: ranking.is_model().then_some(e.score),
-                heads: match ranking.is_model() {
-                    true => names.iter().zip(&e.heads).map(|(n, h)| ((*n).clone(), *h)).collect(),
-                    false => Vec::new(),
-                },
-                utility: ranking.is_model().then_some(e.utility),
-                propensity: 1.0,
-                log_propensity: 0.0,
-                suppressed: e.suppressed,
-                constraints: constraint_names(e.constraints),
-                features: ranking.is_model().then(|| hex_row(list.row(e.row))),
-            })
-            .collect();
-        Record {
-            source: if ranking.is_model() { "model" } else { "server" }.to_owned(),
-            reason: ranking.reason.map(|r| r.code().to_owned()),
-            decision_id: list.request().decision_id.clone(),
-            list_id: list.request().list_id.clone(),
+        let model = ranking.is_model();
+        let rows = level == Level::Full && model;
+        let items = ranking.entries.iter().map(|e| ItemView {
+            id: table.id(e.row),
+            key: table.key(e.row),
+            row: e.row,
+            heads: &e.heads,
+            utility: e.utility,
+            propensity: 1.0,
+            log_propensity: 0.0,
+            suppressed: e.suppressed,
+            constraints: e.constraints,
+            features: if rows { list.row(e.row) } else { &[] },
+        });
+        let request = list.request();
+        let view = View {
+            level,
+            withheld: false,
+            reason: ranking.reason.map_or("", |r| r.code()),
+            decision_id: request.decision_id.as_deref(),
+            list_id: request.list_id.as_deref(),
+            surface: request.surface.as_deref(),
             seed: None,
+            numerics: NUMERICS,
+            digests: Some(self.digests()),
             now,
-            surface: list.request().surface.clone(),
-            numerics: NUMERICS,
-            digests: Some(ranker.digests().clone()),
-            items,
-        }
+            heads: if model { self.manifest().heads.iter().map(|h| h.name.as_str()).collect() } else { Vec::new() },
+            width: if rows { self.encoder().width() } else { 0 },
+            items: items.collect(),
+        };
+        view.write()
     }
-
-    /// The record of a request that could not be ranked at all: the server's order, with a reason.
-    /// Dismissed and snoozed items stay marked.
-    pub fn server(request: &crate::features::Request, context: &Context, reason: &str) -> Record {
-        let items = request
-            .identities()
-            .into_iter()
-            .enumerate()
-            .map(|(i, (id, key))| RecordItem {
-                suppressed: context.suppression(&key, request.now),
-                id,
-                key,
-                rank: i + 1,
-                server_rank: i + 1,
-                score: None,
-                heads: Vec::new(),
-                utility: None,
-                propensity: 1.0,
-                log_propensity: 0.0,
-                constraints: Vec::new(),
-                features: None,
-            })
-            .collect();
-        Record {
-            source: "server".to_owned(),
-            reason: Some(reason.to_owned()),
-            decision_id: request.decision_id.clone(),
-            list_id: request.list_id.clone(),
-            seed: None,
-            now: request.now,
-            surface: request.surface.clone(),
-            numerics: NUMERICS,
-            digests: None,
-            items,
-        }
-    }
-}
-
-fn by_name<S: serde::Serializer>(heads: &[(String, HeadValue)], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(heads.iter().map(|(name, value)| (name, value)))
-}
-
-/// The names of the set bits.
-pub(crate) fn constraint_names(bits: u32) -> Vec<String> {
-    CONSTRAINTS.iter().enumerate().filter(|(i, _)| bits & (1 << i) != 0).map(|(_, n)| (*n).to_owned()).collect()
-}
-
-fn hex_row(row: &[f32]) -> String {
-    row.iter().fold(String::with_capacity(row.len() * 8), |mut text, x| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{:08x}", x.to_bits());
-        text
-    })
 }

@@ -8,7 +8,7 @@ use crate::context::{Event, EventKind, EventValue, signals};
 use crate::error::{Error, ErrorKind, Result};
 use crate::features::{Column, Layout, Table};
 use crate::policy::CONSTRAINTS;
-use crate::ranker::{Digests, Frozen, List, Options, Ranker, Ranking, Record, Session};
+use crate::ranker::{Digests, Frozen, Level, List, Options, Ranker, Ranking, Session};
 use js_sys::{Array, Object, Reflect};
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
@@ -254,13 +254,12 @@ impl Engine {
         Ok(buffer)
     }
 
-    /// The record of the list's last re-rank.
-    pub fn record(&self, list: u32) -> Result<JsValue, JsValue> {
+    /// The record of the list's last re-rank in the compact form, with what replays the scores where `full`.
+    /// Nothing before the first re-rank.
+    pub fn record(&self, list: u32, full: bool) -> Result<Option<Vec<u8>>, JsValue> {
         let open = self.lists.get(list).ok_or_else(|| thrown(&stale("list")))?;
-        match &open.last {
-            Some((ranking, now)) => to_js(&Record::new(&self.ranker, &open.list, ranking, *now)),
-            None => Ok(JsValue::NULL),
-        }
+        let level = if full { Level::Full } else { Level::Aggregate };
+        Ok(open.last.as_ref().map(|(ranking, now)| self.ranker.record(&open.list, ranking, *now, level)))
     }
 
     /// Forgets a list.
