@@ -9,7 +9,6 @@ pub type Read<T> = Result<T, String>;
 #[derive(Debug, Clone)]
 pub struct Bytes<'a> {
     rest: &'a [u8],
-    pool: Vec<&'a str>,
 }
 
 /// One record of a log, its body not read yet.
@@ -51,7 +50,7 @@ const ENDS: &str = "it ends too soon";
 impl<'a> Bytes<'a> {
     /// From the first on.
     pub fn new(rest: &'a [u8]) -> Bytes<'a> {
-        Bytes { rest, pool: Vec::new() }
+        Bytes { rest }
     }
 
     /// That nothing is left.
@@ -147,24 +146,6 @@ impl<'a> Bytes<'a> {
     pub fn hex(&mut self) -> Read<String> {
         let size = usize::try_from(self.varint()?).unwrap_or(usize::MAX);
         Ok(self.take(size)?.iter().map(|byte| format!("{byte:02x}")).collect())
-    }
-
-    /// A text that may stand again.
-    ///
-    /// # Errors
-    /// As [`text`](Self::text), or its number was not given out.
-    pub fn pooled(&mut self) -> Read<&'a str> {
-        match self.varint()? {
-            0 => {
-                let text = self.text()?;
-                self.pool.push(text);
-                Ok(text)
-            }
-            number => {
-                let at = usize::try_from(number - 1).ok();
-                at.and_then(|at| self.pool.get(at)).copied().ok_or_else(|| format!("there is no text {number}"))
-            }
-        }
     }
 
     /// A column of `n` values.

@@ -3,8 +3,6 @@
 //! A page carries this writer alone. What reads the form, and what makes JSON of it, is in the package's JavaScript and
 //! in `evaluate`.
 
-use crate::map::Map;
-
 /// The first byte of a record, which no text in UTF-8 begins with.
 pub const MAGIC: u8 = 0xb5;
 /// Version of the form.
@@ -47,18 +45,17 @@ pub fn bits32(x: f32) -> u32 {
 pub struct Form {
     body: Vec<u8>,
     kind: Kind,
-    pool: Map<u64>,
 }
 
 impl Form {
     /// A record without anything in it.
     pub fn new(kind: Kind) -> Form {
-        Form { body: Vec::new(), kind, pool: Map::default() }
+        Form { body: Vec::new(), kind }
     }
 
     /// The whole: magic, version, kind, length, body.
     pub fn finish(self) -> Vec<u8> {
-        let mut whole = Form { body: vec![MAGIC, VERSION, self.kind as u8], kind: self.kind, pool: Map::default() };
+        let mut whole = Form { body: vec![MAGIC, VERSION, self.kind as u8], kind: self.kind };
         whole.varint(self.body.len() as u64);
         whole.body.extend_from_slice(&self.body);
         whole.body
@@ -98,19 +95,6 @@ impl Form {
         let bytes = bytes.unwrap_or_default();
         self.varint(bytes.len() as u64);
         self.bytes(&bytes);
-    }
-
-    /// A text that is likely to stand again: 0 and the text the first time, afterwards its number, counted from 1.
-    #[inline(never)]
-    pub fn pooled(&mut self, text: &str) {
-        let next = self.pool.len() as u64 + 1;
-        let number = *self.pool.entry(text, || next);
-        if number == next {
-            self.varint(0);
-            self.text(text);
-        } else {
-            self.varint(number);
-        }
     }
 
     /// A column of `n` values: 1 and the value where all are alike to the bit, else 2 and each. A column of `absent`

@@ -7,6 +7,7 @@ use super::list::{List, Ranking};
 use super::open::Ranker;
 use crate::context::Suppression;
 use crate::engine::NUMERICS;
+use crate::policy::{Candidate, Choice, Decision, Input, NONE};
 use serde::Serialize;
 
 /// SHA-256 digests, hex.
@@ -47,6 +48,12 @@ pub(crate) mod flag {
     pub const DIGESTS: u64 = 16;
     /// The rows stay on the device: the model reads signals that are for the device alone.
     pub const WITHHELD: u64 = 32;
+    /// What the policy decided from, and what it decided.
+    pub const DECIDED: u64 = 64;
+    /// Something could have been drawn otherwise.
+    pub const EXPLORED: u64 = 128;
+    /// Feature rows.
+    pub const ROWS: u64 = 256;
 }
 
 /// A decision as the writer wants it.
@@ -59,11 +66,13 @@ pub(crate) struct View<'a> {
     pub decision_id: Option<&'a str>,
     pub list_id: Option<&'a str>,
     pub surface: Option<&'a str>,
-    pub seed: Option<u64>,
     pub numerics: u32,
     pub digests: Option<&'a Digests>,
     pub now: f64,
+    /// Names of the heads.
     pub heads: Vec<&'a str>,
+    /// Of the model's order alone.
+    pub decided: Option<(&'a Input, &'a Decision)>,
     /// Columns of the feature rows; 0: there are none.
     pub width: usize,
     /// In final order.
@@ -76,10 +85,6 @@ pub(crate) struct ItemView<'a> {
     pub id: &'a str,
     pub key: &'a str,
     pub row: usize,
-    pub heads: &'a [HeadValue],
-    pub utility: f64,
-    pub propensity: f64,
-    pub log_propensity: f64,
     pub suppressed: Option<Suppression>,
     pub constraints: u32,
     pub features: &'a [f32],
@@ -96,22 +101,28 @@ impl View<'_> {
     #[inline(never)]
     pub fn write(&self) -> Vec<u8> {
         let mut form = Form::new(Kind::Decision);
-        let full = self.level == Level::Full;
+        let input = self.decided.map(|(input, _)| input);
+        let seed = input.and_then(|input| input.seed);
+        let explored = self.decided.is_some_and(|(_, decision)| decision.explored);
         let texts = [self.decision_id, self.list_id, self.surface];
-        let mut flags = 0;
-        for (text, bit) in texts.iter().zip([flag::DECISION_ID, flag::LIST_ID, flag::SURFACE]) {
-            flags |= if text.is_some() { bit } else { 0 };
-        }
-        flags |= if self.seed.is_some() { flag::SEED } else { 0 };
-        flags |= if self.digests.is_some() { flag::DIGESTS } else { 0 };
-        flags |= if self.withheld { flag::WITHHELD } else { 0 };
+        let present = [
+            texts[0].is_some(),
+            texts[1].is_some(),
+            texts[2].is_some(),
+            seed.is_some(),
+            self.digests.is_some(),
+            self.withheld,
+            input.is_some(),
+            explored,
+            self.width > 0,
+        ];
         form.varint(self.level as u64);
-        form.varint(flags);
+        form.varint(present.iter().rev().fold(0, |flags, &there| flags << 1 | u64::from(there)));
         form.text(self.reason);
         for text in texts.into_iter().flatten() {
             form.text(text);
         }
-        if let Some(seed) = self.seed {
+        if let Some(seed) = seed {
             form.bytes(&seed.to_le_bytes());
         }
         form.varint(u64::from(self.numerics));
@@ -120,21 +131,12 @@ impl View<'_> {
                 form.hex(digest);
             }
         }
-        if full {
+        if self.level == Level::Full {
             form.real(self.now);
         }
-        form.varint(self.heads.len() as u64);
-        for head in &self.heads {
-            form.text(head);
-        }
-        form.varint(self.items.len() as u64);
-        form.varint(self.width as u64);
-        self.write_items(&mut form);
-        form.finish()
-    }
-
-    fn write_items(&self, form: &mut Form) {
         let items = &self.items;
+        let n = items.len();
+        form.varint(n as u64);
         for item in items {
             form.text(item.id);
             match item.key == item.id {
@@ -146,45 +148,88 @@ impl View<'_> {
                 }
             }
         }
-        const NAN: f64 = f64::NAN;
-        let n = items.len();
         form.column(n, Cells::Varint, u64::MAX, &|i| items[i].row as u64);
-        for h in 0..self.heads.len() {
-            let head = |i: usize| items[i].heads[h];
-            form.column(n, Cells::Bits32, u64::from(bits32(f32::NAN)), &|i| u64::from(bits32(head(i).raw)));
-            form.column(n, Cells::Bits64, bits64(NAN), &|i| bits64(head(i).calibrated));
-        }
-        form.column(n, Cells::Bits64, bits64(NAN), &|i| bits64(items[i].utility));
-        form.column(n, Cells::Bits64, bits64(1.0), &|i| bits64(items[i].propensity));
-        form.column(n, Cells::Bits64, bits64(0.0), &|i| bits64(items[i].log_propensity));
         form.column(n, Cells::Varint, 0, &|i| match items[i].suppressed {
             None => 0,
             Some(Suppression::Dismissed) => 1,
             Some(Suppression::Snoozed) => 2,
         });
         form.column(n, Cells::Varint, 0, &|i| u64::from(items[i].constraints));
+        if let Some((input, decision)) = self.decided {
+            self.write_decided(&mut form, input, decision);
+        }
         if self.width > 0 {
+            form.varint(self.width as u64);
             form.column(n, Cells::Bits32, 0, &|i| u64::from(row_hash(items[i].features)));
             form.rows(n, self.width, &|i| items[i].features);
         }
+        form.finish()
+    }
+
+    fn write_decided(&self, form: &mut Form, input: &Input, decision: &Decision) {
+        let n = self.items.len();
+        form.varint(input.scored as u64);
+        form.varint(self.heads.len() as u64);
+        for (h, name) in self.heads.iter().enumerate() {
+            form.text(name);
+            // Rows that were not scored have none.
+            let at = |i: usize| self.items[i].row * input.heads + h;
+            let raw = |i: usize| input.raw.get(at(i)).copied().unwrap_or(f32::NAN);
+            let calibrated = |i: usize| input.calibrated.get(at(i)).copied().unwrap_or(f64::NAN);
+            form.column(n, Cells::Bits32, u64::from(bits32(f32::NAN)), &|i| u64::from(bits32(raw(i))));
+            form.column(n, Cells::Bits64, bits64(f64::NAN), &|i| bits64(calibrated(i)));
+        }
+        form.real(decision.log_propensity);
+        let choice = &decision.choices;
+        let reals: [(fn(&Choice) -> f64, f64); 3] =
+            [(|c| c.utility, f64::NAN), (|c| c.propensity, 1.0), (|c| c.log_propensity, 0.0)];
+        for (get, absent) in reals {
+            form.column(n, Cells::Bits64, bits64(absent), &|i| bits64(get(&choice[i])));
+        }
+        form.column(n, Cells::Varint, 0, &|i| u64::from(choice[i].relaxed));
+        let candidate = |i: usize| &input.candidates[self.items[i].row];
+        let reals: [fn(&Candidate) -> f64; 4] =
+            [|c| c.value, |c| c.boost, |c| c.spend_effect, |c| c.benefit_lower];
+        for get in reals {
+            form.column(n, Cells::Bits64, bits64(f64::NAN), &|i| bits64(get(candidate(i))));
+        }
+        // What is none is 0 here.
+        let wholes: [fn(&Candidate) -> u32; 4] =
+            [|c| c.pin, |c| c.target.wrapping_add(1), |c| c.cooldown, |c| c.fatigue];
+        for get in wholes {
+            form.column(n, Cells::Varint, 0, &|i| u64::from(get(candidate(i))));
+        }
+        form.varint(input.kinds.len() as u64);
+        for kind in &input.kinds {
+            form.text(kind);
+        }
+        form.column(n, Cells::Varint, 0, &|i| u64::from(candidate(i).kind.wrapping_add(1)));
+        form.varint(input.width as u64);
+        if input.width > 0 {
+            form.rows(n, input.width, &|i| {
+                let row = self.items[i].row;
+                &input.vectors[row * input.width..(row + 1) * input.width]
+            });
+        }
     }
 }
+
+const _: () = assert!(NONE == u32::MAX, "a column writes none as 0, one less than the first");
 
 impl Ranker {
     /// The record of `list`'s last ranking, in the compact form.
     #[inline(never)]
     pub fn record(&self, list: &List, ranking: &Ranking, now: f64, level: Level) -> Vec<u8> {
         let table = list.table();
-        let model = ranking.is_model();
-        let rows = level == Level::Full && model;
+        let manifest = self.manifest();
+        // Of a score that is not finite the rows are kept too: they show it.
+        let rows = level == Level::Full
+            && matches!(ranking.reason, None | Some(ErrorKind::ScoreNotFinite))
+            && !self.reads_local_only();
         let items = ranking.entries.iter().map(|e| ItemView {
             id: table.id(e.row),
             key: table.key(e.row),
             row: e.row,
-            heads: &e.heads,
-            utility: e.utility,
-            propensity: 1.0,
-            log_propensity: 0.0,
             suppressed: e.suppressed,
             constraints: e.constraints,
             features: if rows { list.row(e.row) } else { &[] },
@@ -192,16 +237,16 @@ impl Ranker {
         let request = list.request();
         let view = View {
             level,
-            withheld: false,
+            withheld: level == Level::Full && self.reads_local_only(),
             reason: ranking.reason.map_or("", |r| r.code()),
             decision_id: request.decision_id.as_deref(),
             list_id: request.list_id.as_deref(),
             surface: request.surface.as_deref(),
-            seed: None,
             numerics: NUMERICS,
             digests: Some(self.digests()),
             now,
-            heads: if model { self.manifest().heads.iter().map(|h| h.name.as_str()).collect() } else { Vec::new() },
+            heads: manifest.heads.iter().map(|h| h.name.as_str()).collect(),
+            decided: list.decided(),
             width: if rows { self.encoder().width() } else { 0 },
             items: items.collect(),
         };
