@@ -203,6 +203,6 @@ impl Spec {
         let due = self.policy.due.clone().unwrap_or_else(|| {
             vec![EventKind::Dismiss, EventKind::Snooze, EventKind::Accept, EventKind::Undo, EventKind::Open]
         });
-        PolicySpec { due, weights: self.heads.iter().map(weight).collect() }
+        PolicySpec { due, weights: self.heads.iter().map(weight).collect(), ..PolicySpec::default() }
     }
 }

@@ -116,7 +116,11 @@ impl<'a> Bytes<'a> {
         Ok(f64::from_bits(self.fixed(8)?))
     }
 
-    fn fixed(&mut self, width: usize) -> Read<u64> {
+    /// A whole number of `width` bytes, at most 8.
+    ///
+    /// # Errors
+    /// It ends too soon.
+    pub fn fixed(&mut self, width: usize) -> Read<u64> {
         let bytes = self.take(width)?;
         Ok(bytes.iter().rev().fold(0, |x, &b| x << 8 | u64::from(b)))
     }

@@ -4,10 +4,11 @@ use super::form::{Bytes, Frame, Read, frame};
 use crate::context::{Context, Suppression};
 use crate::engine::NUMERICS;
 use crate::features::Request;
-use crate::policy::CONSTRAINTS;
+use crate::policy::{CONSTRAINTS, Candidate, Choice, Decision, FROZEN, Input};
 use crate::ranker::form::{Cells, Form, Kind, bits32, bits64};
 use crate::ranker::record::{ItemView, View, flag};
-use crate::ranker::{Digests, HeadValue, Level};
+use crate::ranker::{Digests, Level};
+use ranklet_kernels::hash::hash64;
 
 /// Items at most: a page may hold more than it ranks.
 const MAX_ITEMS: usize = 1 << 20;
@@ -25,19 +26,11 @@ pub struct Item {
     pub key: String,
     /// Row in the server's order, from 0.
     pub row: usize,
-    /// Calibrated value of the primary head; NaN in server order.
+    /// Calibrated value of the primary head; NaN in server order, and where it was not scored.
     pub score: f64,
-    /// In the order of [`Record::heads`].
-    pub heads: Vec<HeadValue>,
-    /// U; NaN in server order.
-    pub utility: f64,
-    /// P(this choice at this position).
-    pub propensity: f64,
-    /// Its logarithm.
-    pub log_propensity: f64,
     /// Dismissed or snoozed.
     pub suppressed: Option<Suppression>,
-    /// Bits named by [`crate::policy::CONSTRAINTS`].
+    /// Bits named by [`CONSTRAINTS`].
     pub constraints: u32,
     /// The feature row as the model saw it; empty where the record holds none.
     pub features: Vec<f32>,
@@ -45,12 +38,31 @@ pub struct Item {
     pub row_hash: u32,
 }
 
+impl Default for Item {
+    fn default() -> Self {
+        Item {
+            id: String::new(),
+            key: String::new(),
+            row: 0,
+            score: f64::NAN,
+            suppressed: None,
+            constraints: 0,
+            features: Vec::new(),
+            row_hash: 0,
+        }
+    }
+}
+
 impl Item {
     /// The names of the constraints that placed it.
     pub fn constraint_names(&self) -> Vec<&'static str> {
-        let all = CONSTRAINTS.iter().enumerate();
-        all.filter(|(bit, _)| self.constraints >> bit & 1 == 1).map(|(_, name)| *name).collect()
+        names(self.constraints)
     }
+}
+
+/// The names of the set bits.
+pub(super) fn names(bits: u32) -> Vec<&'static str> {
+    CONSTRAINTS.iter().enumerate().filter(|(bit, _)| bits >> bit & 1 == 1).map(|(_, name)| *name).collect()
 }
 
 /// A decision.
@@ -68,16 +80,16 @@ pub struct Record {
     pub list_id: Option<String>,
     /// Where it was shown.
     pub surface: Option<String>,
-    /// Of exploration.
-    pub seed: Option<u64>,
     /// Number of the arithmetic; 0 where there was no engine.
     pub numerics: u32,
     /// What decided; None where no bundle could be opened.
     pub digests: Option<Digests>,
     /// Milliseconds since the epoch; NaN below level full.
     pub now: f64,
-    /// Names of the heads that are recorded.
+    /// Names of the heads, in the bundle's order; empty in server order.
     pub heads: Vec<String>,
+    /// What the policy decided from, and what it decided; None in server order.
+    pub decided: Option<(Input, Decision)>,
     /// In final order.
     pub items: Vec<Item>,
 }
@@ -141,11 +153,7 @@ impl Recorded {
     pub fn read(log: &mut &[u8]) -> Result<Recorded, String> {
         let Frame { kind, mut body } = frame(log)?;
         let recorded = match kind {
-            Kind::Decision => {
-                let record = decision(&mut body)?;
-                record.check()?;
-                Recorded::Decision(Box::new(record))
-            }
+            Kind::Decision => Recorded::Decision(Box::new(decision(&mut body)?)),
             Kind::Exposure => Recorded::Exposure(Exposure {
                 decision_id: optional(&mut body)?,
                 key: body.text()?.to_owned(),
@@ -220,17 +228,14 @@ fn decision(bytes: &mut Bytes<'_>) -> Read<Record> {
     let reason = bytes.text()?;
     let mut text = |bit: u64| if has(bit) { bytes.text().map(|t| Some(t.to_owned())) } else { Ok(None) };
     let (decision_id, list_id, surface) = (text(flag::DECISION_ID)?, text(flag::LIST_ID)?, text(flag::SURFACE)?);
-    let seed = if has(flag::SEED) { Some(bytes.real()?.to_bits()) } else { None };
+    let seed = if has(flag::SEED) { Some(bytes.fixed(8)?) } else { None };
     let numerics = narrow(bytes.varint()?, "number of an arithmetic")?;
     let digests = match has(flag::DIGESTS) {
         true => Some(Digests { bundle: bytes.hex()?, schema: bytes.hex()?, policy: bytes.hex()? }),
         false => None,
     };
     let now = if level == Level::Full { bytes.real()? } else { f64::NAN };
-    let heads = bytes.count(MAX_HEADS)?;
-    let heads = (0..heads).map(|_| bytes.text().map(str::to_owned)).collect::<Read<Vec<String>>>()?;
-    let n = bytes.count(MAX_ITEMS)?;
-    let width = bytes.count(MAX_WIDTH)?;
+    let items = items(bytes)?;
     let mut record = Record {
         level,
         withheld: has(flag::WITHHELD),
@@ -238,96 +243,135 @@ fn decision(bytes: &mut Bytes<'_>) -> Read<Record> {
         decision_id,
         list_id,
         surface,
-        seed,
         numerics,
         digests,
         now,
-        heads,
-        items: Vec::new(),
+        heads: Vec::new(),
+        decided: None,
+        items,
     };
-    items(bytes, &mut record, n, width)?;
+    record.check()?;
+    if has(flag::DECIDED) {
+        decided(bytes, &mut record, seed, has(flag::EXPLORED))?;
+    }
+    if has(flag::ROWS) {
+        let (n, width) = (record.items.len(), bytes.count(MAX_WIDTH)?);
+        let hashes = bytes.column(n, Cells::Bits32, 0)?;
+        for ((item, row), hash) in record.items.iter_mut().zip(bytes.rows(n, width)?).zip(hashes) {
+            item.features = row;
+            item.row_hash = hash as u32;
+        }
+    }
     Ok(record)
 }
 
-fn items(bytes: &mut Bytes<'_>, record: &mut Record, n: usize, width: usize) -> Read<()> {
+fn items(bytes: &mut Bytes<'_>) -> Read<Vec<Item>> {
+    let n = bytes.count(MAX_ITEMS)?;
+    let mut items = Vec::new();
     for _ in 0..n {
         let id = bytes.text()?.to_owned();
         let key = match bytes.varint()? {
             0 => id.clone(),
             size => bytes.sized(size - 1)?.to_owned(),
         };
-        record.items.push(Item {
-            id,
-            key,
-            row: 0,
-            score: f64::NAN,
-            heads: Vec::with_capacity(record.heads.len()),
-            utility: f64::NAN,
-            propensity: 1.0,
-            log_propensity: 0.0,
-            suppressed: None,
-            constraints: 0,
-            features: Vec::new(),
-            row_hash: 0,
-        });
+        items.push(Item { id, key, ..Item::default() });
     }
-    let items = &mut record.items;
-    let mut column = |bytes: &mut Bytes<'_>, cells, absent, set: &mut dyn FnMut(&mut Item, u64) -> Read<()>| {
-        let values = bytes.column(n, cells, absent)?;
-        items.iter_mut().zip(values).try_for_each(|(item, value)| set(item, value))
-    };
-    let nan = bits64(f64::NAN);
-    column(bytes, Cells::Varint, u64::MAX, &mut |item, x| {
-        item.row = usize::try_from(x).ok().filter(|&row| row < n).ok_or_else(|| format!("there is no row {x}"))?;
-        Ok(())
-    })?;
-    for head in 0..record.heads.len() {
-        column(bytes, Cells::Bits32, u64::from(bits32(f32::NAN)), &mut |item, x| {
-            item.heads.push(HeadValue { raw: f32::from_bits(x as u32), calibrated: f64::NAN });
-            Ok(())
-        })?;
-        column(bytes, Cells::Bits64, nan, &mut |item, x| {
-            item.heads[head].calibrated = f64::from_bits(x);
-            if head == 0 {
-                item.score = f64::from_bits(x);
-            }
-            Ok(())
-        })?;
-    }
-    let real = |set: fn(&mut Item) -> &mut f64| {
-        move |item: &mut Item, x: u64| {
-            *set(item) = f64::from_bits(x);
-            Ok(())
-        }
-    };
-    column(bytes, Cells::Bits64, nan, &mut real(|item| &mut item.utility))?;
-    column(bytes, Cells::Bits64, bits64(1.0), &mut real(|item| &mut item.propensity))?;
-    column(bytes, Cells::Bits64, bits64(0.0), &mut real(|item| &mut item.log_propensity))?;
-    column(bytes, Cells::Varint, 0, &mut |item, x| {
-        item.suppressed = match x {
+    let rows = bytes.column(n, Cells::Varint, u64::MAX)?;
+    let marks = bytes.column(n, Cells::Varint, 0)?;
+    let constraints = bytes.column(n, Cells::Varint, 0)?;
+    for (i, item) in items.iter_mut().enumerate() {
+        item.row = usize::try_from(rows[i]).unwrap_or(usize::MAX);
+        item.constraints = narrow(constraints[i], "set of constraints")?;
+        item.suppressed = match marks[i] {
             0 => None,
             1 => Some(Suppression::Dismissed),
             2 => Some(Suppression::Snoozed),
-            _ => return Err(format!("there is no mark {x}")),
+            mark => return Err(format!("there is no mark {mark}")),
         };
-        Ok(())
-    })?;
-    column(bytes, Cells::Varint, 0, &mut |item, x| {
-        item.constraints = narrow(x, "set of constraints")?;
-        Ok(())
-    })?;
-    if width > 0 {
-        column(bytes, Cells::Bits32, 0, &mut |item, x| {
-            item.row_hash = x as u32;
-            Ok(())
-        })?;
-        for (item, row) in record.items.iter_mut().zip(bytes.rows(n, width)?) {
-            item.features = row;
+    }
+    Ok(items)
+}
+
+/// What the policy decided from, and what it decided; `record`'s items are an order of all rows.
+fn decided(bytes: &mut Bytes<'_>, record: &mut Record, seed: Option<u64>, explored: bool) -> Read<()> {
+    let n = record.items.len();
+    let rows: Vec<usize> = record.items.iter().map(|item| item.row).collect();
+    let scored = bytes.count(n)?;
+    let heads = bytes.count(MAX_HEADS)?;
+    let mut input = Input { seed, scored, heads, ..Input::default() };
+    let (mut raw, mut calibrated) = (Vec::new(), Vec::new());
+    for _ in 0..heads {
+        record.heads.push(bytes.text()?.to_owned());
+        raw.push(bytes.column(n, Cells::Bits32, u64::from(bits32(f32::NAN)))?);
+        calibrated.push(bytes.column(n, Cells::Bits64, bits64(f64::NAN))?);
+    }
+    let log_propensity = bytes.real()?;
+    let mut reals = |absent: f64| -> Read<Vec<f64>> {
+        Ok(bytes.column(n, Cells::Bits64, bits64(absent))?.into_iter().map(f64::from_bits).collect())
+    };
+    let (utility, propensity, logs) = (reals(f64::NAN)?, reals(1.0)?, reals(0.0)?);
+    let relaxed = bytes.column(n, Cells::Varint, 0)?;
+    let mut reals = || -> Read<Vec<f64>> {
+        Ok(bytes.column(n, Cells::Bits64, bits64(f64::NAN))?.into_iter().map(f64::from_bits).collect())
+    };
+    let (value, boost, spend_effect, benefit_lower) = (reals()?, reals()?, reals()?, reals()?);
+    let mut wholes = |what: &str| -> Read<Vec<u32>> {
+        bytes.column(n, Cells::Varint, 0)?.into_iter().map(|x| narrow(x, what)).collect()
+    };
+    let (pin, target) = (wholes("position")?, wholes("target")?);
+    let (cooldown, fatigue) = (wholes("cooldown")?, wholes("fatigue")?);
+    for _ in 0..bytes.count(n)? {
+        input.kinds.push(bytes.text()?.to_owned());
+    }
+    let kind = bytes.column(n, Cells::Varint, 0)?;
+    input.width = bytes.count(MAX_WIDTH)?;
+    let vectors = if input.width > 0 { bytes.rows(n, input.width)? } else { Vec::new() };
+
+    // In the server's order, as the policy takes them.
+    let mut place = vec![0; n];
+    rows.iter().enumerate().for_each(|(i, &row)| place[row] = i);
+    for (row, &i) in place.iter().enumerate() {
+        if row < scored {
+            input.raw.extend(raw.iter().map(|head| f32::from_bits(head[i] as u32)));
+            input.calibrated.extend(calibrated.iter().map(|head| f64::from_bits(head[i])));
+        }
+        if kind[i] > input.kinds.len() as u64 {
+            return Err(format!("there is no type {}", kind[i]));
+        }
+        input.candidates.push(Candidate {
+            id: hash64(&record.items[i].id),
+            value: value[i],
+            boost: boost[i],
+            spend_effect: spend_effect[i],
+            benefit_lower: benefit_lower[i],
+            pin: pin[i],
+            kind: (kind[i] as u32).wrapping_sub(1),
+            target: target[i].wrapping_sub(1),
+            suppressed: record.items[i].suppressed.is_some(),
+            cooldown: cooldown[i],
+            fatigue: fatigue[i],
+        });
+        if let Some(vector) = vectors.get(i) {
+            input.vectors.extend_from_slice(vector);
         }
     }
-    if record.reason.is_some() {
-        record.items.iter_mut().for_each(|item| item.score = f64::NAN);
+    let mut decision = Decision { choices: Vec::new(), log_propensity, explored, degraded: scored < n };
+    for (i, item) in record.items.iter_mut().enumerate() {
+        if item.row < scored {
+            item.score = input.calibrated.get(item.row * heads).copied().unwrap_or(f64::NAN);
+        }
+        decision.choices.push(Choice {
+            row: item.row,
+            utility: utility[i],
+            constraints: item.constraints,
+            relaxed: narrow(relaxed[i], "set of constraints")?,
+            propensity: propensity[i],
+            log_propensity: logs[i],
+            prefix_log_propensity: 0.0,
+        });
     }
+    record.decided = Some((input, decision));
+    record.complete();
     Ok(())
 }
 
@@ -342,7 +386,10 @@ impl Record {
             match seen.get_mut(item.row) {
                 Some(seen) if !*seen => *seen = true,
                 _ => {
-                    return Err(format!("items[{i}].server_rank: {} stands twice or is none", item.row.wrapping_add(1)));
+                    return Err(format!(
+                        "items[{i}].server_rank: {} stands twice or is none",
+                        item.row.wrapping_add(1)
+                    ));
                 }
             }
         }
@@ -353,16 +400,25 @@ impl Record {
         }
     }
 
+    /// Fills in what follows from the rest: what is frozen, the sums of logarithms, what input and record share.
+    pub(super) fn complete(&mut self) {
+        let Some((input, decision)) = &mut self.decided else { return };
+        input.surface = self.surface.clone();
+        input.decision_id = self.decision_id.clone().unwrap_or_default();
+        input.frozen = self.items.iter().map(|item| (item.constraints & FROZEN != 0).then_some(item.row)).collect();
+        let mut sum = 0.0;
+        for choice in &mut decision.choices {
+            sum += choice.log_propensity;
+            choice.prefix_log_propensity = sum;
+        }
+    }
+
     /// The compact form.
     pub fn write(&self) -> Vec<u8> {
         let items = self.items.iter().map(|item| ItemView {
             id: &item.id,
             key: &item.key,
             row: item.row,
-            heads: &item.heads,
-            utility: item.utility,
-            propensity: item.propensity,
-            log_propensity: item.log_propensity,
             suppressed: item.suppressed,
             constraints: item.constraints,
             features: &item.features,
@@ -374,15 +430,20 @@ impl Record {
             decision_id: self.decision_id.as_deref(),
             list_id: self.list_id.as_deref(),
             surface: self.surface.as_deref(),
-            seed: self.seed,
             numerics: self.numerics,
             digests: self.digests.as_ref(),
             now: self.now,
             heads: self.heads.iter().map(String::as_str).collect(),
+            decided: self.decided.as_ref().map(|(input, decision)| (input, decision)),
             width: self.items.first().map_or(0, |item| item.features.len()),
             items: items.collect(),
         };
         view.write()
+    }
+
+    /// U of the item at a place, from 0; NaN in server order.
+    pub fn utility(&self, place: usize) -> f64 {
+        self.decided.as_ref().map_or(f64::NAN, |(_, decision)| decision.choices[place].utility)
     }
 
     /// Takes out what a record of `level` does not hold.
@@ -401,19 +462,9 @@ impl Record {
     /// The record of a request that could not be ranked at all: the server's order, with a reason.
     /// Dismissed and snoozed items stay marked.
     pub fn server(request: &Request, context: &Context, reason: &str) -> Record {
-        let items = request.identities().into_iter().enumerate().map(|(row, (id, key))| Item {
-            suppressed: context.suppression(&key, request.now),
-            id,
-            key,
-            row,
-            score: f64::NAN,
-            heads: Vec::new(),
-            utility: f64::NAN,
-            propensity: 1.0,
-            log_propensity: 0.0,
-            constraints: 0,
-            features: Vec::new(),
-            row_hash: 0,
+        let items = request.identities().into_iter().enumerate().map(|(row, (id, key))| {
+            let suppressed = context.suppression(&key, request.now);
+            Item { id, key, row, suppressed, ..Item::default() }
         });
         Record {
             level: Level::Full,
@@ -422,11 +473,11 @@ impl Record {
             decision_id: request.decision_id.clone(),
             list_id: request.list_id.clone(),
             surface: request.surface.clone(),
-            seed: None,
             numerics: NUMERICS,
             digests: None,
             now: request.now,
             heads: Vec::new(),
+            decided: None,
             items: items.collect(),
         }
     }

@@ -3,9 +3,9 @@
 use super::compare::{Comparison, Place};
 use super::record::{Item, Record, Recorded};
 use crate::error::{Error, ErrorKind, Result};
-use crate::policy::{self, CONSTRAINTS, FROZEN};
+use crate::policy::{self, Decision, FROZEN, Input};
 use crate::ranker::record::row_hash;
-use crate::ranker::{HeadValue, Level, Ranker};
+use crate::ranker::{Level, Ranker};
 use std::collections::BTreeMap;
 
 pub use super::compare::Difference;
@@ -113,95 +113,151 @@ impl Replay {
     }
 
     fn model(&mut self, record: &Record, found: &mut Comparison) {
-        let Some(heads) = self.aligned(record, found) else { return };
-        let has_rows = record.items.iter().any(|item| !item.features.is_empty());
+        let Some((input, decision)) = record.decided.as_ref().and_then(|decided| self.aligned(record, decided)) else {
+            let own: Vec<&String> = self.ranker.manifest().heads.iter().map(|head| &head.name).collect();
+            found.same(Place::WHOLE, "heads", (record.heads.iter().collect(), own), |names| format!("{names:?}"));
+            return;
+        };
+        let has_rows = record.items.iter().all(|item| !item.features.is_empty());
         let alone = match record.level {
             _ if self.level == Level::Aggregate => Some("asked for"),
             Level::Aggregate => Some("level aggregate"),
             _ if record.withheld => Some("rows withheld"),
-            _ if !has_rows && !record.items.is_empty() => Some("no rows"),
+            _ if !has_rows => Some("no rows"),
             _ => None,
         };
         match alone {
             Some(why) => *self.summary.policy_alone.entry(why).or_default() += 1,
             None => {
                 self.summary.scores += 1;
-                self.scores(record, &heads, found);
+                self.scores(record, &input, found);
             }
         }
-        self.policy(record, &heads, found);
+        self.policy(record, &input, decision, found);
     }
 
-    /// Each item's heads in the order of the bundle's; None where they are others.
-    fn aligned(&self, record: &Record, found: &mut Comparison) -> Option<Vec<Vec<HeadValue>>> {
-        let own: Vec<&String> = self.ranker.manifest().heads.iter().map(|head| &head.name).collect();
-        let mut theirs: Vec<&String> = record.heads.iter().collect();
-        let at: Option<Vec<usize>> = own.iter().map(|&name| record.heads.iter().position(|h| h == name)).collect();
-        match at {
-            Some(at) if at.len() == theirs.len() => {
-                Some(record.items.iter().map(|item| at.iter().map(|&h| item.heads[h]).collect()).collect())
+    /// The input with its heads in the order of the bundle's; None where they are others.
+    fn aligned<'a>(&self, record: &Record, (input, decision): &'a (Input, Decision)) -> Option<(Input, &'a Decision)> {
+        let own = &self.ranker.manifest().heads;
+        let at: Option<Vec<usize>> =
+            own.iter().map(|head| record.heads.iter().position(|name| *name == head.name)).collect();
+        let at = at.filter(|at| at.len() == record.heads.len())?;
+        let places = || (0..input.scored).flat_map(|row| at.iter().map(move |h| row * input.heads + h));
+        let mut aligned = input.clone();
+        aligned.raw = places().map(|at| input.raw[at]).collect();
+        aligned.calibrated = places().map(|at| input.calibrated[at]).collect();
+        Some((aligned, decision))
+    }
+
+    /// The recorded rows through the plan, link and calibration.
+    fn scores(&mut self, record: &Record, input: &Input, found: &mut Comparison) {
+        let Some(raw) = self.heads(record, input.scored, found) else { return };
+        let names: Vec<String> = self.ranker.manifest().heads.iter().map(|head| head.name.clone()).collect();
+        for (i, item) in record.items.iter().enumerate().filter(|(_, item)| item.row < input.scored) {
+            for (h, name) in names.iter().enumerate() {
+                let at = item.row * names.len() + h;
+                found.single(place(i, item), &format!("heads.{name}.raw"), input.raw[at], raw[at]);
+                let calibrated = self.ranker.calibrated(h, raw[at], record.surface.as_deref());
+                found.real(place(i, item), &format!("heads.{name}.calibrated"), input.calibrated[at], calibrated);
             }
-            // A list without an item names no heads in JSON.
-            _ if record.items.is_empty() => Some(Vec::new()),
-            _ => {
-                let mut own = own.clone();
-                own.sort();
-                theirs.sort();
-                found.same(Place::WHOLE, "heads", (theirs, own), |names| format!("{names:?}"));
+        }
+    }
+
+    /// The raw heads of the first `scored` rows, `[scored, heads]`; None where the rows do not fit the model.
+    fn heads(&mut self, record: &Record, scored: usize, found: &mut Comparison) -> Option<Vec<f32>> {
+        let width = self.ranker.encoder().width();
+        let mut rows = vec![0.0; scored * width];
+        for (i, item) in record.items.iter().enumerate() {
+            found.same(place(i, item), "features", (item.features.len(), width), |n| format!("{n} columns"));
+            found.bits(place(i, item), "features (their row_hash)", item.row_hash, row_hash(&item.features));
+            if item.features.len() != width {
+                return None;
+            }
+            // In the server's order, as they were run: a list-wise model reads its rows in it.
+            if item.row < scored {
+                rows[item.row * width..(item.row + 1) * width].copy_from_slice(&item.features);
+            }
+        }
+        self.summary.rows += scored as u64;
+        match self.ranker.raw_heads(&rows, scored) {
+            Ok(raw) => Some(raw),
+            Err(error) => {
+                found.same(Place::WHOLE, "heads", ("heads".to_owned(), error.to_string()), String::clone);
                 None
             }
         }
     }
 
-    /// The recorded rows through the plan, link and calibration.
-    fn scores(&mut self, record: &Record, heads: &[Vec<HeadValue>], found: &mut Comparison) {
-        let width = self.ranker.encoder().width();
-        let mut rows = Vec::with_capacity(record.items.len() * width);
+    /// The policy on the recorded heads.
+    fn policy(&mut self, record: &Record, input: &Input, decision: &Decision, found: &mut Comparison) {
         for (i, item) in record.items.iter().enumerate() {
-            let columns = |n: &usize| format!("{n} columns");
-            found.same(place(i, item), "features", (item.features.len(), width), columns);
-            found.bits(place(i, item), "features (their row_hash)", item.row_hash, row_hash(&item.features));
-            rows.extend_from_slice(&item.features);
+            let scored = if item.row < input.scored { input.calibrated.get(item.row * input.heads) } else { None };
+            found.real(place(i, item), "score", item.score, scored.copied().unwrap_or(f64::NAN));
         }
-        if rows.len() != record.items.len() * width {
-            return;
-        }
-        // In the server's order, as they were run: a list-wise model reads its rows in it.
-        let mut by_row: Vec<usize> = (0..record.items.len()).collect();
-        by_row.sort_by_key(|&i| record.items[i].row);
-        let ordered: Vec<f32> = by_row.iter().flat_map(|&i| &rows[i * width..(i + 1) * width]).copied().collect();
-        let n = record.items.len();
-        let Ok(raw) = self.ranker.raw_heads(&ordered, n) else {
-            found.same(Place::WHOLE, "heads", (true, false), |ran| {
-                if *ran { "the model ran" } else { "it does not run" }.to_owned()
-            });
-            return;
-        };
-        self.summary.rows += n as u64;
-        let names: Vec<String> = self.ranker.manifest().heads.iter().map(|head| head.name.clone()).collect();
-        let mut at = vec![0; n];
-        by_row.iter().enumerate().for_each(|(k, &i)| at[i] = k);
-        for (i, item) in record.items.iter().enumerate() {
-            for (h, name) in names.iter().enumerate() {
-                let (was, raw) = (heads[i][h], raw[at[i] * names.len() + h]);
-                found.single(place(i, item), &format!("heads.{name}.raw"), was.raw, raw);
-                let calibrated = self.ranker.calibrated(h, raw, record.surface.as_deref());
-                found.real(place(i, item), &format!("heads.{name}.calibrated"), was.calibrated, calibrated);
+        let again = match self.decide(input) {
+            Ok(again) => again,
+            Err(reason) => {
+                found.same(Place::WHOLE, "reason", (None, Some(reason)), |reason| format!("{reason:?}"));
+                return;
             }
+        };
+        order(record, again.choices.iter().map(|choice| choice.row), found);
+        // By place: what is not the same item was told above.
+        for (i, (item, (was, is))) in record.items.iter().zip(decision.choices.iter().zip(&again.choices)).enumerate() {
+            let at = place(i, item);
+            if was.row == is.row {
+                found.real(at, "utility", was.utility, is.utility);
+            }
+            found.real(at, "propensity", was.propensity, is.propensity);
+            found.real(at, "log_propensity", was.log_propensity, is.log_propensity);
+            found.bits(at, "constraints", was.constraints, is.constraints);
+            found.bits(at, "relaxed", was.relaxed, is.relaxed);
         }
+        found.real(Place::WHOLE, "log_propensity", decision.log_propensity, again.log_propensity);
+        found.same(Place::WHOLE, "explored", (decision.explored, again.explored), bool::to_string);
+        found.same(Place::WHOLE, "degraded", (decision.degraded, again.degraded), bool::to_string);
     }
 
-    /// The policy on the recorded heads.
-    fn policy(&self, record: &Record, heads: &[Vec<HeadValue>], found: &mut Comparison) {
-        for (i, item) in record.items.iter().enumerate() {
-            let score = heads[i].first().map_or(f64::NAN, |head| head.calibrated);
-            found.real(place(i, item), "score", item.score, score);
-        }
+    fn decide(&mut self, input: &Input) -> std::result::Result<Decision, ErrorKind> {
+        let weights: Vec<f64> =
+            self.ranker.manifest().policy.weights.iter().map(|w| w.on(input.surface.as_deref())).collect();
+        let items: Vec<policy::Item> = (0..input.candidates.len())
+            .map(|row| {
+                let c = &input.candidates[row];
+                let p = &input.calibrated[row * input.heads..(row + 1) * input.heads];
+                policy::Item {
+                    utility: policy::utility(&weights, p, c.value, c.boost),
+                    primary: input.raw[row * input.heads],
+                    suppressed: c.suppressed,
+                }
+            })
+            .collect();
+        let choice = |p: &policy::Placed| policy::Choice {
+            row: p.row,
+            utility: items[p.row].utility,
+            constraints: p.constraints,
+            relaxed: 0,
+            propensity: 1.0,
+            log_propensity: 0.0,
+            prefix_log_propensity: 0.0,
+        };
+        let choices = policy::order(&items, &input.frozen).iter().map(choice).collect();
+        Ok(Decision { choices, ..Decision::default() })
     }
 
     /// The server's order: what is frozen stands where it stands, the rest follows.
     fn server_order(&mut self, record: &Record, found: &mut Comparison) {
         self.summary.server += 1;
+        if record.reason.as_deref() == Some(ErrorKind::ScoreNotFinite.code())
+            && self.level == Level::Full
+            && record.items.iter().any(|item| !item.features.is_empty())
+            && let Some(raw) = self.heads(record, record.items.len(), found)
+        {
+            let finite = raw.iter().all(|x| x.is_finite());
+            let text =
+                |finite: &bool| if *finite { "every score is finite" } else { "a score is not finite" }.to_owned();
+            found.same(Place::WHOLE, "reason", (false, finite), text);
+        }
         let standing: Vec<Option<usize>> =
             record.items.iter().map(|item| (item.constraints & FROZEN != 0).then_some(item.row)).collect();
         let mut suppressed = vec![false; record.items.len()];

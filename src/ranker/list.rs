@@ -6,8 +6,7 @@ use super::session::Session;
 use crate::context::Suppression;
 use crate::engine::Slice;
 use crate::error::{ErrorKind, Result};
-use crate::features::{Layout, Request, Scene, Table};
-use crate::policy::{self, Item, Placed, Standing};
+use crate::features::{Request, Scene, Table};
 
 /// Cells of a list's matrix: 128 MB.
 const MAX_CELLS: usize = 1 << 25;
@@ -60,7 +59,7 @@ pub struct Entry {
     pub heads: Vec<HeadValue>,
     /// Dismissed or snoozed.
     pub suppressed: Option<Suppression>,
-    /// Bits named by [`policy::CONSTRAINTS`].
+    /// Bits named by [`CONSTRAINTS`](crate::policy::CONSTRAINTS).
     pub constraints: u32,
 }
 
@@ -85,18 +84,18 @@ impl Ranking {
 /// A server response with everything that is kept between re-ranks.
 #[derive(Debug)]
 pub struct List {
-    identity: Identity,
-    table: Table,
+    pub(super) identity: Identity,
+    pub(super) table: Table,
     /// `[n, width]`.
-    matrix: Vec<f32>,
+    pub(super) matrix: Vec<f32>,
     /// Whether the row's features changed since its heads were computed.
     changed: Vec<bool>,
     /// `[n, heads]`, as the model gave them.
-    raw: Vec<f32>,
+    pub(super) raw: Vec<f32>,
     /// Whether request-dependent features are filled in.
     encoded: bool,
     /// Rows in the order last shown.
-    order: Option<Vec<usize>>,
+    pub(super) order: Option<Vec<usize>>,
     /// Working memory: rows to run, gathered.
     gathered: Vec<f32>,
     gathered_rows: Vec<usize>,
@@ -213,47 +212,6 @@ impl Ranker {
         }
         Ok(list.gathered_rows.len())
     }
-
-    fn decide(
-        &mut self,
-        list: &List,
-        frozen: &Standing,
-        suppressed: &[Option<Suppression>],
-        rows_run: usize,
-    ) -> Result<Ranking, ErrorKind> {
-        let n = list.table.len();
-        let surface = list.identity.surface.as_deref();
-        let weights: Vec<f64> = self.manifest().policy.weights.iter().map(|w| w.on(surface)).collect();
-        let mut values = Vec::with_capacity(n);
-        let mut items = Vec::with_capacity(n);
-        for (row, suppression) in suppressed.iter().enumerate() {
-            let raw = &list.raw[row * self.heads.len()..(row + 1) * self.heads.len()];
-            let heads: Vec<HeadValue> = self
-                .heads
-                .iter_mut()
-                .zip(raw)
-                .map(|(head, &raw)| HeadValue { raw, calibrated: head.calibrated(raw, surface) })
-                .collect();
-            let calibrated: Vec<f64> = heads.iter().map(|h| h.calibrated).collect();
-            let (value, boost) = (list.table.number(Layout::VALUE, row), list.table.number(Layout::BOOST, row));
-            let utility = policy::utility(&weights, &calibrated, value, boost);
-            if !utility.is_finite() || calibrated.iter().any(|p| !p.is_finite()) {
-                return Err(ErrorKind::ScoreNotFinite);
-            }
-            items.push(Item { utility, primary: raw[0], suppressed: suppression.is_some() });
-            values.push(heads);
-        }
-        let placed = policy::order(&items, frozen);
-        let entry = |p: &Placed| Entry {
-            row: p.row,
-            score: values[p.row].first().map_or(f64::NAN, |h| h.calibrated),
-            utility: items[p.row].utility,
-            heads: values[p.row].clone(),
-            suppressed: suppressed[p.row],
-            constraints: p.constraints,
-        };
-        Ok(Ranking { reason: None, entries: placed.iter().map(entry).collect(), rows_run })
-    }
 }
 
 impl List {
@@ -325,33 +283,6 @@ impl List {
         self.matrix.resize(n * ranker.encoder.width(), 0.0);
         self.changed.resize(n, true);
         self.raw.resize(n * ranker.heads.len(), f32::NAN);
-    }
-
-    /// Position to row of what is frozen in the order last shown (the server's before the first ranking).
-    fn frozen_positions(&self, frozen: &Frozen) -> Vec<Option<usize>> {
-        let n = self.table.len();
-        let at = |position: usize| self.order.as_ref().map_or(position, |o| o[position]);
-        let mut wanted = vec![false; n];
-        match frozen {
-            Frozen::Count(count) => return (0..(*count).min(n)).map(|p| Some(at(p))).collect(),
-            Frozen::Rows(rows) => rows.iter().filter(|&&r| r < n).for_each(|&r| wanted[r] = true),
-        }
-        (0..n).map(at).map(|row| wanted[row].then_some(row)).collect()
-    }
-
-    /// The server's order with its reason. Before the first model ranking nothing can stand elsewhere than
-    /// where the server put it, so frozen items change nothing then.
-    fn server_order(&self, reason: ErrorKind, frozen: &Standing, suppressed: &[Option<Suppression>]) -> Ranking {
-        let placed = policy::server_order(self.table.len(), frozen, |row| suppressed[row].is_some());
-        let entry = |p: &Placed| Entry {
-            row: p.row,
-            score: f64::NAN,
-            utility: f64::NAN,
-            heads: Vec::new(),
-            suppressed: suppressed[p.row],
-            constraints: p.constraints,
-        };
-        Ranking { reason: Some(reason), entries: placed.iter().map(entry).collect(), rows_run: 0 }
     }
 
     /// The rows of these ids; ids that the list does not hold are passed over.

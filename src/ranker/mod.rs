@@ -2,6 +2,7 @@
 //!
 //! The one place that decides between the model's order and the server's.
 
+mod decide;
 pub(crate) mod form;
 mod list;
 mod manifest;
@@ -9,6 +10,7 @@ mod open;
 #[cfg(feature = "native")]
 mod recompute;
 pub(crate) mod record;
+mod seam;
 mod session;
 
 pub use crate::scorer::Golden;

@@ -7,6 +7,7 @@ use super::list::{List, Ranking};
 use super::open::Ranker;
 use crate::context::Suppression;
 use crate::engine::NUMERICS;
+use crate::error::ErrorKind;
 use crate::policy::{Candidate, Choice, Decision, Input, NONE};
 use serde::Serialize;
 
@@ -188,8 +189,7 @@ impl View<'_> {
         }
         form.column(n, Cells::Varint, 0, &|i| u64::from(choice[i].relaxed));
         let candidate = |i: usize| &input.candidates[self.items[i].row];
-        let reals: [fn(&Candidate) -> f64; 4] =
-            [|c| c.value, |c| c.boost, |c| c.spend_effect, |c| c.benefit_lower];
+        let reals: [fn(&Candidate) -> f64; 4] = [|c| c.value, |c| c.boost, |c| c.spend_effect, |c| c.benefit_lower];
         for get in reals {
             form.column(n, Cells::Bits64, bits64(f64::NAN), &|i| bits64(get(candidate(i))));
         }
@@ -222,10 +222,10 @@ impl Ranker {
     pub fn record(&self, list: &List, ranking: &Ranking, now: f64, level: Level) -> Vec<u8> {
         let table = list.table();
         let manifest = self.manifest();
+        let withheld = level == Level::Full && self.reads_local_only();
         // Of a score that is not finite the rows are kept too: they show it.
-        let rows = level == Level::Full
-            && matches!(ranking.reason, None | Some(ErrorKind::ScoreNotFinite))
-            && !self.reads_local_only();
+        let rows =
+            level == Level::Full && matches!(ranking.reason, None | Some(ErrorKind::ScoreNotFinite)) && !withheld;
         let items = ranking.entries.iter().map(|e| ItemView {
             id: table.id(e.row),
             key: table.key(e.row),
@@ -235,9 +235,10 @@ impl Ranker {
             features: if rows { list.row(e.row) } else { &[] },
         });
         let request = list.request();
+        let decided = self.decided(list, ranking);
         let view = View {
             level,
-            withheld: level == Level::Full && self.reads_local_only(),
+            withheld,
             reason: ranking.reason.map_or("", |r| r.code()),
             decision_id: request.decision_id.as_deref(),
             list_id: request.list_id.as_deref(),
@@ -246,7 +247,7 @@ impl Ranker {
             digests: Some(self.digests()),
             now,
             heads: manifest.heads.iter().map(|h| h.name.as_str()).collect(),
-            decided: list.decided(),
+            decided: decided.as_ref().map(|(input, decision)| (input, decision)),
             width: if rows { self.encoder().width() } else { 0 },
             items: items.collect(),
         };

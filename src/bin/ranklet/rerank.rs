@@ -108,7 +108,7 @@ fn print(out: &mut impl Write, request: &Request, record: &Record) -> std::io::R
             (item.row + 1).to_string(),
             title.to_owned(),
             number(item.score),
-            number(item.utility),
+            number(record.utility(i)),
             item.constraint_names().join(", "),
         ]);
     }
