@@ -232,7 +232,7 @@ export class List<C = unknown> {
     this.#suppressed = suppressed;
     const reason = values[0] === 1 ? null : (info.reasons[values[1]!] ?? "score_not_finite");
     if (reason === null) this.#held!.order = order;
-    const record = () => (this.#isHeld() ? this.#call((engine) => engine.record(handle)) : null);
+    const record = (full: boolean) => (this.#isHeld() ? (this.#call((engine) => engine.record(handle, full)) ?? null) : null);
     return { order, suppressed, frozen: null, reason, detail: "", now, values, info, record };
   }
 
@@ -267,8 +267,12 @@ export class List<C = unknown> {
 
   #give(ranked: Ranked): Ranking<C> {
     this.#order = ranked.order;
-    const ranking: Ranking<C> = new Ranking(ranked, this.#items, this.#names, this.#request, () => this.#last === ranking);
-    return (this.#last = ranking);
+    const { records } = this.#shared;
+    const isLast = () => this.#last === ranking;
+    const ranking: Ranking<C> = new Ranking(ranked, this.#items, this.#names, this.#request, isLast, records, this.#session.recorder);
+    this.#last = ranking;
+    ranking.tell();
+    return ranking;
   }
 
   #break(thrown: unknown): void {

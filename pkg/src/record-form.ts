@@ -26,13 +26,20 @@ export class Writer {
     for (let at = 0; at < 8; at++) this.#body.push(bits.getUint8(at));
   }
 
+  hex(digits: string): void {
+    const pairs = digits.match(/../g) ?? [];
+    this.varint(pairs.length);
+    this.bytes(pairs.map((pair) => parseInt(pair, 16)));
+  }
+
   bytes(bytes: Iterable<number>): void {
     for (const byte of bytes) this.#body.push(byte);
   }
 
-  text(text: string): void {
+  /** A text after its length in bytes; `more` is added to the length. */
+  text(text: string, more = 0): void {
     const bytes = new TextEncoder().encode(text);
-    this.varint(bytes.length);
+    this.varint(bytes.length + more);
     this.bytes(bytes);
   }
 
@@ -60,7 +67,6 @@ export class Reader {
   readonly #view: DataView;
   #at = 0;
   #end: number;
-  #pool: string[] = [];
 
   constructor(bytes: Uint8Array) {
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -82,7 +88,6 @@ export class Reader {
     const end = this.#at + length;
     if (end > outer) throw bad("it ends too soon");
     this.#end = end;
-    this.#pool = [];
     const value = read(kind);
     if (this.#at !== end) throw bad("its length is another");
     this.#end = outer;
@@ -112,30 +117,26 @@ export class Reader {
     return this.#view.getBigUint64(this.#take(8), true);
   }
 
+  word(): number {
+    return this.#view.getUint32(this.#take(4), true);
+  }
+
   single(): number {
     return this.#view.getFloat32(this.#take(4), true);
   }
 
-  hex(count: number): string {
+  /** Bytes after their number, as hex digits. */
+  hex(): string {
     let text = "";
-    for (let left = count; left > 0; left--) text += this.byte().toString(16).padStart(2, "0");
+    for (let left = this.varint(); left > 0; left--) text += this.byte().toString(16).padStart(2, "0");
     return text;
   }
 
-  text(): string {
-    const length = this.varint();
+  text(length = this.varint()): string {
     const at = this.#take(length);
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(
       new Uint8Array(this.#view.buffer, this.#view.byteOffset + at, length),
     );
-  }
-
-  pooled(): string {
-    const number = this.varint();
-    if (number === 0) this.#pool.push(this.text());
-    const text = number === 0 ? this.#pool.at(-1) : this.#pool[number - 1];
-    if (text === undefined) throw bad(`there is no text ${number}`);
-    return text;
   }
 
   column<T>(n: number, absent: T, one: () => T): T[] {
@@ -143,6 +144,14 @@ export class Reader {
     if (code > 2) throw bad(`a column begins with ${code}`);
     if (code === 2) return Array.from({ length: n }, one);
     return Array<T>(n).fill(code === 1 ? one() : absent);
+  }
+
+  wholes(n: number, absent: number): number[] {
+    return this.column(n, absent, () => this.varint());
+  }
+
+  reals(n: number, absent: number): number[] {
+    return this.column(n, absent, () => this.real());
   }
 
   /** Rows of f32, each as the hex digits of its bits, the highest first. */
