@@ -4,17 +4,25 @@
 //! its [`Input`]: no clock, and no randomness but a hash, so the same input gives the same bits wherever it is decided.
 
 mod checked;
+mod constraints;
 mod decision;
+mod diversity;
+mod explore;
+mod greedy;
 mod input;
+mod noise;
 mod order;
+mod pool;
 mod spec;
 mod utility;
+mod windows;
 
 pub use checked::{MAX_FIRST, PLATFORM, Policy};
 pub use decision::{
     CAP, CONFLICT, CONSTRAINTS, COOLDOWN, Choice, DEPENDENCY, DISPLACEMENT, Decision, FATIGUE, FROZEN, PINNED, SPACING,
     SPEND, SUPPRESSED,
 };
+pub use greedy::{Scratch, constraint_names, decide};
 pub use input::{Candidate, Input, NONE, Standing};
 pub use order::{Item, Placed, order, server_order};
 pub use spec::{
