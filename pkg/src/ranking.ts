@@ -42,7 +42,7 @@ export class Ranking<C = unknown> {
   readonly #records: Records;
   readonly #recorder: Recorder | undefined;
   #entries: Entry<C>[] | undefined;
-  #record: Recorded<DecisionRecord> | null | undefined;
+  #record: DecisionRecord | null | undefined;
 
   /** @internal */
   constructor(
@@ -72,14 +72,14 @@ export class Ranking<C = unknown> {
   }
 
   /**
-   * The decision record, at the level that `consent` allows; level full where the options say nothing of it. Null without
-   * consent, and once the list was ranked again: ask before. `JSON.stringify` gives its JSON form.
+   * The decision record in its JSON form, at the level that `consent` allows; level full where the options say nothing of it.
+   * Null without consent, and once the list was ranked again: ask before.
    */
-  record(): Recorded<DecisionRecord> | null {
+  record(): DecisionRecord | null {
     if (this.#record === undefined) {
       const consent = this.#records.consent("full");
       const bytes = consent === "none" ? null : this.#bytes(consent === "full");
-      this.#record = bytes && new Recorded(bytes);
+      this.#record = bytes && new Recorded<DecisionRecord>(bytes).toJSON();
     }
     return this.#record;
   }

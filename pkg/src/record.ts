@@ -1,4 +1,5 @@
-import { DECISION, EXPOSURE, OUTCOME, Reader, Writer, bad } from "./record-form.js";
+import { MARK_NAMES } from "./marks.js";
+import { HEX, NAMES, REAL, Reader, TEXT, WHOLE, Writer, bad, type Value } from "./record-form.js";
 import type { Reason } from "./reasons.js";
 
 /** What may be recorded: nothing; what the policy decided from and what it decided; also the time and the feature rows. */
@@ -98,14 +99,34 @@ export interface OutcomeRecord {
 export type AnyRecord = DecisionRecord | ExposureRecord | OutcomeRecord;
 
 /** Names of the bits of `constraints`, as the engine has them; later versions add to the end. */
-const CONSTRAINTS = [
-  "frozen", "suppressed", "spacing", "cap", "conflict", "fatigue", "cooldown", "dependency", "displacement", "pinned", "spend",
-];
+const CONSTRAINTS = words("frozen suppressed spacing cap conflict fatigue cooldown dependency displacement pinned spend");
 
-export const DELAYS: readonly Delay[] = ["1s", "10s", "1m", "10m", "1h", "1d", "later"];
+export const DELAYS = words("1s 10s 1m 10m 1h 1d later") as Delay[];
+
+const KINDS = ["decision", "exposure", "outcome"] as const;
+
+// Names of the fields in the order of their numbers, from 1.
+const WHOLES = words(
+  "level reason decision_id list_id surface seed now numerics bundle schema policy withheld explored scored log_propensity heads types",
+);
+const ITEMS = words(
+  "id key server_rank suppressed constraints utility propensity log_propensity relaxed value boost spend_effect benefit_lower pin " +
+    "target cooldown fatigue type vector features row_hash",
+);
+const EXPOSURE = words("key position decision_id visible_ms");
+const OUTCOME = words("key type decision_id delay");
+/** The first and the last of the items' fields that are not whole numbers. */
+const REALS = 6;
+const NUMBERS = 13;
+/** From here on the heads' fields: a raw value, a calibrated one. */
+const HEADS = 32;
 
 /** Items at most: more than a list holds. */
 const MOST = 2 ** 20;
+
+function words(text: string): string[] {
+  return text.split(" ");
+}
 
 /** A record in the compact form. `JSON.stringify` makes its JSON form. */
 export class Recorded<R extends AnyRecord = AnyRecord> {
@@ -118,7 +139,7 @@ export class Recorded<R extends AnyRecord = AnyRecord> {
   }
 
   get kind(): R["kind"] {
-    return (["decision", "exposure", "outcome"] as const)[this.bytes[2]!]!;
+    return KINDS[this.bytes[2]!]!;
   }
 
   /** The JSON form; read when asked for. */
@@ -135,150 +156,68 @@ export function readRecords(bytes: Uint8Array): AnyRecord[] {
   return records;
 }
 
+// Records are put together by the names of their fields; what comes of it is held to the schema by tests.
+// eslint-disable-next-line @typescript-eslint/no-explicit-any
+type Loose = Record<string, any>;
+
 function readOne(form: Reader, kind: number): AnyRecord {
-  if (kind === DECISION) return readDecision(form);
-  if (kind !== EXPOSURE && kind !== OUTCOME) throw bad(`kind ${kind}`);
-  const decision_id = form.byte() === 1 ? form.text() : null;
-  const key = form.text();
-  if (kind === EXPOSURE) return { kind: "exposure", decision_id, key, position: form.varint(), visible_ms: real(form.real()) };
-  const type = form.text();
-  const delay = DELAYS[form.varint()];
-  if (delay === undefined) throw bad("a delay that is not known");
-  return { kind: "outcome", decision_id, key, type, delay };
+  const named = [WHOLES, EXPOSURE, OUTCOME][kind];
+  if (!named) throw bad("a kind that is not known");
+  const record: Loose = { kind: KINDS[kind], decision_id: null };
+  form.fields(1, names, (_, field, value) => (record[named[field - 1] ?? field] = value));
+  if (kind === 0) return readDecision(form, record);
+  if (kind === 2) record["delay"] = DELAYS[record["delay"] as number];
+  else record["visible_ms"] ??= null;
+  return record as AnyRecord;
 }
 
-function readDecision(form: Reader): DecisionRecord {
-  const level = form.varint() === 2 ? "full" : "aggregate";
-  const flags = form.varint();
-  const has = (bit: number) => ((flags >> bit) & 1) === 1;
-  const reason = form.text() || null;
-  const [decision_id, list_id, surface] = [0, 1, 2].map((bit) => (has(bit) ? form.text() : null)) as [string | null, string | null, string | null];
-  const seed = has(3) ? form.whole() : null;
-  const numerics = form.varint() || null;
-  const digests = has(4) ? { bundle: form.hex(), schema: form.hex(), policy: form.hex() } : null;
-  const record: DecisionRecord = {
-    kind: "decision",
-    level,
-    source: reason === null ? "model" : "server",
-    reason,
-    decision_id,
-    list_id,
-    seed: seed === null ? null : seed < 2n ** 53n ? Number(seed) : String(seed),
-    ...(level === "full" ? { now: real(form.real()) } : {}),
-    surface,
-    numerics,
-    digests,
-    withheld: has(5) ? "local_only" : null,
-    items: [],
-  };
-  const items = readItems(form);
-  if (has(6)) readDecided(form, record, items, has(7));
-  if (has(8)) {
-    const width = form.varint();
-    const n = items.length;
-    const hashes = form.column(n, 0, () => form.word());
-    form.rows(n, width).forEach((row, at) => {
-      items[at]!.features = row;
-      items[at]!.row_hash = hashes[at]!.toString(16).padStart(8, "0");
-    });
-  }
-  // Last, as in the native form.
-  delete (record as Partial<DecisionRecord>).items;
-  return { ...record, items };
-}
-
-function readItems(form: Reader): DecisionItem[] {
+function readDecision(form: Reader, found: Loose): DecisionRecord {
+  const { level, reason = null, decision_id, list_id = null, surface = null, seed = null, now = null, numerics = null } = found;
+  const { bundle, schema, policy, withheld, explored, scored, log_propensity, heads = [], types = [] } = found;
   const n = form.varint();
-  if (n > MOST) throw bad(`${n} items`);
-  const items: DecisionItem[] = [];
-  for (let rank = 1; rank <= n; rank++) {
-    const id = form.text();
-    const length = form.varint();
-    items.push({
-      id,
-      key: length === 0 ? id : form.text(length - 1),
-      rank,
-      server_rank: 0,
-      score: null,
-      heads: {},
-      utility: null,
-      propensity: 1,
-      log_propensity: 0,
-      suppressed: null,
-      constraints: [],
-    });
-  }
-  const rows = form.wholes(n, -1);
-  const marks = form.wholes(n, 0);
-  const constraints = form.wholes(n, 0);
-  items.forEach((item, at) => {
-    item.server_rank = rows[at]! + 1;
-    item.suppressed = ([null, "dismissed", "snoozed"] as const)[marks[at]!] ?? null;
-    item.constraints = names(constraints[at]!);
+  if (n > MOST) throw bad("too many items");
+  const model = scored !== undefined;
+  const items: Loose[] = Array.from({ length: n }, (_, place) => ({
+    id: "", key: null, rank: place + 1, server_rank: 0, score: null, heads: {}, utility: null, propensity: 1, log_propensity: 0,
+    suppressed: null, constraints: [],
+  }));
+  // By head its raw values, then its calibrated ones, by place.
+  const cells: Value[][] = [];
+  form.fields(n, names, (place, field, value) => {
+    const item = items[place]!;
+    // A whole number of an item is 0 where there is none, and no name says nothing.
+    if (value === null || (value === 0 && (field < REALS || field > NUMBERS)) || (value as string[]).length === 0) return;
+    if (field < HEADS) {
+      const name = ITEMS[field - 1] ?? String(field);
+      if (name === "suppressed") value = MARK_NAMES[value as number] ?? null;
+      item[name] = name === "type" ? types[(value as number) - 1] : value;
+      return;
+    }
+    (cells[field - HEADS] ??= [])[place] = value;
   });
-  return items;
-}
-
-function readDecided(form: Reader, record: DecisionRecord, items: DecisionItem[], explored: boolean): void {
-  const n = items.length;
-  const scored = form.varint();
-  const heads: string[] = [];
-  for (let left = form.varint(); left > 0; left--) {
-    const name = form.text();
-    const raw = form.column(n, NaN, () => form.single());
-    const calibrated = form.reals(n, NaN);
-    items.forEach((item, at) => {
-      if (item.server_rank > scored) return;
-      // As the property it is, whatever its name.
-      Object.defineProperty(item.heads, name, {
-        value: { raw: real(raw[at]!), calibrated: real(calibrated[at]!) }, enumerable: true, configurable: true, writable: true,
-      });
-      if (heads.length === 0) item.score = real(calibrated[at]!);
-    });
-    heads.push(name);
-  }
-  const whole = real(form.real());
-  for (const [name, absent] of [["utility", NaN], ["propensity", 1], ["log_propensity", 0]] as const) {
-    form.reals(n, absent).forEach((value, at) => (items[at]![name] = real(value)));
-  }
-  form.wholes(n, 0).forEach((bits, at) => {
-    if (bits > 0) items[at]!.relaxed = names(bits);
+  items.forEach((item, place) => {
+    item["key"] ??= item["id"];
+    if (!(item["server_rank"] <= scored)) return;
+    const cell = (which: number) => cells[which]?.[place] ?? null;
+    item["heads"] = Object.fromEntries(heads.map((name: string, at: number) => [name, { raw: cell(2 * at), calibrated: cell(2 * at + 1) }]));
+    item["score"] = cell(1);
   });
-  const reals = ["value", "boost", "spend_effect", "benefit_lower"] as const;
-  const given = reals.map(() => form.reals(n, NaN));
-  const wholes = ["pin", "target", "cooldown", "fatigue"] as const;
-  const counts = wholes.map(() => form.wholes(n, 0));
-  const types: string[] = [];
-  for (let left = form.varint(); left > 0; left--) types.push(form.text());
-  form.wholes(n, 0).forEach((type, at) => {
-    const item = items[at]!;
-    if (type > 0) item.type = types[type - 1]!;
-    reals.forEach((name, which) => {
-      const value = given[which]![at]!;
-      if (!Number.isNaN(value)) item[name] = real(value);
-    });
-    wholes.forEach((name, which) => {
-      const value = counts[which]![at]!;
-      if (value > 0) item[name] = value;
-    });
-  });
-  const width = form.varint();
-  if (width > 0) form.rows(n, width).forEach((row, at) => (items[at]!.vector = row));
-  Object.assign(record, { heads, types, scored, degraded: scored < n, explored, log_propensity: whole });
+  return {
+    kind: "decision",
+    level: level === 2 ? "full" : "aggregate",
+    source: reason === null ? "model" : "server",
+    reason, decision_id, list_id, seed,
+    ...(level === 2 && { now }),
+    surface, numerics,
+    digests: bundle === undefined ? null : { bundle, schema, policy },
+    withheld: withheld ? "local_only" : null,
+    ...(model && { heads, types, scored, degraded: scored < n, explored: explored === 1, log_propensity }),
+    items: items as DecisionItem[],
+  };
 }
 
 function names(bits: number): string[] {
-  const all: string[] = [];
-  for (let bit = 0; 2 ** bit <= bits; bit++) {
-    if (Math.floor(bits / 2 ** bit) % 2 === 1) all.push(CONSTRAINTS[bit] ?? `bit ${bit}`);
-  }
-  return all;
-}
-
-function real(x: number): Real {
-  if (Number.isNaN(x)) return null;
-  if (!Number.isFinite(x)) return x > 0 ? "inf" : "-inf";
-  return Object.is(x, -0) ? "-0" : x;
+  return CONSTRAINTS.filter((_, bit) => (bits >> bit) & 1);
 }
 
 /** A decision that no engine made: the server's order. */
@@ -295,47 +234,41 @@ export interface Fallback {
   items: { id: string; key: string; row: number; mark: number; frozen: boolean }[];
 }
 
-export function writeFallback({ level, reason, decisionId, listId, surface, numerics, digests, now, items }: Fallback): Uint8Array<ArrayBuffer> {
+export function writeFallback(fallback: Fallback): Uint8Array<ArrayBuffer> {
+  const { level, reason, decisionId, listId, surface, numerics, digests, now, items } = fallback;
   const form = new Writer();
-  const texts = [decisionId, listId, surface];
-  const flags = texts.reduce((sum, text, bit) => sum + (text === null ? 0 : 2 ** bit), digests ? 16 : 0);
-  form.varint(level === "full" ? 2 : 1);
-  form.varint(flags);
-  form.text(reason);
-  for (const text of texts) if (text !== null) form.text(text);
-  form.varint(numerics ?? 0);
-  if (digests) for (const digest of [digests.bundle, digests.schema, digests.policy]) form.hex(digest);
-  if (level === "full") form.real(now);
+  form.field(1, WHOLE, level === "full" ? 2 : 1);
+  [reason, decisionId, listId, surface].forEach((text, at) => form.field(at + 2, TEXT, text));
+  if (level === "full") form.field(7, REAL, now);
+  form.field(8, WHOLE, numerics);
+  if (digests) [digests.bundle, digests.schema, digests.policy].forEach((digest, at) => form.field(at + 9, HEX, digest));
+  form.varint(0);
   form.varint(items.length);
-  for (const { id, key } of items) {
-    form.text(id);
-    if (key === id) form.varint(0);
-    else form.text(key, 1);
-  }
-  form.column(items.map(({ row }) => row), -1);
-  form.column(items.map(({ mark }) => mark), 0);
-  form.column(items.map(({ mark, frozen }) => (frozen ? 1 : 0) + (mark > 0 ? 2 : 0)), 0);
-  return form.finish(DECISION);
+  form.column(1, TEXT, items.map(({ id }) => id));
+  if (items.some(({ id, key }) => id !== key)) form.column(2, TEXT, items.map(({ key }) => key));
+  form.column(3, WHOLE, items.map(({ row }) => row + 1));
+  form.column(4, WHOLE, items.map(({ mark }) => mark));
+  form.column(5, NAMES, items.map(({ mark, frozen }) => (frozen ? 1 : 0) + (mark > 0 ? 2 : 0)));
+  form.varint(0);
+  return form.finish(0);
 }
 
 export function writeExposure(decisionId: string | null, key: string, position: number, visibleMs: number): Uint8Array<ArrayBuffer> {
-  const form = joined(decisionId, key);
-  form.varint(position);
-  form.real(visibleMs);
-  return form.finish(EXPOSURE);
+  const form = new Writer();
+  form.field(1, TEXT, key);
+  form.field(2, WHOLE, position);
+  form.field(3, TEXT, decisionId);
+  form.field(4, REAL, visibleMs);
+  form.varint(0);
+  return form.finish(1);
 }
 
 export function writeOutcome(decisionId: string | null, key: string, type: string, delay: number): Uint8Array<ArrayBuffer> {
-  const form = joined(decisionId, key);
-  form.text(type);
-  form.varint(delay);
-  return form.finish(OUTCOME);
-}
-
-function joined(decisionId: string | null, key: string): Writer {
   const form = new Writer();
-  form.varint(decisionId === null ? 0 : 1);
-  if (decisionId !== null) form.text(decisionId);
-  form.text(key);
-  return form;
+  form.field(1, TEXT, key);
+  form.field(2, TEXT, type);
+  form.field(3, TEXT, decisionId);
+  form.field(4, WHOLE, delay);
+  form.varint(0);
+  return form.finish(2);
 }

@@ -1,15 +1,19 @@
 //! The compact form of a record, read: everything is checked, nothing can fail otherwise than by an error.
 
-use crate::ranker::form::{Cells, Kind, MAGIC, VERSION};
+use crate::ranker::form::{Kind, MAGIC, VERSION};
+use std::collections::BTreeMap;
 
 /// What was read, or why bytes are not a record.
 pub type Read<T> = Result<T, String>;
 
+/// Columns of a row at most.
+const MAX_WIDTH: u64 = 1 << 16;
+
+const ENDS: &str = "it ends too soon";
+
 /// Bytes that are left.
 #[derive(Debug, Clone)]
-pub struct Bytes<'a> {
-    rest: &'a [u8],
-}
+pub struct Bytes<'a>(&'a [u8]);
 
 /// One record of a log, its body not read yet.
 #[derive(Debug)]
@@ -25,7 +29,7 @@ pub struct Frame<'a> {
 /// # Errors
 /// It does not begin as a record of this version does, or ends before its length.
 pub fn frame<'a>(log: &mut &'a [u8]) -> Read<Frame<'a>> {
-    let mut bytes = Bytes::new(log);
+    let mut bytes = Bytes(log);
     let [magic, version, kind] = *bytes.take(3)? else { return Err(ENDS.to_owned()) };
     if magic != MAGIC {
         return Err("it does not begin as a record does".to_owned());
@@ -39,44 +43,46 @@ pub fn frame<'a>(log: &mut &'a [u8]) -> Read<Frame<'a>> {
         2 => Kind::Outcome,
         _ => return Err(format!("kind {kind}; there are 0 to 2")),
     };
-    let length = bytes.varint()?;
-    let body = Bytes::new(bytes.take(usize::try_from(length).unwrap_or(usize::MAX))?);
-    *log = bytes.rest;
+    let body = Bytes(bytes.sized()?);
+    *log = bytes.0;
     Ok(Frame { kind, body })
 }
 
-const ENDS: &str = "it ends too soon";
+/// The values of a field: one, or one an item.
+#[derive(Debug)]
+pub enum Values<'a> {
+    /// Whole numbers, the bits of floats.
+    Numbers(Vec<u64>),
+    /// Texts.
+    Texts(Vec<&'a str>),
+    /// Bytes.
+    Bytes(Vec<&'a [u8]>),
+    /// Rows of one width.
+    Rows(usize, Vec<u32>),
+    /// One list of texts.
+    List(Vec<&'a str>),
+}
+
+/// Fields by their numbers. One that is asked for by another form than it has is not there.
+#[derive(Debug)]
+pub struct Fields<'a> {
+    n: usize,
+    fields: BTreeMap<u64, Values<'a>>,
+}
 
 impl<'a> Bytes<'a> {
-    /// From the first on.
-    pub fn new(rest: &'a [u8]) -> Bytes<'a> {
-        Bytes { rest }
-    }
-
     /// That nothing is left.
     ///
     /// # Errors
     /// Something is.
     pub fn end(&self) -> Read<()> {
-        if self.rest.is_empty() { Ok(()) } else { Err(format!("{} bytes too many", self.rest.len())) }
+        if self.0.is_empty() { Ok(()) } else { Err(format!("{} bytes too many", self.0.len())) }
     }
 
-    /// The next `count` bytes.
-    ///
-    /// # Errors
-    /// There are fewer.
-    pub fn take(&mut self, count: usize) -> Read<&'a [u8]> {
-        let (taken, rest) = self.rest.split_at_checked(count).ok_or(ENDS)?;
-        self.rest = rest;
+    fn take(&mut self, count: usize) -> Read<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(count).ok_or(ENDS)?;
+        self.0 = rest;
         Ok(taken)
-    }
-
-    /// One byte.
-    ///
-    /// # Errors
-    /// There is none.
-    pub fn byte(&mut self) -> Read<u8> {
-        self.take(1).map(|b| b[0])
     }
 
     /// A whole number.
@@ -86,7 +92,7 @@ impl<'a> Bytes<'a> {
     pub fn varint(&mut self) -> Read<u64> {
         let mut x = 0u64;
         for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
+            let byte = self.take(1)?[0];
             let part = u64::from(byte & 0x7f);
             if shift == 63 && part > 1 {
                 break;
@@ -99,94 +105,141 @@ impl<'a> Bytes<'a> {
         Err("a whole number has more than 64 bits".to_owned())
     }
 
-    /// A count of things.
-    ///
-    /// # Errors
-    /// There are more than `most`.
-    pub fn count(&mut self, most: usize) -> Read<usize> {
-        let count = self.varint()?;
-        usize::try_from(count).ok().filter(|&count| count <= most).ok_or_else(|| format!("{count}, more than {most}"))
-    }
-
-    /// An f64.
-    ///
-    /// # Errors
-    /// It ends too soon.
-    pub fn real(&mut self) -> Read<f64> {
-        Ok(f64::from_bits(self.fixed(8)?))
-    }
-
-    /// A whole number of `width` bytes, at most 8.
-    ///
-    /// # Errors
-    /// It ends too soon.
-    pub fn fixed(&mut self, width: usize) -> Read<u64> {
-        let bytes = self.take(width)?;
-        Ok(bytes.iter().rev().fold(0, |x, &b| x << 8 | u64::from(b)))
-    }
-
-    /// A text.
-    ///
-    /// # Errors
-    /// It ends too soon or is not UTF-8.
-    pub fn text(&mut self) -> Read<&'a str> {
+    fn sized(&mut self) -> Read<&'a [u8]> {
         let size = self.varint()?;
-        self.sized(size)
+        self.take(usize::try_from(size).unwrap_or(usize::MAX))
     }
 
-    /// A text of `size` bytes.
-    ///
-    /// # Errors
-    /// As [`text`](Self::text).
-    pub fn sized(&mut self, size: u64) -> Read<&'a str> {
-        let size = usize::try_from(size).unwrap_or(usize::MAX);
-        std::str::from_utf8(self.take(size)?).map_err(|_| "a text is not UTF-8".to_owned())
+    fn text(&mut self) -> Read<&'a str> {
+        std::str::from_utf8(self.sized()?).map_err(|_| "a text is not UTF-8".to_owned())
     }
 
-    /// Bytes after their number, as hex digits.
-    ///
-    /// # Errors
-    /// They end too soon.
-    pub fn hex(&mut self) -> Read<String> {
-        let size = usize::try_from(self.varint()?).unwrap_or(usize::MAX);
-        Ok(self.take(size)?.iter().map(|byte| format!("{byte:02x}")).collect())
+    fn fixed(&mut self, width: usize) -> Read<u64> {
+        Ok(self.take(width)?.iter().rev().fold(0, |x, &b| x << 8 | u64::from(b)))
     }
 
-    /// A column of `n` values.
+    /// Fields up to their end, of `n` items (1 for those of the whole record).
     ///
     /// # Errors
-    /// It ends too soon or begins with none of 0, 1, 2.
-    pub fn column(&mut self, n: usize, cells: Cells, absent: u64) -> Read<Vec<u64>> {
-        let code = self.byte()?;
-        let one = |bytes: &mut Self| match cells {
-            Cells::Varint => bytes.varint(),
-            Cells::Bits32 => bytes.fixed(4),
-            Cells::Bits64 => bytes.fixed(8),
-        };
-        match code {
-            0 => Ok(vec![absent; n]),
-            1 => Ok(vec![one(self)?; n]),
-            2 => (0..n).map(|_| one(self)).collect(),
-            _ => Err(format!("a column begins with {code}; there are 0 to 2")),
+    /// They end too soon, one stands twice, or is written in a way that this version does not know.
+    pub fn fields(&mut self, n: usize) -> Read<Fields<'a>> {
+        let mut fields = BTreeMap::new();
+        loop {
+            let field = self.varint()?;
+            if field == 0 {
+                return Ok(Fields { n, fields });
+            }
+            let form = self.take(1)?[0];
+            let count = if form & 1 == 1 { n } else { 1 };
+            let numbers = |read: &mut dyn FnMut(&mut Self) -> Read<u64>, bytes: &mut Self| -> Read<Values<'a>> {
+                Ok(Values::Numbers((0..count).map(|_| read(bytes)).collect::<Read<_>>()?))
+            };
+            let values = match form >> 1 {
+                0 | 5 => numbers(&mut Self::varint, self)?,
+                1 | 6 => numbers(&mut |bytes| bytes.fixed(8), self)?,
+                2 => numbers(&mut |bytes| bytes.fixed(4), self)?,
+                3 => Values::Texts((0..count).map(|_| self.text()).collect::<Read<_>>()?),
+                4 => Values::Bytes((0..count).map(|_| self.sized()).collect::<Read<_>>()?),
+                7 => self.rows(count)?,
+                8 => {
+                    let count = self.varint()?;
+                    Values::List((0..count).map(|_| self.text()).collect::<Read<_>>()?)
+                }
+                other => return Err(format!("field {field} is written in a way ({other}) that is not known")),
+            };
+            if fields.insert(field, values).is_some() {
+                return Err(format!("field {field} stands twice"));
+            }
         }
     }
 
-    /// Rows of f32.
-    ///
-    /// # Errors
-    /// It ends too soon.
-    pub fn rows(&mut self, n: usize, width: usize) -> Read<Vec<Vec<f32>>> {
-        let mut before = vec![0.0f32; width];
+    fn rows(&mut self, n: usize) -> Read<Values<'a>> {
+        let width = self.varint()?;
+        if width > MAX_WIDTH || (width == 0 && n > 0) {
+            return Err(format!("rows of {width} columns"));
+        }
+        let width = width as usize;
+        let mut before = vec![0; width];
         let mut rows = Vec::new();
         for _ in 0..n {
             let mask = self.take(width.div_ceil(8))?;
             for (column, x) in before.iter_mut().enumerate() {
                 if mask[column / 8] >> (column % 8) & 1 == 1 {
-                    *x = f32::from_bits(self.fixed(4)? as u32);
+                    *x = self.fixed(4)? as u32;
                 }
             }
-            rows.push(before.clone());
+            rows.extend_from_slice(&before);
         }
-        Ok(rows)
+        Ok(Values::Rows(width, rows))
+    }
+}
+
+impl<'a> Fields<'a> {
+    /// A number of each item; `absent` where there is no such field.
+    pub fn numbers(&self, field: u64, absent: u64) -> Vec<u64> {
+        match self.fields.get(&field) {
+            Some(Values::Numbers(values)) if values.len() == self.n => values.clone(),
+            Some(Values::Numbers(values)) if values.len() == 1 => vec![values[0]; self.n],
+            _ => vec![absent; self.n],
+        }
+    }
+
+    /// The same as bits of f64.
+    pub fn reals(&self, field: u64, absent: f64) -> Vec<f64> {
+        self.numbers(field, absent.to_bits()).into_iter().map(f64::from_bits).collect()
+    }
+
+    /// The same of 32 bits.
+    ///
+    /// # Errors
+    /// One has more.
+    pub fn wholes(&self, field: u64) -> Read<Vec<u32>> {
+        let narrow = |x| u32::try_from(x).map_err(|_| format!("field {field}: {x} has more than 32 bits"));
+        self.numbers(field, 0).into_iter().map(narrow).collect()
+    }
+
+    /// The one number of a field.
+    pub fn number(&self, field: u64) -> Option<u64> {
+        match self.fields.get(&field) {
+            Some(Values::Numbers(values)) => values.first().copied(),
+            _ => None,
+        }
+    }
+
+    /// A text of each item.
+    pub fn texts(&self, field: u64) -> Option<&[&'a str]> {
+        match self.fields.get(&field) {
+            Some(Values::Texts(texts)) if texts.len() == self.n => Some(texts),
+            _ => None,
+        }
+    }
+
+    /// The one text of a field.
+    pub fn text(&self, field: u64) -> Option<String> {
+        self.texts(field).and_then(|texts| texts.first()).map(|&text| text.to_owned())
+    }
+
+    /// The hex digits of a field's bytes.
+    pub fn hex(&self, field: u64) -> Option<String> {
+        match self.fields.get(&field) {
+            Some(Values::Bytes(bytes)) => bytes.first().map(|b| b.iter().map(|byte| format!("{byte:02x}")).collect()),
+            _ => None,
+        }
+    }
+
+    /// A list of texts.
+    pub fn list(&self, field: u64) -> Vec<String> {
+        match self.fields.get(&field) {
+            Some(Values::List(texts)) => texts.iter().map(|&text| text.to_owned()).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Width and rows; no column where there is no such field.
+    pub fn rows(&self, field: u64) -> (usize, &[u32]) {
+        match self.fields.get(&field) {
+            Some(Values::Rows(width, rows)) if rows.len() == width * self.n => (*width, rows),
+            _ => (0, &[]),
+        }
     }
 }

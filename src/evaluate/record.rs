@@ -1,21 +1,17 @@
 //! Records as values: read from the compact form, and written in it.
 
-use super::form::{Bytes, Frame, Read, frame};
+use super::form::{Bytes, Fields, Frame, Read, frame};
 use crate::context::{Context, Suppression};
 use crate::engine::NUMERICS;
 use crate::features::Request;
 use crate::policy::{CONSTRAINTS, Candidate, Choice, Decision, FROZEN, Input};
 use crate::ranker::form::{Cells, Form, Kind, bits32, bits64};
-use crate::ranker::record::{ItemView, View, flag};
+use crate::ranker::record::{ItemView, View, each, of};
 use crate::ranker::{Digests, Level};
 use ranklet_kernels::hash::hash64;
 
 /// Items at most: a page may hold more than it ranks.
-const MAX_ITEMS: usize = 1 << 20;
-/// Columns of a feature row at most.
-const MAX_WIDTH: usize = 1 << 16;
-/// Heads at most.
-const MAX_HEADS: usize = 1 << 10;
+const MAX_ITEMS: u64 = 1 << 20;
 
 /// One item of a decision.
 #[derive(Debug, Clone)]
@@ -154,19 +150,27 @@ impl Recorded {
         let Frame { kind, mut body } = frame(log)?;
         let recorded = match kind {
             Kind::Decision => Recorded::Decision(Box::new(decision(&mut body)?)),
-            Kind::Exposure => Recorded::Exposure(Exposure {
-                decision_id: optional(&mut body)?,
-                key: body.text()?.to_owned(),
-                position: narrow(body.varint()?, "position")?,
-                visible_ms: body.real()?,
-            }),
+            Kind::Exposure => {
+                let fields = body.fields(1)?;
+                Recorded::Exposure(Exposure {
+                    decision_id: fields.text(of::DECISION_ID),
+                    key: fields.text(joined::KEY).ok_or("it has no key")?,
+                    position: fields.wholes(joined::POSITION)?[0],
+                    visible_ms: fields.reals(joined::VISIBLE_MS, f64::NAN)[0],
+                })
+            }
             Kind::Outcome => {
-                let (decision_id, key) = (optional(&mut body)?, body.text()?.to_owned());
-                let (kind, delay) = (body.text()?.to_owned(), body.varint()? as usize);
+                let fields = body.fields(1)?;
+                let delay = fields.number(joined::DELAY).unwrap_or(0) as usize;
                 if delay >= Outcome::DELAYS.len() {
                     return Err(format!("there is no delay {delay}"));
                 }
-                Recorded::Outcome(Outcome { decision_id, key, kind, delay })
+                Recorded::Outcome(Outcome {
+                    decision_id: fields.text(of::DECISION_ID),
+                    key: fields.text(joined::KEY).ok_or("it has no key")?,
+                    kind: fields.text(joined::TYPE).ok_or("it has no type")?,
+                    delay,
+                })
             }
         };
         body.end()?;
@@ -175,196 +179,173 @@ impl Recorded {
 
     /// The compact form.
     pub fn write(&self) -> Vec<u8> {
+        let mut form = Form::default();
         match self {
             Recorded::Decision(record) => record.write(),
             Recorded::Exposure(Exposure { decision_id, key, position, visible_ms }) => {
-                let mut form = Form::new(Kind::Exposure);
-                write_optional(&mut form, decision_id.as_deref());
-                form.text(key);
-                form.varint(u64::from(*position));
-                form.real(*visible_ms);
-                form.finish()
+                form.text(joined::KEY, Some(key));
+                form.number(joined::POSITION, Cells::Whole, u64::from(*position));
+                form.text(of::DECISION_ID, decision_id.as_deref());
+                form.number(joined::VISIBLE_MS, Cells::Real, bits64(*visible_ms));
+                form.varint(0);
+                form.finish(Kind::Exposure)
             }
             Recorded::Outcome(Outcome { decision_id, key, kind, delay }) => {
-                let mut form = Form::new(Kind::Outcome);
-                write_optional(&mut form, decision_id.as_deref());
-                form.text(key);
-                form.text(kind);
-                form.varint(*delay as u64);
-                form.finish()
+                form.text(joined::KEY, Some(key));
+                form.text(joined::TYPE, Some(kind));
+                form.text(of::DECISION_ID, decision_id.as_deref());
+                form.number(joined::DELAY, Cells::Whole, *delay as u64);
+                form.varint(0);
+                form.finish(Kind::Outcome)
             }
         }
     }
 }
 
-fn narrow(x: u64, what: &str) -> Read<u32> {
-    u32::try_from(x).map_err(|_| format!("{x} is no {what}"))
-}
-
-/// A flag, and a text where it is 1.
-fn optional(bytes: &mut Bytes<'_>) -> Read<Option<String>> {
-    match bytes.byte()? {
-        0 => Ok(None),
-        1 => Ok(Some(bytes.text()?.to_owned())),
-        flag => Err(format!("a flag is {flag}")),
-    }
-}
-
-fn write_optional(form: &mut Form, text: Option<&str>) {
-    form.varint(u64::from(text.is_some()));
-    if let Some(text) = text {
-        form.text(text);
-    }
+/// Numbers of the fields of exposures and outcomes, besides that of the decision's id.
+mod joined {
+    pub const KEY: u64 = 1;
+    pub const POSITION: u64 = 2;
+    pub const TYPE: u64 = 2;
+    pub const VISIBLE_MS: u64 = 4;
+    pub const DELAY: u64 = 4;
 }
 
 fn decision(bytes: &mut Bytes<'_>) -> Read<Record> {
-    let level = match bytes.varint()? {
-        1 => Level::Aggregate,
-        2 => Level::Full,
-        level => return Err(format!("level {level}; there are 1 and 2")),
+    let whole = bytes.fields(1)?;
+    let n = bytes.varint()?;
+    if n > MAX_ITEMS {
+        return Err(format!("{n} items"));
+    }
+    let own = bytes.fields(n as usize)?;
+    let level = match whole.number(of::LEVEL) {
+        Some(1) => Level::Aggregate,
+        Some(2) => Level::Full,
+        level => return Err(format!("level {level:?}; there are 1 and 2")),
     };
-    let flags = bytes.varint()?;
-    let has = |bit: u64| flags & bit != 0;
-    let reason = bytes.text()?;
-    let mut text = |bit: u64| if has(bit) { bytes.text().map(|t| Some(t.to_owned())) } else { Ok(None) };
-    let (decision_id, list_id, surface) = (text(flag::DECISION_ID)?, text(flag::LIST_ID)?, text(flag::SURFACE)?);
-    let seed = if has(flag::SEED) { Some(bytes.fixed(8)?) } else { None };
-    let numerics = narrow(bytes.varint()?, "number of an arithmetic")?;
-    let digests = match has(flag::DIGESTS) {
-        true => Some(Digests { bundle: bytes.hex()?, schema: bytes.hex()?, policy: bytes.hex()? }),
-        false => None,
-    };
-    let now = if level == Level::Full { bytes.real()? } else { f64::NAN };
-    let items = items(bytes)?;
+    let digests = whole.hex(of::BUNDLE).map(|bundle| Digests {
+        bundle,
+        schema: whole.hex(of::SCHEMA).unwrap_or_default(),
+        policy: whole.hex(of::POLICY).unwrap_or_default(),
+    });
     let mut record = Record {
         level,
-        withheld: has(flag::WITHHELD),
-        reason: (!reason.is_empty()).then(|| reason.to_owned()),
-        decision_id,
-        list_id,
-        surface,
-        numerics,
+        withheld: whole.number(of::WITHHELD).is_some(),
+        reason: whole.text(of::REASON),
+        decision_id: whole.text(of::DECISION_ID),
+        list_id: whole.text(of::LIST_ID),
+        surface: whole.text(of::SURFACE),
+        numerics: whole.wholes(of::NUMERICS)?[0],
         digests,
-        now,
-        heads: Vec::new(),
+        now: whole.reals(of::NOW, f64::NAN)[0],
+        heads: whole.list(of::HEADS),
         decided: None,
-        items,
+        items: items(&own, n as usize)?,
     };
     record.check()?;
-    if has(flag::DECIDED) {
-        decided(bytes, &mut record, seed, has(flag::EXPLORED))?;
-    }
-    if has(flag::ROWS) {
-        let (n, width) = (record.items.len(), bytes.count(MAX_WIDTH)?);
-        let hashes = bytes.column(n, Cells::Bits32, 0)?;
-        for ((item, row), hash) in record.items.iter_mut().zip(bytes.rows(n, width)?).zip(hashes) {
-            item.features = row;
-            item.row_hash = hash as u32;
-        }
+    if let Some(scored) = whole.number(of::SCORED) {
+        let scored = usize::try_from(scored).ok().filter(|&m| m <= record.items.len());
+        let input = Input {
+            seed: whole.number(of::SEED),
+            scored: scored.ok_or("more are scored than there are")?,
+            kinds: whole.list(of::TYPES),
+            heads: record.heads.len(),
+            ..Input::default()
+        };
+        let decision = Decision {
+            choices: Vec::new(),
+            log_propensity: whole.reals(of::LOG_PROPENSITY, 0.0)[0],
+            explored: whole.number(of::EXPLORED).unwrap_or(0) != 0,
+            degraded: input.scored < record.items.len(),
+        };
+        decided(&own, &mut record, input, decision)?;
     }
     Ok(record)
 }
 
-fn items(bytes: &mut Bytes<'_>) -> Read<Vec<Item>> {
-    let n = bytes.count(MAX_ITEMS)?;
-    let mut items = Vec::new();
-    for _ in 0..n {
-        let id = bytes.text()?.to_owned();
-        let key = match bytes.varint()? {
-            0 => id.clone(),
-            size => bytes.sized(size - 1)?.to_owned(),
-        };
-        items.push(Item { id, key, ..Item::default() });
+fn items(own: &Fields<'_>, n: usize) -> Read<Vec<Item>> {
+    if n == 0 {
+        return Ok(Vec::new());
     }
-    let rows = bytes.column(n, Cells::Varint, u64::MAX)?;
-    let marks = bytes.column(n, Cells::Varint, 0)?;
-    let constraints = bytes.column(n, Cells::Varint, 0)?;
-    for (i, item) in items.iter_mut().enumerate() {
-        item.row = usize::try_from(rows[i]).unwrap_or(usize::MAX);
-        item.constraints = narrow(constraints[i], "set of constraints")?;
-        item.suppressed = match marks[i] {
-            0 => None,
-            1 => Some(Suppression::Dismissed),
-            2 => Some(Suppression::Snoozed),
-            mark => return Err(format!("there is no mark {mark}")),
-        };
-    }
-    Ok(items)
+    let ids = own.texts(each::ID).ok_or("the items have no ids")?;
+    let keys = own.texts(each::KEY).unwrap_or(ids);
+    let ranks = own.numbers(each::SERVER_RANK, 0);
+    let marks = own.numbers(each::SUPPRESSED, 0);
+    let constraints = own.wholes(each::CONSTRAINTS)?;
+    let (width, rows) = own.rows(each::FEATURES);
+    let (_, hashes) = own.rows(each::ROW_HASH);
+    let item = |i: usize| {
+        Ok(Item {
+            id: ids[i].to_owned(),
+            key: keys[i].to_owned(),
+            row: usize::try_from(ranks[i]).unwrap_or(0).wrapping_sub(1),
+            score: f64::NAN,
+            suppressed: match marks[i] {
+                0 => None,
+                1 => Some(Suppression::Dismissed),
+                2 => Some(Suppression::Snoozed),
+                mark => return Err(format!("there is no mark {mark}")),
+            },
+            constraints: constraints[i],
+            features: rows[i * width..(i + 1) * width].iter().map(|&bits| f32::from_bits(bits)).collect(),
+            row_hash: hashes.get(i).copied().unwrap_or(0),
+        })
+    };
+    (0..n).map(item).collect()
 }
 
 /// What the policy decided from, and what it decided; `record`'s items are an order of all rows.
-fn decided(bytes: &mut Bytes<'_>, record: &mut Record, seed: Option<u64>, explored: bool) -> Read<()> {
+fn decided(own: &Fields<'_>, record: &mut Record, mut input: Input, mut decision: Decision) -> Read<()> {
     let n = record.items.len();
-    let rows: Vec<usize> = record.items.iter().map(|item| item.row).collect();
-    let scored = bytes.count(n)?;
-    let heads = bytes.count(MAX_HEADS)?;
-    let mut input = Input { seed, scored, heads, ..Input::default() };
-    let (mut raw, mut calibrated) = (Vec::new(), Vec::new());
-    for _ in 0..heads {
-        record.heads.push(bytes.text()?.to_owned());
-        raw.push(bytes.column(n, Cells::Bits32, u64::from(bits32(f32::NAN)))?);
-        calibrated.push(bytes.column(n, Cells::Bits64, bits64(f64::NAN))?);
-    }
-    let log_propensity = bytes.real()?;
-    let mut reals = |absent: f64| -> Read<Vec<f64>> {
-        Ok(bytes.column(n, Cells::Bits64, bits64(absent))?.into_iter().map(f64::from_bits).collect())
+    let heads = |h: usize| {
+        let field = each::HEADS + 2 * h as u64;
+        (own.numbers(field, u64::from(bits32(f32::NAN))), own.reals(field + 1, f64::NAN))
     };
-    let (utility, propensity, logs) = (reals(f64::NAN)?, reals(1.0)?, reals(0.0)?);
-    let relaxed = bytes.column(n, Cells::Varint, 0)?;
-    let mut reals = || -> Read<Vec<f64>> {
-        Ok(bytes.column(n, Cells::Bits64, bits64(f64::NAN))?.into_iter().map(f64::from_bits).collect())
-    };
-    let (value, boost, spend_effect, benefit_lower) = (reals()?, reals()?, reals()?, reals()?);
-    let mut wholes = |what: &str| -> Read<Vec<u32>> {
-        bytes.column(n, Cells::Varint, 0)?.into_iter().map(|x| narrow(x, what)).collect()
-    };
-    let (pin, target) = (wholes("position")?, wholes("target")?);
-    let (cooldown, fatigue) = (wholes("cooldown")?, wholes("fatigue")?);
-    for _ in 0..bytes.count(n)? {
-        input.kinds.push(bytes.text()?.to_owned());
-    }
-    let kind = bytes.column(n, Cells::Varint, 0)?;
-    input.width = bytes.count(MAX_WIDTH)?;
-    let vectors = if input.width > 0 { bytes.rows(n, input.width)? } else { Vec::new() };
-
+    let heads: Vec<(Vec<u64>, Vec<f64>)> = (0..input.heads).map(heads).collect();
+    let [utility, propensity, logs] =
+        [(0, f64::NAN), (1, 1.0), (2, 0.0)].map(|(k, absent)| own.reals(each::UTILITY + k, absent));
+    let relaxed = own.wholes(each::RELAXED)?;
+    let [value, boost, spend_effect, benefit_lower] = [0, 1, 2, 3].map(|k| own.reals(each::VALUE + k, f64::NAN));
+    let wholes = |k: u64| own.wholes(each::PIN + k);
+    let (pin, target, cooldown, fatigue, kind) = (wholes(0)?, wholes(1)?, wholes(2)?, wholes(3)?, wholes(4)?);
+    let (width, vectors) = own.rows(each::VECTOR);
+    input.width = width;
     // In the server's order, as the policy takes them.
     let mut place = vec![0; n];
-    rows.iter().enumerate().for_each(|(i, &row)| place[row] = i);
+    record.items.iter().enumerate().for_each(|(i, item)| place[item.row] = i);
     for (row, &i) in place.iter().enumerate() {
-        if row < scored {
-            input.raw.extend(raw.iter().map(|head| f32::from_bits(head[i] as u32)));
-            input.calibrated.extend(calibrated.iter().map(|head| f64::from_bits(head[i])));
+        if row < input.scored {
+            input.raw.extend(heads.iter().map(|(raw, _)| f32::from_bits(raw[i] as u32)));
+            input.calibrated.extend(heads.iter().map(|(_, calibrated)| calibrated[i]));
         }
-        if kind[i] > input.kinds.len() as u64 {
+        if kind[i] as usize > input.kinds.len() {
             return Err(format!("there is no type {}", kind[i]));
         }
+        let item = &mut record.items[i];
+        if row < input.scored {
+            item.score = heads.first().map_or(f64::NAN, |(_, calibrated)| calibrated[i]);
+        }
         input.candidates.push(Candidate {
-            id: hash64(&record.items[i].id),
+            id: hash64(&item.id),
             value: value[i],
             boost: boost[i],
             spend_effect: spend_effect[i],
             benefit_lower: benefit_lower[i],
             pin: pin[i],
-            kind: (kind[i] as u32).wrapping_sub(1),
+            kind: kind[i].wrapping_sub(1),
             target: target[i].wrapping_sub(1),
-            suppressed: record.items[i].suppressed.is_some(),
+            suppressed: item.suppressed.is_some(),
             cooldown: cooldown[i],
             fatigue: fatigue[i],
         });
-        if let Some(vector) = vectors.get(i) {
-            input.vectors.extend_from_slice(vector);
-        }
+        input.vectors.extend(vectors[i * width..(i + 1) * width].iter().map(|&bits| f32::from_bits(bits)));
     }
-    let mut decision = Decision { choices: Vec::new(), log_propensity, explored, degraded: scored < n };
-    for (i, item) in record.items.iter_mut().enumerate() {
-        if item.row < scored {
-            item.score = input.calibrated.get(item.row * heads).copied().unwrap_or(f64::NAN);
-        }
+    for (i, item) in record.items.iter().enumerate() {
         decision.choices.push(Choice {
             row: item.row,
             utility: utility[i],
             constraints: item.constraints,
-            relaxed: narrow(relaxed[i], "set of constraints")?,
+            relaxed: relaxed[i],
             propensity: propensity[i],
             log_propensity: logs[i],
             prefix_log_propensity: 0.0,

@@ -40,21 +40,50 @@ pub enum Level {
     Full = 2,
 }
 
-/// Bits of a decision's flags: what is there.
-pub(crate) mod flag {
-    pub const DECISION_ID: u64 = 1;
-    pub const LIST_ID: u64 = 2;
-    pub const SURFACE: u64 = 4;
-    pub const SEED: u64 = 8;
-    pub const DIGESTS: u64 = 16;
-    /// The rows stay on the device: the model reads signals that are for the device alone.
-    pub const WITHHELD: u64 = 32;
-    /// What the policy decided from, and what it decided.
-    pub const DECIDED: u64 = 64;
-    /// Something could have been drawn otherwise.
-    pub const EXPLORED: u64 = 128;
-    /// Feature rows.
-    pub const ROWS: u64 = 256;
+/// Numbers of a decision's fields. None is ever used for another thing.
+pub(crate) mod of {
+    pub const LEVEL: u64 = 1;
+    pub const REASON: u64 = 2;
+    /// Of every record.
+    pub const DECISION_ID: u64 = 3;
+    pub const LIST_ID: u64 = 4;
+    pub const SURFACE: u64 = 5;
+    pub const SEED: u64 = 6;
+    pub const NOW: u64 = 7;
+    pub const NUMERICS: u64 = 8;
+    pub const BUNDLE: u64 = 9;
+    pub const SCHEMA: u64 = 10;
+    pub const POLICY: u64 = 11;
+    pub const WITHHELD: u64 = 12;
+    /// This and the next: of the model's order alone.
+    pub const EXPLORED: u64 = 13;
+    pub const SCORED: u64 = 14;
+    pub const LOG_PROPENSITY: u64 = 15;
+    pub const HEADS: u64 = 16;
+    pub const TYPES: u64 = 17;
+}
+
+/// Numbers of an item's fields.
+pub(crate) mod each {
+    pub const ID: u64 = 1;
+    pub const KEY: u64 = 2;
+    pub const SERVER_RANK: u64 = 3;
+    pub const SUPPRESSED: u64 = 4;
+    pub const CONSTRAINTS: u64 = 5;
+    pub const UTILITY: u64 = 6;
+    pub const PROPENSITY: u64 = 7;
+    pub const LOG_PROPENSITY: u64 = 8;
+    pub const RELAXED: u64 = 9;
+    /// Value, boost, spend effect, lower bound of benefit.
+    pub const VALUE: u64 = 10;
+    /// Pin, target, cooldown, fatigue.
+    pub const PIN: u64 = 14;
+    pub const TYPE: u64 = 18;
+    pub const VECTOR: u64 = 19;
+    pub const FEATURES: u64 = 20;
+    pub const ROW_HASH: u64 = 21;
+    /// Of the first head the raw value, then the calibrated one; then those of the next.
+    pub const HEADS: u64 = 32;
 }
 
 /// A decision as the writer wants it.
@@ -101,115 +130,97 @@ impl View<'_> {
     /// The compact form.
     #[inline(never)]
     pub fn write(&self) -> Vec<u8> {
-        let mut form = Form::new(Kind::Decision);
-        let input = self.decided.map(|(input, _)| input);
-        let seed = input.and_then(|input| input.seed);
-        let explored = self.decided.is_some_and(|(_, decision)| decision.explored);
-        let texts = [self.decision_id, self.list_id, self.surface];
-        let present = [
-            texts[0].is_some(),
-            texts[1].is_some(),
-            texts[2].is_some(),
-            seed.is_some(),
-            self.digests.is_some(),
-            self.withheld,
-            input.is_some(),
-            explored,
-            self.width > 0,
-        ];
-        form.varint(self.level as u64);
-        form.varint(present.iter().rev().fold(0, |flags, &there| flags << 1 | u64::from(there)));
-        form.text(self.reason);
-        for text in texts.into_iter().flatten() {
-            form.text(text);
-        }
-        if let Some(seed) = seed {
-            form.bytes(&seed.to_le_bytes());
-        }
-        form.varint(u64::from(self.numerics));
-        if let Some(digests) = self.digests {
-            for digest in [&digests.bundle, &digests.schema, &digests.policy] {
-                form.hex(digest);
-            }
-        }
+        let mut form = Form::default();
+        form.number(of::LEVEL, Cells::Whole, self.level as u64);
+        form.text(of::REASON, Some(self.reason).filter(|reason| !reason.is_empty()));
+        form.text(of::DECISION_ID, self.decision_id);
+        form.text(of::LIST_ID, self.list_id);
+        form.text(of::SURFACE, self.surface);
         if self.level == Level::Full {
-            form.real(self.now);
+            form.number(of::NOW, Cells::Real, bits64(self.now));
         }
+        if self.numerics > 0 {
+            form.number(of::NUMERICS, Cells::Whole, u64::from(self.numerics));
+        }
+        if let Some(digests) = self.digests {
+            form.hex(of::BUNDLE, &digests.bundle);
+            form.hex(of::SCHEMA, &digests.schema);
+            form.hex(of::POLICY, &digests.policy);
+        }
+        if self.withheld {
+            form.number(of::WITHHELD, Cells::Whole, 1);
+        }
+        if let Some((input, decision)) = self.decided {
+            if let Some(seed) = input.seed {
+                form.number(of::SEED, Cells::Long, seed);
+            }
+            form.number(of::EXPLORED, Cells::Whole, u64::from(decision.explored));
+            form.number(of::SCORED, Cells::Whole, input.scored as u64);
+            form.number(of::LOG_PROPENSITY, Cells::Real, bits64(decision.log_propensity));
+            form.texts(of::HEADS, self.heads.iter().copied());
+            form.texts(of::TYPES, input.kinds.iter().map(String::as_str));
+        }
+        form.varint(0);
         let items = &self.items;
         let n = items.len();
         form.varint(n as u64);
-        for item in items {
-            form.text(item.id);
-            match item.key == item.id {
-                // Its length and 1, so that 0 is left for the same as the id.
-                true => form.varint(0),
-                false => {
-                    form.varint(item.key.len() as u64 + 1);
-                    form.bytes(item.key.as_bytes());
-                }
-            }
+        form.each_text(each::ID, items.iter().map(|item| item.id));
+        if items.iter().any(|item| item.key != item.id) {
+            form.each_text(each::KEY, items.iter().map(|item| item.key));
         }
-        form.column(n, Cells::Varint, u64::MAX, &|i| items[i].row as u64);
-        form.column(n, Cells::Varint, 0, &|i| match items[i].suppressed {
+        form.column(n, each::SERVER_RANK, Cells::Whole, 0, &|i| items[i].row as u64 + 1);
+        form.column(n, each::SUPPRESSED, Cells::Whole, 0, &|i| match items[i].suppressed {
             None => 0,
             Some(Suppression::Dismissed) => 1,
             Some(Suppression::Snoozed) => 2,
         });
-        form.column(n, Cells::Varint, 0, &|i| u64::from(items[i].constraints));
+        form.column(n, each::CONSTRAINTS, Cells::Names, 0, &|i| u64::from(items[i].constraints));
         if let Some((input, decision)) = self.decided {
             self.write_decided(&mut form, input, decision);
         }
-        if self.width > 0 {
-            form.varint(self.width as u64);
-            form.column(n, Cells::Bits32, 0, &|i| u64::from(row_hash(items[i].features)));
-            form.rows(n, self.width, &|i| items[i].features);
-        }
-        form.finish()
+        form.rows(n, each::FEATURES, self.width, &|i, column| bits32(items[i].features[column]));
+        form.rows(n, each::ROW_HASH, usize::from(self.width > 0), &|i, _| row_hash(items[i].features));
+        form.varint(0);
+        form.finish(Kind::Decision)
     }
 
     fn write_decided(&self, form: &mut Form, input: &Input, decision: &Decision) {
+        const NAN: f64 = f64::NAN;
         let n = self.items.len();
-        form.varint(input.scored as u64);
-        form.varint(self.heads.len() as u64);
-        for (h, name) in self.heads.iter().enumerate() {
-            form.text(name);
+        let choices = &decision.choices;
+        let reals: [(fn(&Choice) -> f64, f64); 3] =
+            [(|c| c.utility, NAN), (|c| c.propensity, 1.0), (|c| c.log_propensity, 0.0)];
+        for ((get, absent), field) in reals.into_iter().zip(each::UTILITY..) {
+            form.column(n, field, Cells::Real, bits64(absent), &|i| bits64(get(&choices[i])));
+        }
+        form.column(n, each::RELAXED, Cells::Names, 0, &|i| u64::from(choices[i].relaxed));
+        let candidate = |i: usize| &input.candidates[self.items[i].row];
+        let reals: [fn(&Candidate) -> f64; 4] = [|c| c.value, |c| c.boost, |c| c.spend_effect, |c| c.benefit_lower];
+        for (get, field) in reals.into_iter().zip(each::VALUE..) {
+            form.column(n, field, Cells::Real, bits64(NAN), &|i| bits64(get(candidate(i))));
+        }
+        // None is 0 here, and the first is 1.
+        let wholes: [(fn(&Candidate) -> u32, u64); 5] = [
+            (|c| c.pin, each::PIN),
+            (|c| c.target.wrapping_add(1), each::PIN + 1),
+            (|c| c.cooldown, each::PIN + 2),
+            (|c| c.fatigue, each::PIN + 3),
+            (|c| c.kind.wrapping_add(1), each::TYPE),
+        ];
+        for (get, field) in wholes {
+            form.column(n, field, Cells::Whole, 0, &|i| u64::from(get(candidate(i))));
+        }
+        form.rows(n, each::VECTOR, input.width, &|i, column| {
+            bits32(input.vectors[self.items[i].row * input.width + column])
+        });
+        for h in 0..self.heads.len() {
             // Rows that were not scored have none.
             let at = |i: usize| self.items[i].row * input.heads + h;
             let raw = |i: usize| input.raw.get(at(i)).copied().unwrap_or(f32::NAN);
-            let calibrated = |i: usize| input.calibrated.get(at(i)).copied().unwrap_or(f64::NAN);
-            form.column(n, Cells::Bits32, u64::from(bits32(f32::NAN)), &|i| u64::from(bits32(raw(i))));
-            form.column(n, Cells::Bits64, bits64(f64::NAN), &|i| bits64(calibrated(i)));
-        }
-        form.real(decision.log_propensity);
-        let choice = &decision.choices;
-        let reals: [(fn(&Choice) -> f64, f64); 3] =
-            [(|c| c.utility, f64::NAN), (|c| c.propensity, 1.0), (|c| c.log_propensity, 0.0)];
-        for (get, absent) in reals {
-            form.column(n, Cells::Bits64, bits64(absent), &|i| bits64(get(&choice[i])));
-        }
-        form.column(n, Cells::Varint, 0, &|i| u64::from(choice[i].relaxed));
-        let candidate = |i: usize| &input.candidates[self.items[i].row];
-        let reals: [fn(&Candidate) -> f64; 4] = [|c| c.value, |c| c.boost, |c| c.spend_effect, |c| c.benefit_lower];
-        for get in reals {
-            form.column(n, Cells::Bits64, bits64(f64::NAN), &|i| bits64(get(candidate(i))));
-        }
-        // What is none is 0 here.
-        let wholes: [fn(&Candidate) -> u32; 4] =
-            [|c| c.pin, |c| c.target.wrapping_add(1), |c| c.cooldown, |c| c.fatigue];
-        for get in wholes {
-            form.column(n, Cells::Varint, 0, &|i| u64::from(get(candidate(i))));
-        }
-        form.varint(input.kinds.len() as u64);
-        for kind in &input.kinds {
-            form.text(kind);
-        }
-        form.column(n, Cells::Varint, 0, &|i| u64::from(candidate(i).kind.wrapping_add(1)));
-        form.varint(input.width as u64);
-        if input.width > 0 {
-            form.rows(n, input.width, &|i| {
-                let row = self.items[i].row;
-                &input.vectors[row * input.width..(row + 1) * input.width]
-            });
+            let calibrated = |i: usize| input.calibrated.get(at(i)).copied().unwrap_or(NAN);
+            let field = each::HEADS + 2 * h as u64;
+            form.column(n, field, Cells::Single, u64::from(bits32(f32::NAN)), &|i| u64::from(bits32(raw(i))));
+            form.column(n, field + 1, Cells::Real, bits64(NAN), &|i| bits64(calibrated(i)));
         }
     }
 }
