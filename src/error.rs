@@ -23,6 +23,8 @@ pub enum ErrorKind {
     LimitExceeded,
     /// A head gave NaN or an infinity.
     ScoreNotFinite,
+    /// The work budget is less than the first screen.
+    DeadlineExceeded,
     /// The specification of a bundle is wrong (command line only).
     SpecInvalid,
     /// The ONNX graph cannot be read or lowered (command line only).
@@ -37,7 +39,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind that a runtime can give as a reason, in the order of the wasm boundary's index.
-    pub const REASONS: [ErrorKind; 7] = [
+    pub const REASONS: [ErrorKind; 8] = [
         ErrorKind::BundleCorrupt,
         ErrorKind::BundleIncompatible,
         ErrorKind::SelfTestFailed,
@@ -45,6 +47,7 @@ impl ErrorKind {
         ErrorKind::SchemaMismatch,
         ErrorKind::LimitExceeded,
         ErrorKind::ScoreNotFinite,
+        ErrorKind::DeadlineExceeded,
     ];
 
     /// The stable code, e.g. `bundle_corrupt`.
@@ -57,6 +60,7 @@ impl ErrorKind {
             ErrorKind::SchemaMismatch => "schema_mismatch",
             ErrorKind::LimitExceeded => "limit_exceeded",
             ErrorKind::ScoreNotFinite => "score_not_finite",
+            ErrorKind::DeadlineExceeded => "deadline_exceeded",
             ErrorKind::SpecInvalid => "spec_invalid",
             ErrorKind::ModelUnsupported => "model_unsupported",
             ErrorKind::GoldenMismatch => "golden_mismatch",

@@ -14,6 +14,10 @@ const DEFAULTS: Record<keyof Accessors<unknown>, string> = {
   serverScore: "server_score",
   value: "value",
   boost: "boost",
+  spendEffect: "spend_effect",
+  benefitLower: "benefit_lower",
+  pin: "pin",
+  target: "target",
 };
 
 export function makeReader<C>(options: Accessors<C>): Reader<C> {
@@ -28,7 +32,10 @@ export function makeReader<C>(options: Accessors<C>): Reader<C> {
 
 /** Reads the objects from `first` on, each once. A row that cannot be read is left empty; the first such makes the request invalid. */
 export function readRows<C>(reader: Reader<C>, items: readonly C[], first: number): { rows: Rows; error: RankletError | null } {
-  const rows: Rows = { ids: [], keys: [], types: [], scores: [], values: [], boosts: [], features: [] };
+  const rows: Rows = {
+    ids: [], keys: [], types: [], scores: [], values: [], boosts: [], spendEffects: [], benefitLowers: [], pins: [], targets: [],
+    features: [],
+  };
   let error: RankletError | null = null;
   for (let at = first; at < items.length; at++) {
     let row = EMPTY;
@@ -43,6 +50,10 @@ export function readRows<C>(reader: Reader<C>, items: readonly C[], first: numbe
     rows.scores.push(row.score);
     rows.values.push(row.value);
     rows.boosts.push(row.boost);
+    rows.spendEffects.push(row.spendEffect);
+    rows.benefitLowers.push(row.benefitLower);
+    rows.pins.push(row.pin);
+    rows.targets.push(row.target);
     rows.features.push(row.features);
   }
   return { rows, error };
@@ -57,6 +68,10 @@ const EMPTY = {
   score: NaN,
   value: NaN,
   boost: NaN,
+  spendEffect: NaN,
+  benefitLower: NaN,
+  pin: NaN,
+  target: null as string | null,
   features: null as Features | null,
 };
 
@@ -72,6 +87,10 @@ function readRow<C>(reader: Reader<C>, item: C | null | undefined): typeof EMPTY
     score: toNumber(reader.serverScore(item)),
     value: toNumber(reader.value(item)),
     boost: toNumber(reader.boost(item)),
+    spendEffect: toNumber(reader.spendEffect(item)),
+    benefitLower: toNumber(reader.benefitLower(item)),
+    pin: toNumber(reader.pin(item)),
+    target: toText(reader.target(item)),
     features: typeof features === "object" ? (features as Features | null) : null,
   };
 }

@@ -19,6 +19,11 @@ export interface Rows {
   scores: number[];
   values: number[];
   boosts: number[];
+  spendEffects: number[];
+  benefitLowers: number[];
+  pins: number[];
+  /** Null: about nothing that others are about. */
+  targets: (string | null)[];
   features: (Record<string, unknown> | null)[];
 }
 
@@ -30,8 +35,11 @@ export interface ColumnPlan {
   facts: { group: keyof Facts; name: string; kind: Kind }[];
 }
 
-/** Candidate columns that every bundle has, in this order: id, key, type, server_score, value, boost. */
-const FIXED = 6;
+/**
+ * Candidate columns that every bundle has, in this order: id, key, type, server_score, value, boost, spend_effect,
+ * benefit_lower, pin, target.
+ */
+const FIXED = 10;
 
 export function planColumns(columns: readonly ColumnInfo[]): ColumnPlan {
   const candidate = columns.filter((column) => column.per === "candidate").slice(FIXED);
@@ -54,16 +62,19 @@ export function encode(plan: ColumnPlan, rows: Rows, facts: Facts | null): Encod
   writeFacts(plan, facts, columns, pool);
   let at = scalars;
   for (let row = 0; row < n; row++, at++) columns[at] = pool.add(rows.ids[row]!);
-  for (const texts of [rows.keys, rows.types]) {
+  const putTexts = (texts: readonly (string | null)[]) => {
     for (let row = 0; row < n; row++, at++) {
       const text = texts[row];
       columns[at] = text == null ? NaN : pool.add(text);
     }
-  }
-  for (const numbers of [rows.scores, rows.values, rows.boosts]) {
+  };
+  putTexts(rows.keys);
+  putTexts(rows.types);
+  for (const numbers of [rows.scores, rows.values, rows.boosts, rows.spendEffects, rows.benefitLowers, rows.pins]) {
     columns.set(numbers, at);
     at += n;
   }
+  putTexts(rows.targets);
   for (const { name, kind } of plan.features) {
     for (let row = 0; row < n; row++, at++) {
       const features = rows.features[row];

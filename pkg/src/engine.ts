@@ -49,7 +49,11 @@ export interface Engine {
   append(list: number, n: number, columns: Float64Array, pool: string, lengths: Uint32Array): void;
   shown(list: number, rows: Uint32Array): void;
   update_facts(list: number, columns: Float64Array, pool: string, lengths: Uint32Array): void;
-  rerank(list: number, now: number, frozenCount: number, frozenRows: Uint32Array): Float64Array;
+  /** `rows`: work budget; `seed` and `decisionId` in place of the request's. */
+  rerank(
+    list: number, now: number, frozenCount: number, frozenRows: Uint32Array,
+    rows?: number, seed?: number | string | bigint | null, decisionId?: string,
+  ): Float64Array;
   /** The list's last decision in the compact form, with its feature rows where `full`; nothing before the first. */
   record(list: number, full: boolean): Uint8Array<ArrayBuffer> | undefined;
   list_free(list: number): void;
@@ -66,4 +70,4 @@ export type MakeInstance = (module: WebAssembly.Module) => { Engine: new (bundle
 
 /** The header of a `rerank` answer, then its items, `ITEM` numbers and two for each head. */
 export const HEADER = 8;
-export const ITEM = 8;
+export const ITEM = 9;

@@ -1,3 +1,4 @@
+import { budgetOf, readRows } from "./budget.js";
 import { NONE_FROZEN, keepFacts, readFrozen, type FrozenRows } from "./candidates.js";
 import { encode, encodeFacts, type Encoded } from "./columns.js";
 import { HEADER, ITEM, type Engine } from "./engine.js";
@@ -8,6 +9,7 @@ import { copyItems, readPart, type Names, type Part, type Prepared, type Shared 
 import { frozenFlags, keepsFrozen, serverOrder } from "./server-order.js";
 import type { Held, Session } from "./session.js";
 import type { Facts, RerankOptions } from "./types.js";
+import { toText } from "./values.js";
 
 /** Where a list stands in an engine: good as long as its session stands there. */
 interface HeldList {
@@ -68,7 +70,7 @@ export class List<C = unknown> {
       if (typeof time === "number") now = time;
       frozen = readFrozen(options?.frozen ?? this.#request.frozen, this.#names.rowOf);
       if (!Number.isFinite(now)) throw new RankletError("request_invalid", "now is not a number of ms");
-      return this.#give(this.#model(frozen, now));
+      return this.#give(this.#model(frozen, now, options ?? {}));
     } catch (thrown) {
       return this.#give(this.#server(failure(thrown, "request_invalid"), frozen, now));
     }
@@ -216,9 +218,17 @@ export class List<C = unknown> {
     return this.#held !== null && this.#held.session.running === this.#shared.host.running;
   }
 
-  #model(frozen: FrozenRows, now: number): Ranked {
+  #model(frozen: FrozenRows, now: number, options: RerankOptions): Ranked {
     const handle = this.#synchronised(frozen);
-    const values = this.#call((engine) => engine.rerank(handle, now, frozen.count, frozen.rows));
+    const { host, clock, deadlineMs } = this.#shared;
+    const budget = budgetOf(host);
+    const rows = readRows(options.rows) ?? budget.rows(deadlineMs);
+    const decisionId = toText(options.decision_id) ?? undefined;
+    const began = clock();
+    const values = this.#call((engine) => {
+      return engine.rerank(handle, now, frozen.count, frozen.rows, rows, options.seed, decisionId);
+    });
+    budget.learn(values[4]!, clock() - began);
     const { info } = this.#shared.host.running!;
     const n = values[2]!;
     const width = ITEM + 2 * values[3]!;

@@ -35,6 +35,8 @@ export class Ranking<C = unknown> {
   readonly reason: Reason | null;
   /** One line for a person; empty when there is nothing to say. */
   readonly detail: string;
+  /** Whether a work budget left candidates without a score: they follow the others in the server's order. */
+  readonly degraded: boolean;
   readonly #ranked: Ranked;
   readonly #names: Names;
   readonly #request: Prepared<C>;
@@ -64,6 +66,7 @@ export class Ranking<C = unknown> {
     this.source = ranked.reason === null ? "model" : "server";
     this.reason = ranked.reason;
     this.detail = ranked.detail;
+    this.degraded = ranked.reason === null && !!ranked.values && ranked.values[5]! < ranked.values[2]!;
   }
 
   /** One entry for each item, in the same order; made when first asked for. */
@@ -88,12 +91,12 @@ export class Ranking<C = unknown> {
   exposed(id: Id, visibleMs: number): void {
     const row = this.#names.rowOf.get(toText(id) ?? "");
     if (row === undefined || !(visibleMs >= 0)) return;
-    this.#recorder?.exposed(this.#request.decisionId, this.#names.keys[row]!, this.#ranked.order.indexOf(row) + 1, visibleMs);
+    this.#recorder?.exposed(this.#ranked, this.#names.keys[row]!, this.#ranked.order.indexOf(row) + 1, visibleMs);
   }
 
   /** @internal Has the decision told. */
   tell(): void {
-    this.#recorder?.decided(this.#ranked, this.#names, this.#request.decisionId, (full) => this.#bytes(full));
+    this.#recorder?.decided(this.#ranked, this.#names, (full) => this.#bytes(full));
   }
 
   #entry(item: C, place: number): Entry<C> {
@@ -112,6 +115,7 @@ export class Ranking<C = unknown> {
       propensity: 1,
       suppressed: MARK_NAMES[suppressed[row] ?? 0]!,
       constraints: [],
+      relaxed: [],
     };
     if (!values || !info) {
       if (frozen?.[row]) entry.constraints.push("frozen");
@@ -119,7 +123,9 @@ export class Ranking<C = unknown> {
       return entry;
     }
     const at = HEADER + place * (ITEM + 2 * values[3]!);
-    entry.constraints = info.constraints.filter((_, bit) => Math.floor(values[at + 7]! / 2 ** bit) % 2 === 1);
+    const named = (bits: number) => info.constraints.filter((_, bit) => Math.floor(bits / 2 ** bit) % 2 === 1);
+    entry.constraints = named(values[at + 7]!);
+    entry.relaxed = named(values[at + 8]!);
     if (this.source === "server") return entry;
     entry.score = number(values[at + 2]);
     entry.utility = number(values[at + 3]);

@@ -79,14 +79,19 @@ export class Reader {
 
   /** Reads one record with `read`, which is told its kind. */
   frame<T>(read: (kind: number) => T): T {
+    const { kind, end } = this.head();
+    const value = read(kind);
+    if (this.#at !== end) throw bad("its length is another");
+    return value;
+  }
+
+  /** What a record begins with: its kind, and where it ends. */
+  head(): { kind: number; end: number } {
     const at = this.#take(3);
     const [magic, version, kind] = this.#bytes.subarray(at, at + 3) as unknown as [number, number, number];
     if (magic !== MAGIC || version !== VERSION) throw bad("it does not begin as one of this version does");
     const length = this.varint();
-    const end = this.#at + length;
-    const value = read(kind);
-    if (this.#at !== end) throw bad("its length is another");
-    return value;
+    return { kind, end: this.#at + length };
   }
 
   varint(): number {

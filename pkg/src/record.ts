@@ -156,6 +156,17 @@ export function readRecords(bytes: Uint8Array): AnyRecord[] {
   return records;
 }
 
+/** The decision id of a decision in the compact form. */
+export function decisionOf(bytes: Uint8Array): string | null {
+  const form = new Reader(bytes);
+  let id: Value = null;
+  form.head();
+  form.fields(1, names, (_, field, value) => {
+    if (WHOLES[field - 1] === "decision_id") id = value;
+  });
+  return id;
+}
+
 // Records are put together by the names of their fields; what comes of it is held to the schema by tests.
 // eslint-disable-next-line @typescript-eslint/no-explicit-any
 type Loose = Record<string, any>;

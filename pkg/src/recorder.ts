@@ -1,6 +1,6 @@
 import type { PlainEvent } from "./events.js";
 import type { Ranked } from "./ranking.js";
-import { DELAYS, Recorded, writeExposure, writeOutcome, type Consent } from "./record.js";
+import { DELAYS, Recorded, decisionOf, writeExposure, writeOutcome, type Consent } from "./record.js";
 import type { Names } from "./request.js";
 
 /** The upper ends of the delays, in ms; what is beyond the last is later. */
@@ -46,6 +46,7 @@ export class Records {
 
 /** A decision as far as its exposures and outcomes need it. */
 interface Decided {
+  ranked: Ranked;
   decisionId: string | null;
   names: Names;
   order: Uint32Array;
@@ -65,11 +66,17 @@ export class Recorder {
   }
 
   /** A list was ranked; `bytes` gives its record. */
-  decided({ order, now }: Ranked, names: Names, decisionId: string | null, bytes: (full: boolean) => Uint8Array<ArrayBuffer> | null): void {
+  decided(ranked: Ranked, names: Names, make: (full: boolean) => Uint8Array<ArrayBuffer> | null): void {
     const consent = this.#records.consent("none");
     if (consent === "none") return;
-    this.#decided = [{ decisionId, names, order, now }, ...this.#decided.slice(0, REMEMBERED - 1)];
-    this.#quietly(() => bytes(consent === "full"));
+    this.#quietly(() => {
+      const bytes = make(consent === "full");
+      if (bytes) {
+        const { order, now } = ranked;
+        this.#decided = [{ ranked, decisionId: decisionOf(bytes), names, order, now }, ...this.#decided.slice(0, REMEMBERED - 1)];
+      }
+      return bytes;
+    });
   }
 
   /** An event was taken in. */
@@ -86,12 +93,17 @@ export class Recorder {
     } else {
       const { names, order } = decided;
       const place = order.indexOf(names.keys.indexOf(key));
-      this.exposed(decisionId, key, place + 1, typeof value === "number" && value >= 0 ? value : NaN);
+      this.#exposed(decisionId, key, place + 1, typeof value === "number" && value >= 0 ? value : NaN);
     }
   }
 
   /** An item of a decision was seen for so long. */
-  exposed(decisionId: string | null, key: string, position: number, visibleMs: number): void {
+  exposed(ranked: Ranked, key: string, position: number, visibleMs: number): void {
+    const decided = this.#decided.find((one) => one.ranked === ranked);
+    if (decided) this.#exposed(decided.decisionId, key, position, visibleMs);
+  }
+
+  #exposed(decisionId: string | null, key: string, position: number, visibleMs: number): void {
     if (this.#records.consent("none") !== "none") this.#quietly(() => writeExposure(decisionId, key, position, visibleMs));
   }
 

@@ -23,6 +23,14 @@ export interface Accessors<C> {
   value?: Accessor<C, number>;
   /** Added to the utility, in its units. Default `boost`. */
   boost?: Accessor<C, number>;
+  /** What it adds to the advertiser's spend; above 0, exploration does not lift it. Default `spend_effect`. */
+  spendEffect?: Accessor<C, number>;
+  /** Lower bound of what it brings; at 0 or below, an item that adds to spend is never lifted. Default `benefit_lower`. */
+  benefitLower?: Accessor<C, number>;
+  /** The position that the server asks for, from 1. Default `pin`. */
+  pin?: Accessor<C, number>;
+  /** What it is about, e.g. a campaign: conflicts and dependencies hold for one target. Default `target`. */
+  target?: Accessor<C, Id>;
 }
 
 /** Where bytes come from. In Node a string that is not a URL is a path. */
@@ -32,7 +40,8 @@ export interface RerankerOptions<C = unknown> extends Accessors<C> {
   bundle: BytesSource | Promise<BytesSource>;
   /** The runtime, if it does not lie beside the package's JavaScript. A compiled module may serve many rerankers. */
   wasm?: BytesSource | WebAssembly.Module | Promise<BytesSource | WebAssembly.Module>;
-  /** Handed to the engine with each list, in ms; an engine without a work budget, as in this version, scores every candidate. */
+  /** Work budget of a re-rank, ms: as many candidates are scored, the first in the server's order, as by the times so far
+   * fit it; the others follow in that order. Where the clock stands still, as in a worker, give `rows` to `rerank`. */
   deadlineMs?: number;
   /** After this many ms without an engine `ready` answers `load_timeout`; the load goes on and counts whenever it ends. Default 15,000; 0 waits for ever. */
   loadTimeoutMs?: number;
@@ -151,6 +160,12 @@ export interface RerankOptions {
   frozen?: Frozen | null;
   /** Ms since the epoch; by default the reranker's clock. */
   now?: number;
+  /** Work budget: candidates to score at most, the first in the server's order; the others follow in that order. */
+  rows?: number | null;
+  /** Of exploration, in place of the request's. */
+  seed?: number | string | bigint | null;
+  /** Of this decision; by default the request's, with `#2`, `#3`... from the second on. */
+  decision_id?: Id | null;
 }
 
 export interface HeadScore {
@@ -170,7 +185,11 @@ export interface Entry<C> {
   score: number | null;
   heads: Record<string, HeadScore>;
   utility: number | null;
+  /** P(this item at this rank | what stands before it); 1 where nothing was drawn. */
   propensity: number;
   suppressed: "dismissed" | "snoozed" | null;
+  /** What holds it there, or kept from there an item that was ahead of it. */
   constraints: string[];
+  /** What it breaks, because nothing that keeps it could stand there. */
+  relaxed: string[];
 }

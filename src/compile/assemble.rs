@@ -95,6 +95,13 @@ pub fn compile_spec(
         heads.push(build.head(i, head, read, &mut sources)?);
     }
     let policy = spec.policy();
+    let named = policy.diversity.iter().filter_map(|d| d.similarity.output.as_ref());
+    for name in named {
+        if build.plan.outputs.iter().all(|port| port.name != *name) {
+            let what = format!("policy.diversity.similarity.output: the model has no output {name:?}");
+            return Err(Error::new(ErrorKind::SpecInvalid, what));
+        }
+    }
     let manifest = Manifest {
         name: spec.name.clone(),
         version: spec.version,

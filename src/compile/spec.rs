@@ -5,7 +5,10 @@ use crate::context::{ContextSpec, EventKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::features::{Feature, Schema};
 use crate::json::{self, only, read_struct};
-use crate::policy::{PolicySpec, SurfaceWeight, Weight};
+use crate::policy::{
+    Cap, Conflict, Cooldown, Dependency, Diversity, Explore, Fatigue, PLATFORM, Policy, PolicySpec, Similarity,
+    Spacing, SurfaceWeight, Weight,
+};
 use crate::ranker::Link;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
@@ -103,6 +106,19 @@ pub struct PolicySection {
     dismiss_for: Option<String>,
     snooze_for: Option<String>,
     due: Option<Vec<EventKind>>,
+    due_unopened: Option<u32>,
+    value_head: Option<String>,
+    platform_cap: Option<f64>,
+    first_screen: Option<usize>,
+    displacement: Option<usize>,
+    caps: Vec<Cap>,
+    spacing: Option<Spacing>,
+    conflicts: Vec<Conflict>,
+    dependencies: Vec<Dependency>,
+    cooldowns: Vec<Cooldown>,
+    fatigue: Option<Fatigue>,
+    diversity: Option<Diversity>,
+    explore: Option<Explore>,
 }
 
 read_struct!(Spec {
@@ -116,7 +132,11 @@ read_struct!(HeadSpec {
 });
 read_struct!(CalibratorFile { onnx, surface });
 read_struct!(ContextSection { half_lives, step, rate_prior, rate_strength, session_gap, sequence });
-read_struct!(PolicySection { dismiss_for, snooze_for, due });
+read_struct!(PolicySection {
+    dismiss_for, snooze_for, due, due_unopened, value_head, platform_cap, first_screen, displacement, spacing, fatigue,
+    diversity, explore;
+    caps = Vec::new(), conflicts = Vec::new(), dependencies = Vec::new(), cooldowns = Vec::new()
+});
 
 /// Refuses keys that no section knows, so that a misspelt one is not silently ignored.
 fn check_keys(spec: &Json) -> Result<(), String> {
@@ -133,6 +153,26 @@ fn check_keys(spec: &Json) -> Result<(), String> {
             only(&calibrator, "heads.calibrators.", CalibratorFile::FIELDS)?;
         }
     }
+    let policy = &spec["policy"];
+    for (name, fields) in [
+        ("caps", Cap::FIELDS),
+        ("conflicts", Conflict::FIELDS),
+        ("dependencies", Dependency::FIELDS),
+        ("cooldowns", Cooldown::FIELDS),
+    ] {
+        for (i, rule) in list(policy, name).iter().enumerate() {
+            only(rule, &format!("policy.{name}[{i}]."), fields)?;
+        }
+    }
+    for (section, fields) in [
+        ("spacing", Spacing::FIELDS),
+        ("fatigue", Fatigue::FIELDS),
+        ("diversity", Diversity::FIELDS),
+        ("explore", Explore::FIELDS),
+    ] {
+        only(&policy[section], &format!("policy.{section}."), fields)?;
+    }
+    only(&policy["diversity"]["similarity"], "policy.diversity.similarity.", Similarity::FIELDS)?;
     for (i, feature) in list(spec, "features").iter().enumerate() {
         only(feature, &format!("features[{i}]."), Feature::FIELDS)?;
     }
@@ -177,7 +217,43 @@ impl Spec {
                 }
             }
         }
+        spec.check_policy().map_err(invalid)?;
         Ok(spec)
+    }
+
+    /// What a device would refuse, and what it would put up with and nobody wants.
+    fn check_policy(&self) -> Result<(), String> {
+        let (section, policy) = (&self.policy, self.policy());
+        if let Some(name) = section.value_head.as_ref().filter(|_| policy.value_head.is_none()) {
+            return Err(format!("policy.value_head: there is no head {name:?}"));
+        }
+        let names: Vec<&str> = self.heads.iter().map(|h| h.name.as_str()).collect();
+        Policy::new(&policy, &names).map_err(|e| format!("policy: {}", e.message()))?;
+        let over = |w: &f64| section.platform_cap.is_some_and(|cap| *w > cap);
+        if let Some(head) = self.heads.iter().find(|h| h.name == PLATFORM)
+            && (over(&head.weight) || head.weights.values().any(over))
+        {
+            return Err(format!("head {PLATFORM:?}: its weight is above policy.platform_cap"));
+        }
+        let similar = policy.diversity.iter().flat_map(|d| &d.similarity.features);
+        for name in similar {
+            if self.features.features.iter().all(|f| f.name != *name) {
+                return Err(format!("policy.diversity.similarity.features: there is no feature {name:?}"));
+            }
+        }
+        // What nothing comes before can come; what is left when nothing more can is a circle.
+        let mut left: Vec<&Dependency> = section.dependencies.iter().collect();
+        loop {
+            let all = left.clone();
+            left.retain(|d| all.iter().any(|other| other.then == d.before));
+            if left.len() == all.len() {
+                break;
+            }
+        }
+        match left.first() {
+            Some(d) => Err(format!("policy.dependencies: {:?} and {:?} wait for each other", d.before, d.then)),
+            None => Ok(()),
+        }
     }
 
     /// The context section of the bundle.
@@ -203,6 +279,24 @@ impl Spec {
         let due = self.policy.due.clone().unwrap_or_else(|| {
             vec![EventKind::Dismiss, EventKind::Snooze, EventKind::Accept, EventKind::Undo, EventKind::Open]
         });
-        PolicySpec { due, weights: self.heads.iter().map(weight).collect(), ..PolicySpec::default() }
+        let p = self.policy.clone();
+        let value_head = p.value_head.as_ref().and_then(|name| self.heads.iter().position(|h| h.name == *name));
+        PolicySpec {
+            due,
+            due_unopened: p.due_unopened,
+            weights: self.heads.iter().map(weight).collect(),
+            value_head,
+            platform_cap: p.platform_cap,
+            first_screen: p.first_screen,
+            displacement: p.displacement,
+            caps: p.caps,
+            spacing: p.spacing,
+            conflicts: p.conflicts,
+            dependencies: p.dependencies,
+            cooldowns: p.cooldowns,
+            fatigue: p.fatigue,
+            diversity: p.diversity,
+            explore: p.explore,
+        }
     }
 }

@@ -196,6 +196,11 @@ impl Signal {
         Ok(Signal::Counter(scope, kind, h))
     }
 
+    /// Whether it is for the device alone, so that no record may hold it. No signal of this catalogue is.
+    pub fn is_local_only(self) -> bool {
+        false
+    }
+
     /// Whether a value differs between candidates of one request.
     pub fn per_candidate(self) -> bool {
         match self {

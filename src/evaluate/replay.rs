@@ -194,7 +194,7 @@ impl Replay {
             let scored = if item.row < input.scored { input.calibrated.get(item.row * input.heads) } else { None };
             found.real(place(i, item), "score", item.score, scored.copied().unwrap_or(f64::NAN));
         }
-        let again = match self.decide(input) {
+        let again = match self.ranker.decide_again(input) {
             Ok(again) => again,
             Err(reason) => {
                 found.same(Place::WHOLE, "reason", (None, Some(reason)), |reason| format!("{reason:?}"));
@@ -218,33 +218,6 @@ impl Replay {
         found.same(Place::WHOLE, "degraded", (decision.degraded, again.degraded), bool::to_string);
     }
 
-    fn decide(&mut self, input: &Input) -> std::result::Result<Decision, ErrorKind> {
-        let weights: Vec<f64> =
-            self.ranker.manifest().policy.weights.iter().map(|w| w.on(input.surface.as_deref())).collect();
-        let items: Vec<policy::Item> = (0..input.candidates.len())
-            .map(|row| {
-                let c = &input.candidates[row];
-                let p = &input.calibrated[row * input.heads..(row + 1) * input.heads];
-                policy::Item {
-                    utility: policy::utility(&weights, p, c.value, c.boost),
-                    primary: input.raw[row * input.heads],
-                    suppressed: c.suppressed,
-                }
-            })
-            .collect();
-        let choice = |p: &policy::Placed| policy::Choice {
-            row: p.row,
-            utility: items[p.row].utility,
-            constraints: p.constraints,
-            relaxed: 0,
-            propensity: 1.0,
-            log_propensity: 0.0,
-            prefix_log_propensity: 0.0,
-        };
-        let choices = policy::order(&items, &input.frozen).iter().map(choice).collect();
-        Ok(Decision { choices, ..Decision::default() })
-    }
-
     /// The server's order: what is frozen stands where it stands, the rest follows.
     fn server_order(&mut self, record: &Record, found: &mut Comparison) {
         self.summary.server += 1;
@@ -263,9 +236,9 @@ impl Replay {
         let mut suppressed = vec![false; record.items.len()];
         record.items.iter().for_each(|item| suppressed[item.row] = item.suppressed.is_some());
         let placed = policy::server_order(record.items.len(), &standing, |row| suppressed[row]);
-        order(record, placed.iter().map(|p| p.row), found);
+        order(record, placed.iter().map(|&(row, _)| row), found);
         for (i, (item, p)) in record.items.iter().zip(&placed).enumerate() {
-            found.bits(place(i, item), "constraints", item.constraints, p.constraints);
+            found.bits(place(i, item), "constraints", item.constraints, p.1);
         }
     }
 }

@@ -31,19 +31,23 @@ pub struct Column {
 pub struct Layout {
     /// One value a request (facts).
     pub request: Vec<Column>,
-    /// One value a candidate; the first six are fixed, see [`Layout::FIXED`].
+    /// One value a candidate; the first ten are fixed, see [`Layout::FIXED`].
     pub candidate: Vec<Column>,
 }
 
 impl Layout {
     /// The candidate columns that every layout begins with.
-    pub const FIXED: [(&'static str, CellKind); 6] = [
+    pub const FIXED: [(&'static str, CellKind); 10] = [
         ("candidate.id", CellKind::String),
         ("candidate.key", CellKind::String),
         ("candidate.type", CellKind::String),
         ("candidate.server_score", CellKind::Number),
         ("candidate.value", CellKind::Number),
         ("candidate.boost", CellKind::Number),
+        ("candidate.spend_effect", CellKind::Number),
+        ("candidate.benefit_lower", CellKind::Number),
+        ("candidate.pin", CellKind::Number),
+        ("candidate.target", CellKind::String),
     ];
     /// Column of the id.
     pub const ID: usize = 0;
@@ -57,6 +61,14 @@ impl Layout {
     pub const VALUE: usize = 4;
     /// Column of the additive boost.
     pub const BOOST: usize = 5;
+    /// Column of what it adds to the advertiser's spend.
+    pub const SPEND_EFFECT: usize = 6;
+    /// Column of the lower bound of what it brings.
+    pub const BENEFIT_LOWER: usize = 7;
+    /// Column of the position that the server asks for, from 1.
+    pub const PIN: usize = 8;
+    /// Column of what it is about.
+    pub const TARGET: usize = 9;
 
     /// A layout with the fixed columns alone.
     pub fn new() -> Self {

@@ -376,17 +376,20 @@ mod tests {
         assert_eq!((json.id(1), json.key(1)), ("18446744073709551615", "k"));
         assert_eq!(json.number(Layout::SERVER_SCORE, 0), 1.0);
         assert!(json.number(Layout::VALUE, 1).is_nan());
-        assert_eq!(json.texts(6, 0), ["x", "1"]);
+        assert_eq!(json.texts(10, 0), ["x", "1"]);
         assert_eq!(json.request_number(0), 3.0);
 
         let nan = f64::NAN;
         #[rustfmt::skip]
-        let cells = [3.0, 0.0, 1.0, nan, 2.0, 3.0, nan, 1.0, nan, nan, nan, nan, 0.5, 4.0 * 65536.0 + 2.0, nan];
+        let cells = [
+            3.0, 0.0, 1.0, nan, 2.0, 3.0, nan, 1.0, nan, nan, nan, nan, 0.5, nan, nan, nan, nan, nan, nan, nan, nan,
+            4.0 * 65536.0 + 2.0, nan,
+        ];
         let pool = "ä𝄞18446744073709551615k7x1";
         let columns = Table::from_columns(&layout(), 2, &cells, pool, &[3, 20, 1, 1, 1, 1]).unwrap();
         assert_eq!(columns.id(0), json.id(0));
         assert_eq!((columns.id(1), columns.key(1), columns.candidate_type(0)), (json.id(1), "k", Some("7")));
-        assert_eq!(columns.texts(6, 0), json.texts(6, 0));
+        assert_eq!(columns.texts(10, 0), json.texts(10, 0));
     }
 
     #[test]
@@ -401,8 +404,14 @@ mod tests {
             (1, vec![0.0], "", vec![]),
             (0, vec![0.0], "x", vec![2]),
             (0, vec![0.0], "xy", vec![1]),
-            (1, vec![0.0, 5.0, 0.0, 0.0, 0.0, 0.0, 0.0, f64::NAN], "x", vec![1]),
-            (1, vec![0.0, 0.0, f64::NAN, f64::NAN, 0.0, 0.0, 0.0, 65536.0 * 3.0], "x", vec![1]),
+            (1, vec![0.0, 5.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, f64::NAN], "x", vec![1]),
+            (1, vec![0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 7.0, f64::NAN], "x", vec![1]),
+            (
+                1,
+                vec![0.0, 0.0, f64::NAN, f64::NAN, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, f64::NAN, 65536.0 * 3.0],
+                "x",
+                vec![1],
+            ),
         ] {
             let error = Table::from_columns(&layout(), n, &cells, pool, &lengths).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::RequestInvalid);
@@ -416,7 +425,7 @@ mod tests {
         let b =
             Table::from_json(&layout(), &request(json!([{ "id": "b", "features": { "tags": ["q", "r"] } }]))).unwrap();
         a.append(&layout(), &b).unwrap();
-        assert_eq!((a.len(), a.id(1), a.texts(6, 1).len()), (2, "b", 2));
+        assert_eq!((a.len(), a.id(1), a.texts(10, 1).len()), (2, "b", 2));
         assert_eq!(a.append(&layout(), &b).unwrap_err().kind(), ErrorKind::RequestInvalid);
         assert_eq!(a.len(), 2);
     }

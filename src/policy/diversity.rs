@@ -167,7 +167,7 @@ impl Spread {
                 residual -= c * c;
                 self.line.push(c);
             }
-            self.state[i] = if residual > 0.0 { volume * residual.sqrt() } else { 0.0 };
+            self.state[i] = if residual > NOTHING { volume * residual.sqrt() } else { 0.0 };
         }
     }
 

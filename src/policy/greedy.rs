@@ -2,7 +2,7 @@
 
 use super::Policy;
 use super::constraints::Counters;
-use super::decision::{CONSTRAINTS, Choice, DISPLACEMENT, Decision, FROZEN, PINNED, SUPPRESSED};
+use super::decision::{CONSTRAINTS, Choice, DEPENDENCY, DISPLACEMENT, Decision, FROZEN, PINNED, SUPPRESSED};
 use super::diversity::Spread;
 use super::explore::draw;
 use super::input::{Input, NONE};
@@ -264,6 +264,9 @@ impl Scratch {
                 continue;
             }
             let broken = if asked { self.breaches(policy, input, rank, slot, position) } else { 0 };
+            if broken & DEPENDENCY != 0 && self.pool.keeps(DEPENDENCY) {
+                continue;
+            }
             if broken < least {
                 self.allowed.clear();
                 least = broken;

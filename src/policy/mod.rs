@@ -11,8 +11,8 @@ mod explore;
 mod greedy;
 mod input;
 mod noise;
-mod order;
 mod pool;
+mod server;
 mod spec;
 mod utility;
 mod windows;
@@ -24,7 +24,8 @@ pub use decision::{
 };
 pub use greedy::{Scratch, constraint_names, decide};
 pub use input::{Candidate, Input, NONE, Standing};
-pub use order::{Item, Placed, order, server_order};
+pub use noise::seed;
+pub use server::server_order;
 pub use spec::{
     Cap, Conflict, Cooldown, Dependency, Diversity, DiversityMethod, Explore, ExploreMethod, Fatigue, PolicySpec,
     Similarity, Spacing, SurfaceWeight, Weight,

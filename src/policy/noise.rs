@@ -20,6 +20,11 @@ fn mix(x: u64) -> u64 {
     x ^ (x >> 31)
 }
 
+/// The seed that a text names: a whole number below 2^64 in digits, or else its hash.
+pub fn seed(text: &str) -> u64 {
+    text.parse().unwrap_or_else(|_| hash64(text))
+}
+
 /// An odd constant: 2^64 over the golden ratio.
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 

@@ -113,6 +113,11 @@ impl Pool {
         self.build(input, counters, standing);
     }
 
+    /// Whether a bound holds.
+    pub fn keeps(&self, bit: u32) -> bool {
+        self.kept & bit != 0
+    }
+
     /// Whether a bound was given up that a choice still looks at.
     pub fn may_break(&self) -> bool {
         self.widened

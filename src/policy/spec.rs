@@ -133,7 +133,7 @@ pub struct Cooldown {
 /// A candidate that was seen so often without an answer stays out of the first `first` positions.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Fatigue {
-    /// How often.
+    /// How often, by the longest half-life of the context's counters.
     pub impressions: u32,
     /// Positions that it stays out of.
     pub first: u32,

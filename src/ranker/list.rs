@@ -1,5 +1,6 @@
 //! A list: one server response, ranked again and again as the context moves.
 
+use super::decide::Named;
 use super::open::Ranker;
 use super::record::HeadValue;
 use super::session::Session;
@@ -33,6 +34,13 @@ pub struct Options {
     pub now: f64,
     /// What stays.
     pub frozen: Frozen,
+    /// Work budget: candidates to score at most, the first in the server's order; the others follow in that order.
+    pub rows: Option<usize>,
+    /// Of exploration, in place of the request's.
+    pub seed: Option<u64>,
+    /// Of this decision. By default the request's, followed by `#2`, `#3`... from the second decision on, so that what is
+    /// drawn for the next context is drawn anew.
+    pub decision_id: Option<String>,
 }
 
 /// What identifies a request in records.
@@ -44,6 +52,8 @@ pub struct Identity {
     pub list_id: Option<String>,
     /// Where it is shown.
     pub surface: Option<String>,
+    /// Of exploration.
+    pub seed: Option<u64>,
 }
 
 /// One item of a ranking.
@@ -61,6 +71,12 @@ pub struct Entry {
     pub suppressed: Option<Suppression>,
     /// Bits named by [`CONSTRAINTS`](crate::policy::CONSTRAINTS).
     pub constraints: u32,
+    /// Those that it breaks, because nothing that keeps them could stand there.
+    pub relaxed: u32,
+    /// P(this choice | what stands before it); 1 where nothing was drawn.
+    pub propensity: f64,
+    /// Its natural logarithm.
+    pub log_propensity: f64,
 }
 
 /// An order of all candidates.
@@ -72,6 +88,17 @@ pub struct Ranking {
     pub entries: Vec<Entry>,
     /// Rows that the model was run for in this re-rank; the others' features had not changed a bit.
     pub rows_run: usize,
+    /// What the policy decided from, and what it decided; None in server order.
+    pub decided: Option<Box<Decided>>,
+}
+
+/// A decision with all that it was made from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decided {
+    /// What the policy saw.
+    pub input: crate::policy::Input,
+    /// What it made of it.
+    pub decision: crate::policy::Decision,
 }
 
 impl Ranking {
@@ -96,6 +123,11 @@ pub struct List {
     encoded: bool,
     /// Rows in the order last shown.
     pub(super) order: Option<Vec<usize>>,
+    pub(super) named: Named,
+    /// Decisions of the model so far.
+    pub(super) decisions: u64,
+    /// `[n, width]`: the output that similarity is the cosine of, where the bundle names one.
+    pub(super) vectors: Vec<f32>,
     /// Working memory: rows to run, gathered.
     gathered: Vec<f32>,
     gathered_rows: Vec<usize>,
@@ -122,6 +154,9 @@ impl Ranker {
             raw: Vec::new(),
             encoded: false,
             order: None,
+            named: Named::default(),
+            decisions: 0,
+            vectors: Vec::new(),
             gathered: Vec::new(),
             gathered_rows: Vec::new(),
         };
@@ -148,6 +183,7 @@ impl Ranker {
             decision_id: request.decision_id.clone(),
             list_id: request.list_id.clone(),
             surface: request.surface.clone(),
+            seed: request.seed,
         };
         self.prepare(table, identity)
     }
@@ -165,22 +201,22 @@ impl Ranker {
         let frozen = list.frozen_positions(&options.frozen);
         let suppressed: Vec<Option<Suppression>> =
             (0..list.table.len()).map(|row| session.context().suppression(list.table.key(row), options.now)).collect();
-        let outcome = self.score(session, list, options.now);
-        let ranking = match outcome {
-            Ok(rows_run) => self.decide(list, &frozen, &suppressed, rows_run),
-            Err(reason) => Err(reason),
-        };
+        let ranking = self.budget(list, options.rows).and_then(|rows| {
+            let rows_run = self.score(session, list, options.now, rows)?;
+            self.decide(session, list, (options, frozen.clone(), rows), &suppressed, rows_run)
+        });
         match ranking {
             Ok(ranking) => {
                 list.order = Some(ranking.entries.iter().map(|e| e.row).collect());
+                list.decisions += 1;
                 ranking
             }
             Err(reason) => list.server_order(reason, &frozen, &suppressed),
         }
     }
 
-    /// Brings features and raw heads up to date; returns the number of rows that were run.
-    fn score(&mut self, session: &Session, list: &mut List, now: f64) -> Result<usize, ErrorKind> {
+    /// Brings features and, of the first `scored` rows, raw heads up to date; returns the number of rows that were run.
+    fn score(&mut self, session: &Session, list: &mut List, now: f64, scored: usize) -> Result<usize, ErrorKind> {
         let width = self.encoder.width();
         let surface = list.identity.surface.as_deref();
         let scene = Scene { table: &list.table, surface, context: session.context(), now };
@@ -188,17 +224,21 @@ impl Ranker {
         list.encoded = true;
         list.gathered.clear();
         list.gathered_rows.clear();
-        for row in 0..list.table.len() {
+        for row in 0..scored {
             if list.changed[row] {
                 list.gathered_rows.push(row);
                 list.gathered.extend_from_slice(&list.matrix[row * width..(row + 1) * width]);
             }
         }
         let (heads, raw, rows) = (&self.heads, &mut list.raw, &list.gathered_rows);
+        let (vectors, vector) = (&mut list.vectors, self.vector);
         let outputs: Vec<usize> =
             (0..self.engine.plan().outputs.len()).map(|i| self.engine.output(i).width as usize).collect();
         self.engine
             .run(&[Slice::F32(&list.gathered)], rows.len(), |output, first, data| {
+                if vector == Some(output) {
+                    super::decide::keep_vectors(vectors, outputs[output], &rows[first..], data.f32());
+                }
                 for (h, head) in heads.iter().enumerate().filter(|(_, head)| head.output == output) {
                     for (i, row) in data.f32().chunks_exact(outputs[output]).enumerate() {
                         raw[rows[first + i] * heads.len() + h] = row[head.column];
@@ -206,8 +246,8 @@ impl Ranker {
                 }
             })
             .map_err(|e| e.kind())?;
-        list.changed.fill(false);
-        if list.raw.iter().any(|x| !x.is_finite()) {
+        list.changed[..scored].fill(false);
+        if list.raw[..scored * self.heads.len()].iter().any(|x| !x.is_finite()) {
             return Err(ErrorKind::ScoreNotFinite);
         }
         Ok(list.gathered_rows.len())

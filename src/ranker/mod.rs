@@ -7,14 +7,14 @@ pub(crate) mod form;
 mod list;
 mod manifest;
 mod open;
+mod privacy;
 #[cfg(feature = "native")]
 mod recompute;
 pub(crate) mod record;
-mod seam;
 mod session;
 
 pub use crate::scorer::Golden;
-pub use list::{Entry, Frozen, Identity, List, Options, Ranking};
+pub use list::{Decided, Entry, Frozen, Identity, List, Options, Ranking};
 pub use manifest::{Head, Link, Manifest, Provenance, SourceDigest, SurfaceCalibrator};
 pub use open::Ranker;
 pub use record::{Digests, HeadValue, Level};

@@ -7,6 +7,7 @@ use crate::calibration::{Calibrator, logit};
 use crate::engine::{DType, Interpreter, NUMERICS, Tensors};
 use crate::error::{Error, ErrorKind, Result, detail};
 use crate::features::Encoder;
+use crate::policy::{Policy, Scratch};
 use crate::scorer::{self, corrupt, failed, find, near};
 use ranklet_kernels::math::f64 as math;
 
@@ -51,6 +52,14 @@ pub struct Ranker {
     pub(super) engine: Interpreter,
     pub(super) heads: Vec<ReadyHead>,
     pub(super) encoder: Encoder,
+    pub(super) policy: Policy,
+    pub(super) scratch: Scratch,
+    /// Output of the plan that similarity is the cosine of.
+    pub(super) vector: Option<usize>,
+    /// Or these columns of the features.
+    pub(super) alike: Vec<usize>,
+    /// Of the context's half-lives the longest: its place and its length, ms.
+    pub(super) longest: (usize, f64),
     digests: Digests,
     size: usize,
 }
@@ -72,7 +81,20 @@ impl Ranker {
             schema: manifest.schema_digest.clone(),
             policy: manifest.policy_digest.clone(),
         };
-        let mut ranker = Ranker { manifest, engine, heads, encoder, digests, size: bundle.size };
+        let names: Vec<&str> = manifest.heads.iter().map(|h| h.name.as_str()).collect();
+        let policy = Policy::new(&manifest.policy, &names)?;
+        let (vector, alike) = similarity(&manifest, &engine)?;
+        let mut longest = (0, 0.0);
+        for (place, half_life) in manifest.context.half_lives.iter().enumerate() {
+            let length = crate::context::parse_duration(half_life)?;
+            if length > longest.1 {
+                longest = (place, length);
+            }
+        }
+        let scratch = Scratch::default();
+        let size = bundle.size;
+        let mut ranker =
+            Ranker { manifest, engine, heads, encoder, policy, scratch, vector, alike, longest, digests, size };
         ranker.self_test(&bundle.tensors)?;
         Ok(ranker)
     }
@@ -85,6 +107,11 @@ impl Ranker {
     /// The encoder of the schema.
     pub fn encoder(&self) -> &Encoder {
         &self.encoder
+    }
+
+    /// The policy, checked.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
     }
 
     /// Digests of bundle, schema and policy.
@@ -165,18 +192,35 @@ fn check(manifest: &Manifest, engine: &Interpreter, encoder: &Encoder) -> Result
             format!("the schema fills {} columns, the model takes {}", encoder.width(), value.width),
         ));
     }
-    if manifest.policy.weights.len() != manifest.heads.len() {
-        return Err(corrupt(detail("heads and policy weights differ in number")));
-    }
-    if manifest
-        .policy
-        .weights
-        .iter()
-        .any(|w| !w.default.is_finite() || w.surfaces.iter().any(|s| !s.weight.is_finite()))
-    {
-        return Err(corrupt(detail("a policy weight is not finite")));
-    }
     Ok(())
+}
+
+/// Where the vectors of the policy's similarity come from: an output of the plan, or columns of the features.
+#[inline(never)]
+fn similarity(manifest: &Manifest, engine: &Interpreter) -> Result<(Option<usize>, Vec<usize>)> {
+    let Some(diversity) = &manifest.policy.diversity else { return Ok((None, Vec::new())) };
+    let wrong = || corrupt(detail("similarity names no feature, or no f32 output with a row for each candidate"));
+    let mut columns = Vec::new();
+    for name in &diversity.similarity.features {
+        let mut first = 0;
+        let mut named = None;
+        for feature in &manifest.schema.features {
+            if feature.name == *name {
+                named = Some(first..first + feature.width());
+            }
+            first += feature.width();
+        }
+        columns.extend(named.ok_or_else(wrong)?);
+    }
+    let output = diversity.similarity.output.as_ref().map(|name| {
+        let output = manifest.plan.outputs.iter().position(|port| port.name == *name);
+        let fits = |&output: &usize| {
+            let value = engine.output(output);
+            value.dtype == DType::F32 && value.rows == crate::engine::Rows::Candidate
+        };
+        output.filter(fits).ok_or_else(wrong)
+    });
+    Ok((output.transpose()?, columns))
 }
 
 #[inline(never)]

@@ -2,7 +2,8 @@
 
 use super::open::Ranker;
 use crate::engine::Slice;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
+use crate::policy::{self, Decision, Input};
 
 impl Ranker {
     /// The raw heads of feature rows, `[n, heads]`, of `rows`, `[n, width]`.
@@ -21,6 +22,14 @@ impl Ranker {
             }
         })?;
         Ok(raw)
+    }
+
+    /// The policy's decision on an input.
+    ///
+    /// # Errors
+    /// `score_not_finite`.
+    pub fn decide_again(&mut self, input: &Input) -> Result<Decision, ErrorKind> {
+        policy::decide(&self.policy, input, &mut self.scratch)
     }
 
     /// The calibrated value of a head's raw score on a surface.

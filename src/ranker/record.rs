@@ -70,9 +70,8 @@ pub(crate) mod each {
     pub const SERVER_RANK: u64 = 3;
     pub const SUPPRESSED: u64 = 4;
     pub const CONSTRAINTS: u64 = 5;
+    /// Utility, propensity, its logarithm.
     pub const UTILITY: u64 = 6;
-    pub const PROPENSITY: u64 = 7;
-    pub const LOG_PROPENSITY: u64 = 8;
     pub const RELAXED: u64 = 9;
     /// Value, boost, spend effect, lower bound of benefit.
     pub const VALUE: u64 = 10;
@@ -233,7 +232,7 @@ impl Ranker {
     pub fn record(&self, list: &List, ranking: &Ranking, now: f64, level: Level) -> Vec<u8> {
         let table = list.table();
         let manifest = self.manifest();
-        let withheld = level == Level::Full && self.reads_local_only();
+        let withheld = level == Level::Full && super::privacy::reads_local_only(&manifest.schema, &manifest.context);
         // Of a score that is not finite the rows are kept too: they show it.
         let rows =
             level == Level::Full && matches!(ranking.reason, None | Some(ErrorKind::ScoreNotFinite)) && !withheld;
@@ -246,19 +245,23 @@ impl Ranker {
             features: if rows { list.row(e.row) } else { &[] },
         });
         let request = list.request();
-        let decided = self.decided(list, ranking);
+        let decided = ranking.decided.as_deref();
         let view = View {
             level,
             withheld,
             reason: ranking.reason.map_or("", |r| r.code()),
-            decision_id: request.decision_id.as_deref(),
+            // That of this decision: a list that is ranked again decides again.
+            decision_id: decided
+                .map(|d| d.input.decision_id.as_str())
+                .filter(|id| !id.is_empty())
+                .or(request.decision_id.as_deref()),
             list_id: request.list_id.as_deref(),
             surface: request.surface.as_deref(),
             numerics: NUMERICS,
             digests: Some(self.digests()),
             now,
             heads: manifest.heads.iter().map(|h| h.name.as_str()).collect(),
-            decided: decided.as_ref().map(|(input, decision)| (input, decision)),
+            decided: decided.map(|d| (&d.input, &d.decision)),
             width: if rows { self.encoder().width() } else { 0 },
             items: items.collect(),
         };

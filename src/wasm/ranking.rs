@@ -16,7 +16,7 @@ use wasm_bindgen::prelude::*;
 /// Numbers before the items of a ranking.
 const HEADER: usize = 8;
 /// Numbers of an item before its heads.
-const ITEM: usize = 8;
+const ITEM: usize = 9;
 
 fn to_js<T: Serialize>(value: &T) -> Result<JsValue, JsValue> {
     value
@@ -87,6 +87,16 @@ struct Info<'a> {
 /// A text property; anything else counts as absent.
 fn text(object: &JsValue, name: &str) -> Option<String> {
     Reflect::get(object, &name.into()).ok().and_then(|v| v.as_string())
+}
+
+/// A seed: a number, a BigInt, or a text.
+fn seed(value: &JsValue) -> Option<u64> {
+    // A file's reader takes no fraction either.
+    if value.is_undefined() || value.is_null() || value.as_f64().is_some_and(|x| libm::floor(x) != x) {
+        return None;
+    }
+    let text = js_sys::Object::from(value.clone()).to_string();
+    text.as_string().map(|text| crate::policy::seed(&text))
 }
 
 struct Open {
@@ -208,6 +218,7 @@ impl Engine {
             decision_id: text(options, "decision_id"),
             list_id: text(options, "list_id"),
             surface: text(options, "surface"),
+            seed: Reflect::get(options, &"seed".into()).ok().and_then(|value| seed(&value)),
         };
         let table = self.table(n, columns, pool, lengths).map_err(|e| thrown(&e))?;
         self.of(session).map_err(|e| thrown(&e))?;
@@ -239,16 +250,31 @@ impl Engine {
 
     /// Orders a list. `frozen_count` is -1 where `frozen_rows` say what stays.
     ///
-    /// Returns `[source, reason, n, heads, rows run, 0, 0, 0]`, then per item in final order `[row, server rank,
-    /// score, utility, propensity, log propensity, suppressed, constraints, (raw, calibrated) a head]`.
-    pub fn rerank(&mut self, list: u32, now: f64, frozen_count: i32, frozen_rows: &[u32]) -> Result<Vec<f64>, JsValue> {
+    /// `rows` is the work budget, `seed` and `decision_id` stand for the request's; all three may be left out.
+    ///
+    /// Returns `[source, reason, n, heads, rows run, rows scored, log propensity of the list, 0]`, then per item in final
+    /// order `[row, server rank, score, utility, propensity, log propensity, suppressed, constraints, relaxed,
+    /// (raw, calibrated) a head]`.
+    #[allow(clippy::too_many_arguments, reason = "an object would be read field by field")]
+    pub fn rerank(
+        &mut self,
+        list: u32,
+        now: f64,
+        frozen_count: i32,
+        frozen_rows: &[u32],
+        rows: Option<u32>,
+        seed: &JsValue,
+        decision_id: Option<String>,
+    ) -> Result<Vec<f64>, JsValue> {
         let open = self.lists.get_mut(list).ok_or_else(|| thrown(&stale("list")))?;
         let session = self.sessions.get(open.session).ok_or_else(|| thrown(&stale("session")))?;
         let frozen = match usize::try_from(frozen_count) {
             Ok(count) => Frozen::Count(count),
             Err(_) => Frozen::Rows(frozen_rows.iter().map(|&r| r as usize).collect()),
         };
-        let ranking = self.ranker.rerank(session, &mut open.list, &Options { now, frozen });
+        let options =
+            Options { now, frozen, rows: rows.map(|rows| rows as usize), seed: self::seed(seed), decision_id };
+        let ranking = self.ranker.rerank(session, &mut open.list, &options);
         let buffer = flat(&ranking, self.ranker.manifest().heads.len());
         open.last = Some((ranking, now));
         Ok(buffer)
@@ -305,8 +331,8 @@ fn flat(ranking: &Ranking, heads: usize) -> Vec<f64> {
         ranking.entries.len() as f64,
         heads as f64,
         ranking.rows_run as f64,
-        0.0,
-        0.0,
+        ranking.decided.as_ref().map_or(0.0, |d| d.input.scored as f64),
+        ranking.decided.as_ref().map_or(0.0, |d| d.decision.log_propensity),
         0.0,
     ]);
     for e in &ranking.entries {
@@ -320,10 +346,11 @@ fn flat(ranking: &Ranking, heads: usize) -> Vec<f64> {
             (e.row + 1) as f64,
             e.score,
             e.utility,
-            1.0,
-            0.0,
+            e.propensity,
+            e.log_propensity,
             suppressed,
             f64::from(e.constraints),
+            f64::from(e.relaxed),
         ]);
         for h in 0..heads {
             let value = e.heads.get(h).map_or((f64::NAN, f64::NAN), |v| (f64::from(v.raw), v.calibrated));

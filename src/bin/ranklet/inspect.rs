@@ -9,6 +9,7 @@ use ranklet::bundle::Bundle;
 use ranklet::calibration::CalibratorSpec;
 use ranklet::context::catalogue;
 use ranklet::engine::{Data, Op, Plan, Tensors};
+use ranklet::policy::PLATFORM;
 use ranklet::ranker::Ranker;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -57,6 +58,19 @@ fn weights(plan: &Plan, tensors: &Tensors) -> Weights {
         *total += bytes;
     }
     weights
+}
+
+/// What the policy holds an order to, a line each.
+fn policy(ranker: &Ranker) -> Vec<String> {
+    let spec = ranker.policy().spec();
+    let value = serde_json::to_value(spec).expect("a policy holds only strings, numbers and lists");
+    let names = value.as_object().into_iter().flatten().filter(|(name, _)| *name != "weights");
+    let mut lines: Vec<String> = names.map(|(name, value)| format!("  policy        {name} = {value}")).collect();
+    if let Some(cap) = spec.platform_cap {
+        let weights = spec.weights.iter().zip(&ranker.manifest().heads).filter(|(_, head)| head.name == PLATFORM);
+        lines.extend(weights.map(|(w, _)| format!("  {PLATFORM}      weight {} of at most {cap}", w.default)));
+    }
+    lines
 }
 
 fn print(ranker: &Ranker, weights: &Weights) {
@@ -111,6 +125,7 @@ fn print(ranker: &Ranker, weights: &Weights) {
         ]);
     }
     line(format!("{heads}"));
+    policy(ranker).into_iter().for_each(&mut line);
     let mut features = Table::new();
     features.load_style(presets::NOTHING).set_header(["column", "feature", "from", "transforms"]);
     let mut column = 0;

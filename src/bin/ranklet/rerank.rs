@@ -76,13 +76,14 @@ fn rank(ranker: &mut Ranker, request: &Request, table: Table, session: &Session,
         decision_id: request.decision_id.clone(),
         list_id: request.list_id.clone(),
         surface: request.surface.clone(),
+        seed: request.seed,
     };
     let mut list = ranker.prepare(table, identity)?;
     let frozen = match &request.frozen {
         Asked::Count(count) => Frozen::Count(*count),
         Asked::Ids(ids) => Frozen::Rows(list.rows_of(ids)),
     };
-    let ranking = ranker.rerank(session, &mut list, &Options { now: request.now, frozen });
+    let ranking = ranker.rerank(session, &mut list, &Options { now: request.now, frozen, ..Options::default() });
     let bytes = ranker.record(&list, &ranking, request.now, level);
     match Recorded::read(&mut bytes.as_slice()) {
         Ok(Recorded::Decision(record)) => Ok(*record),
