@@ -18,7 +18,7 @@ test("npm pack holds dist and what every package holds", () => {
     { files: { path: string }[] },
   ];
   const files = packed.files.map(({ path }) => path);
-  expect(files.filter((path) => !/^(dist\/|package\.json$|README|LICENSE)/.test(path))).toEqual([]);
+  expect(files.filter((path) => !/^(dist\/|schema\/|package\.json$|README|LICENSE)/.test(path))).toEqual([]);
   expect(files).toContain(manifest.bin.ranklet);
   for (const path of Object.values(manifest.exports).flatMap((entry) => (typeof entry === "string" ? entry : Object.values(entry)))) {
     expect(files).toContain(path.replace("./", ""));
@@ -112,7 +112,7 @@ test("workerd: the same holds for the scorer and the compiler", async () => {
 
 test("the public types are the ones that were agreed on", async () => {
   const files = [
-    "bind", "types", "reranker", "session", "list", "ranking", "scorer", "reasons", "public",
+    "bind", "types", "reranker", "session", "list", "ranking", "record", "scorer", "reasons", "public",
     "scorer-bind", "scorer-public", "compile", "compiler", "compile-public",
   ];
   const text = files.map((name) => `// ${name}\n${readFileSync(join(dist, "types", `${name}.d.ts`), "utf8")}`).join("\n");

@@ -8,6 +8,8 @@ mod json;
 mod log;
 mod record;
 mod replay;
+#[cfg(test)]
+mod tests;
 
 pub use log::{Entry, Log};
 pub use record::{Exposure, Item, Outcome, Record, Recorded};
