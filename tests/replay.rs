@@ -197,3 +197,48 @@ fn json_and_compact_form_are_one() {
     assert_eq!(serde_json::to_value(&json).expect("JSON"), serde_json::to_value(&binary).expect("JSON"));
     assert!(matches!(json, Recorded::Decision(_)));
 }
+
+#[test]
+fn an_exploring_diverse_policy_replays_and_another_seed_does_not() {
+    let copy = folder().join("exploring");
+    fs::create_dir_all(&copy).expect("a folder");
+    for name in ["ranker.onnx", "calibrator.onnx", "golden.safetensors"] {
+        fs::copy(model(name), copy.join(name)).expect("a committed file");
+    }
+    let policy = "[policy]\nexplore = { method = \"plackett_luce\", strength = 1.0, first = 5 }\n\
+                  diversity = { method = \"dpp\", strength = 0.5, first = 6, similarity = { features = [\"lost_to_budget\"] } }\n\
+                  displacement = 6\nspacing = { apart = 1, first = 6 }\ncaps = [{ most = 2, first = 8 }]\n";
+    let spec = fs::read_to_string(model("spec.toml")).expect("the specification");
+    let spec = spec.replacen("[policy]\n", policy, 1);
+    fs::write(copy.join("spec.toml"), spec).expect("a specification");
+    let [bundle, spec, requests] =
+        ["e.ranklet", "spec.toml", "requests.jsonl"].map(|name| copy.join(name).display().to_string());
+    assert_eq!(ranklet(&["compile", &spec, "-o", &bundle]).status.code(), Some(0));
+    let mut log = String::new();
+    for n in 1..=5 {
+        let text = fs::read_to_string(model(&format!("requests/{n:02}.json"))).expect("a request");
+        let mut request: Value = serde_json::from_str(&text).expect("JSON");
+        request["seed"] = json!(u64::MAX - 58);
+        request["frozen"] = json!(1);
+        request["candidates"][0]["pin"] = json!(2);
+        request["candidates"][1]["spend_effect"] = json!(5.0);
+        request["candidates"][2]["target"] = json!("t");
+        log += &format!("{request}\n");
+    }
+    fs::write(&requests, log).expect("requests");
+    let output = ranklet(&["rerank", &bundle, "--request", &requests, "--json"]);
+    let records = String::from_utf8(output.stdout).expect("UTF-8");
+    let run = |log: &str| {
+        let path = copy.join("log.jsonl").display().to_string();
+        fs::write(&path, log).expect("a log");
+        let output = ranklet(&["replay", &bundle, "--log", &path]);
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    assert_eq!(run(&records), (Some(0), String::new()));
+    let first: Value = serde_json::from_str(records.lines().next().expect("a record")).expect("JSON");
+    assert_eq!((&first["seed"], &first["explored"]), (&json!((u64::MAX - 58).to_string()), &json!(true)));
+    assert!(first["log_propensity"].as_f64().is_some_and(|p| p < 0.0));
+    let (code, last) = run(&records.replace(&(u64::MAX - 58).to_string(), &(u64::MAX - 57).to_string()));
+    assert_eq!(code, Some(1));
+    assert!(last.contains("recorded") && last.contains("(replay_differs)"), "{last}");
+}
