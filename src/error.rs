@@ -31,6 +31,8 @@ pub enum ErrorKind {
     ModelUnsupported,
     /// A plan disagrees with its oracle at compile (command line only).
     GoldenMismatch,
+    /// A replay does not give what was recorded (command line only).
+    ReplayDiffers,
     /// A file could not be read or written (command line only).
     Io,
 }
@@ -62,6 +64,7 @@ impl ErrorKind {
             ErrorKind::SpecInvalid => "spec_invalid",
             ErrorKind::ModelUnsupported => "model_unsupported",
             ErrorKind::GoldenMismatch => "golden_mismatch",
+            ErrorKind::ReplayDiffers => "replay_differs",
             ErrorKind::Io => "io",
         }
     }

@@ -1,6 +1,6 @@
 //! A ranker with several inputs, from specification to list: what a list keeps changes no bit, whatever happens between
 //! re-ranks; what does not fit is refused by name; bundles of earlier releases decide as they did.
-#![cfg(feature = "compile")]
+#![cfg(all(feature = "compile", feature = "native"))]
 #![allow(clippy::unwrap_used, reason = "a test states what it expects")]
 
 use proptest::prelude::*;
@@ -8,8 +8,9 @@ use ranklet::bundle::{Bundle, read_tensors, write_with};
 use ranklet::compile::{SCHEMA_KEY, Spec, compile_spec};
 use ranklet::context::Event;
 use ranklet::engine::{Tensor, Tensors};
+use ranklet::evaluate::{Recorded, Replay};
 use ranklet::features::{Encoder, Matrix, Request, Scene, Table};
-use ranklet::ranker::{Frozen, List, Options, Ranker, Ranking, Record, STATISTICS, Session};
+use ranklet::ranker::{Frozen, Level, List, Options, Ranker, Ranking, STATISTICS, Session};
 use ranklet::{ErrorKind, Result};
 use serde_json::{Value, json};
 use std::fs;
@@ -202,9 +203,18 @@ fn history_and_candidates_reach_the_score() {
     assert_eq!((shared.len(), list.shared_row().len(), list.row(0).len()), (5 + 48 + 8 + 4, 65, 13));
     assert_ne!(shared, list.shared_row());
     // The record holds what all share once, beside each candidate's row.
-    let record = serde_json::to_value(Record::new(&ranker, &list, &after, now)).unwrap();
+    let bytes = ranker.record(&list, &after, now, Level::Full);
+    let recorded = Recorded::read(&mut bytes.as_slice()).unwrap();
+    let record = serde_json::to_value(&recorded).unwrap();
     assert_eq!(record["shared"].as_str().map(str::len), Some(65 * 8));
     assert_eq!(record["items"][0]["features"].as_str().map(str::len), Some(13 * 8));
+    // And is replayed from both; a turned bit of what is shared is seen.
+    let mut replay = Replay::new(ranker, Level::Full).unwrap();
+    assert!(replay.record(&recorded).is_none());
+    assert_eq!((replay.summary.scores, replay.summary.rows, replay.summary.differing), (1, 12, 0));
+    let Recorded::Decision(mut turned) = recorded else { panic!("a decision") };
+    turned.shared[0] = f32::from_bits(turned.shared[0].to_bits() ^ 1);
+    assert!(replay.record(&Recorded::Decision(turned)).is_some());
 }
 
 /// The refusal of the fixture's specification with some of its text replaced.
@@ -400,14 +410,20 @@ fn a_bundle_of_an_earlier_release_decides_as_it_did() {
         &mut list,
         &Options { now: request.now, frozen: Frozen::default(), ..Options::default() },
     );
-    let record = serde_json::to_string(&Record::new(&ranker, &list, &ranking, request.now)).unwrap();
-    let record: Value = serde_json::from_str(&record).unwrap();
+    let bytes = ranker.record(&list, &ranking, request.now, Level::Full);
+    let record = serde_json::to_value(Recorded::read(&mut bytes.as_slice()).unwrap()).unwrap();
     let stored: Value = serde_json::from_str(&fs::read_to_string(folder.join("record.json")).unwrap()).unwrap();
     // Numbers are compared as JSON holds them: shortest decimals that read back to the same bits.
     for (item, before) in record["items"].as_array().unwrap().iter().zip(stored["items"].as_array().unwrap()) {
-        for key in ["id", "key", "rank", "server_rank", "score", "heads", "utility", "suppressed", "features"] {
+        for key in ["id", "key", "rank", "server_rank", "score", "utility", "suppressed", "features"] {
             assert_eq!(item[key], before[key], "{key} of {}", item["id"]);
         }
+        // 1.0 wrote a raw value as the shortest decimal of an f32, records do now as its double.
+        let raw = |item: &Value| item["heads"]["accept"]["raw"].as_f64().map(|raw| raw as f32);
+        assert_eq!(
+            (raw(item), &item["heads"]["accept"]["calibrated"]),
+            (raw(before), &before["heads"]["accept"]["calibrated"])
+        );
     }
     for key in ["source", "reason", "numerics", "digests", "surface", "now"] {
         assert_eq!(record[key], stored[key], "{key}");

@@ -66,7 +66,8 @@ export interface Engine {
     list: number, now: number, frozenCount: number, frozenRows: Uint32Array,
     rows?: number, seed?: number | string | bigint | null, decisionId?: string,
   ): Float64Array;
-  record(list: number): unknown;
+  /** The list's last decision in the compact form, with its feature rows where `full`; nothing before the first. */
+  record(list: number, full: boolean): Uint8Array<ArrayBuffer> | undefined;
   list_free(list: number): void;
   scorer_info(): { inputs: TensorInfo[]; outputs: TensorInfo[] };
   /** An array for each input, in the ports' order (for each that `prepared` leaves open; 0: none is); one for each output. */

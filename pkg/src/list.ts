@@ -277,7 +277,7 @@ export class List<C = unknown> {
     const reason = values[0] === 1 ? null : (info.reasons[values[1]!] ?? "score_not_finite");
     if (reason === null) this.#held!.order = order;
     budget.learn(values[4]!, clock() - began);
-    const record = () => (this.#isHeld() ? this.#call((engine) => engine.record(handle)) : null);
+    const record = (full: boolean) => (this.#isHeld() ? (this.#call((engine) => engine.record(handle, full)) ?? null) : null);
     return { order, suppressed, frozen: null, reason, detail: "", now, values, info, record };
   }
 
@@ -312,8 +312,12 @@ export class List<C = unknown> {
 
   #give(ranked: Ranked): Ranking<C> {
     this.#order = ranked.order;
-    const ranking: Ranking<C> = new Ranking(ranked, this.#items, this.#names, this.#request, () => this.#last === ranking);
-    return (this.#last = ranking);
+    const { records } = this.#shared;
+    const isLast = () => this.#last === ranking;
+    const ranking: Ranking<C> = new Ranking(ranked, this.#items, this.#names, this.#request, isLast, records, this.#session.recorder);
+    this.#last = ranking;
+    ranking.tell();
+    return ranking;
   }
 
   /** Reads a page, and then takes it in at once: nothing of the caller's runs in between. */

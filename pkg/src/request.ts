@@ -1,6 +1,7 @@
 import { invalid, keepFacts, keepFeatures, readRows, type Reader } from "./candidates.js";
 import { encode, type Encoded, type Rows } from "./columns.js";
 import type { Host } from "./host.js";
+import type { Records } from "./recorder.js";
 import { RankletError, failure } from "./reasons.js";
 import type { Facts, Frozen, RerankRequest } from "./types.js";
 import { toText } from "./values.js";
@@ -15,6 +16,7 @@ export interface Shared<C> {
   clock: () => number;
   maxEvents: number;
   deadlineMs: number | undefined;
+  records: Records;
 }
 
 /** What the rows of a response are called. */

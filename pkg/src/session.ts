@@ -2,6 +2,7 @@ import { DUE, checkNames, readEvent, sendEvent, type PlainEvent } from "./events
 import type { Running } from "./host.js";
 import { List } from "./list.js";
 import { Marks, isMarking, type Mark } from "./marks.js";
+import type { Recorder } from "./recorder.js";
 import { RankletError, failure } from "./reasons.js";
 import { copyItems, readRequest, type Shared } from "./request.js";
 import { Shown } from "./shown.js";
@@ -19,6 +20,8 @@ export interface Held {
 /** The local context of one user and account. Two sessions share no bit. */
 export class Session<C = unknown> {
   readonly key: string;
+  /** @internal */
+  readonly recorder: Recorder | undefined;
   readonly #shared: Shared<C>;
   readonly #marks = new Marks();
   readonly #lists = new Set<List<C>>();
@@ -39,6 +42,7 @@ export class Session<C = unknown> {
   /** @internal */
   constructor(shared: Shared<C>, options: SessionOptions | undefined) {
     this.#shared = shared;
+    this.recorder = shared.records.recorder();
     let key = "";
     try {
       const { key: given, snapshot } = options ?? {};
@@ -147,6 +151,7 @@ export class Session<C = unknown> {
 
   /** Wipes all local context. Lists stay, and rank as for somebody unknown. */
   forget(): void {
+    this.recorder?.forget();
     this.#marks.clear();
     this.#snapshot = undefined;
     this.#events = [];
@@ -161,6 +166,7 @@ export class Session<C = unknown> {
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
+    this.recorder?.forget();
     this.#release();
     for (const list of this.#lists) list.orphan();
     this.#lists.clear();
@@ -250,6 +256,7 @@ export class Session<C = unknown> {
       if (full) this.#events.shift();
       this.#events.push(event);
     }
+    this.recorder?.observed(event);
     if (this.#mark(event)) due = true;
     if (due) for (const list of this.#lists) list.due();
     return { accepted: true, due, reason: null };

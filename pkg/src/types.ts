@@ -1,4 +1,5 @@
 import type { List } from "./list.js";
+import type { Consent, Recorded } from "./record.js";
 import type { Reason } from "./reasons.js";
 
 /** An id is kept exactly: numbers and BigInts as their decimal text. Ids beyond 2^53 come as BigInt or string. */
@@ -49,6 +50,16 @@ export interface RerankerOptions<C = unknown> extends Accessors<C> {
   maxEvents?: number;
   /** Told at each change of status. What it throws is dropped. */
   onStatus?: (status: Status) => void;
+  /**
+   * Told each record as it is made: decisions before `rerank` returns, exposures and outcomes before `observe` does.
+   * What it throws is dropped. Nothing is made without it, and nothing without `consent`.
+   */
+  onRecord?: (record: Recorded) => void;
+  /**
+   * How much may be recorded, or a function that says so each time. `none`: nothing, the default for `onRecord`. `aggregate`:
+   * what the policy decided from and what it decided. `full`: also `now` and the feature rows as the model saw them.
+   */
+  consent?: Consent | (() => Consent);
   /** `false`: nothing is loaded, every ranking is in server order, reason `disabled`. */
   enabled?: boolean;
   /** Ms since the epoch; read only inside calls. Default `Date.now`, which also stands in for a clock that fails. */
@@ -232,34 +243,4 @@ export interface Entry<C> {
   constraints: string[];
   /** What it breaks, because nothing that keeps it could stand there. */
   relaxed: string[];
-}
-
-/** A decision record, in the keys of a record file. */
-export interface DecisionRecord {
-  source: "model" | "server";
-  reason: Reason | null;
-  decision_id: string | null;
-  list_id: string | null;
-  seed: number | string | null;
-  now: number;
-  surface: string | null;
-  numerics: number | null;
-  digests: { bundle: string; schema: string; policy: string } | null;
-  items: DecisionItem[];
-  [key: string]: unknown;
-}
-
-export interface DecisionItem {
-  id: string;
-  key: string;
-  rank: number;
-  server_rank: number;
-  score: number | null;
-  heads: Record<string, HeadScore>;
-  utility: number | null;
-  propensity: number;
-  log_propensity: number;
-  suppressed: "dismissed" | "snoozed" | null;
-  constraints: string[];
-  [key: string]: unknown;
 }

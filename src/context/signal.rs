@@ -1,5 +1,6 @@
 //! Typed signals: what the context layer tells features (and, by name, other agents).
 
+use super::catalogue::Privacy;
 use super::draft::{Stance, Suggestion};
 use super::event::EventKind;
 use super::spec::ContextSpec;
@@ -180,6 +181,11 @@ impl Signal {
             let message = ["no signal `", name, "`; `ranklet inspect` lists them (half-lives here: ", &half_lives, ")"];
             Error::new(ErrorKind::SchemaMismatch, message.concat())
         })
+    }
+
+    /// Whether it is for the device alone, so that no record may hold it.
+    pub fn is_local_only(self) -> bool {
+        self.privacy() == Privacy::LocalOnly
     }
 
     /// Whether a value differs between candidates of one request.

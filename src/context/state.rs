@@ -219,7 +219,10 @@ impl Context {
         &self.durations.reasons
     }
 
-    /// Impressions since anything was last opened or accepted, up to 64.
+    /// Where counting unopened impressions stops.
+    pub const MAX_UNOPENED: usize = Unopened::MOST;
+
+    /// Impressions since anything was last opened or accepted, up to [`Self::MAX_UNOPENED`].
     pub fn unopened(&self) -> usize {
         self.state.unopened.len()
     }

@@ -100,8 +100,8 @@ impl Policy {
         &self.cooldowns
     }
 
-    /// Whether an event makes a list due for a re-rank. `unopened` are the impressions of its key, this event with them,
-    /// since it was last opened, accepted or dismissed.
+    /// Whether an event makes a list due for a re-rank. `unopened` are the session's impressions since anything was last
+    /// opened or accepted, this event with them; 0 where they are too many to count.
     pub fn due(&self, event: EventKind, unopened: u32) -> bool {
         let tired = self.spec.due_unopened.is_some_and(|k| k > 0 && unopened > 0 && unopened.is_multiple_of(k));
         self.spec.due.contains(&event) || (event == EventKind::Impression && tired)

@@ -170,6 +170,19 @@ impl Ranker {
     }
 }
 
+/// The raw heads, `[n, heads]`, of feature rows, `[n, width]`, and of what all candidates share: what a record is replayed with.
+///
+/// # Errors
+/// As the engine's; the widths are the caller's to check.
+#[cfg(feature = "native")]
+pub(super) fn raw_heads(ranker: &mut Ranker, shared: &[f32], rows: &[f32], n: usize) -> Result<Vec<f32>> {
+    let matrix = Matrix { shared: shared.to_vec(), rows: rows.to_vec(), changed: vec![true; n], shared_changed: true };
+    let raw = vec![f32::NAN; n * ranker.heads.len()];
+    let mut scored = Scored { matrix, raw, rows: (0..n).collect(), stale: vec![true; n], ..Scored::default() };
+    ranker.run(&mut scored, false)?;
+    Ok(scored.raw)
+}
+
 /// Inputs in the plan's order: all, or the request's or the candidates' alone.
 #[inline(never)]
 fn of<'a>(feeds: &[Feed], given: &'a [Buffer], shared: Option<bool>) -> Vec<Slice<'a>> {

@@ -83,7 +83,9 @@ impl Session {
 
 impl Ranker {
     /// Whether the bundle's policy has a list re-ranked after an event of this kind, which `context` has taken in.
-    pub fn due(&self, kind: EventKind, _context: &Context) -> bool {
-        self.manifest().policy.due.contains(&kind)
+    pub fn due(&self, kind: EventKind, context: &Context) -> bool {
+        // Where counting stopped nobody has answered for long, and more of the same is no news.
+        let unopened = Some(context.unopened()).filter(|&count| count < Context::MAX_UNOPENED).unwrap_or(0);
+        self.policy.due(kind, unopened as u32)
     }
 }

@@ -9,7 +9,7 @@ use crate::context::signals;
 use crate::error::{Error, ErrorKind, Result};
 use crate::features::{Layout, Table};
 use crate::policy::CONSTRAINTS;
-use crate::ranker::{Frozen, List, Options, Ranker, Ranking, Record, Session};
+use crate::ranker::{Frozen, Level, List, Options, Ranker, Ranking, Session};
 use js_sys::{Array, Object, Reflect};
 use wasm_bindgen::prelude::*;
 
@@ -174,13 +174,12 @@ impl Engine {
         Ok(buffer)
     }
 
-    /// The record of the list's last re-rank.
-    pub fn record(&self, list: u32) -> Result<JsValue, JsValue> {
+    /// The record of the list's last re-rank in the compact form, with what replays the scores where `full`.
+    /// Nothing before the first re-rank.
+    pub fn record(&self, list: u32, full: bool) -> Result<Option<Vec<u8>>, JsValue> {
         let open = self.lists.get(list).ok_or_else(|| thrown(&stale("list")))?;
-        match &open.last {
-            Some((ranking, now)) => Ok(objects::record(&Record::new(&self.ranker, &open.list, ranking, *now))),
-            None => Ok(JsValue::NULL),
-        }
+        let level = if full { Level::Full } else { Level::Aggregate };
+        Ok(open.last.as_ref().map(|(ranking, now)| self.ranker.record(&open.list, ranking, *now, level)))
     }
 
     /// Forgets a list.
