@@ -1,4 +1,5 @@
-//! Four 32-bit lanes of a 128-bit vector: [`F4`] of f32, [`I4`] of i32, [`M4`] of truth values; [`H8`] of eight i16.
+//! Four 32-bit lanes of a 128-bit vector: [`F4`] of f32, [`I4`] of i32, [`M4`] of truth values; [`H8`] of eight i16; [`B16`] of sixteen
+//! i8.
 //!
 //! On wasm32 by its intrinsics: with link-time optimisation at a size level LLVM vectorises no loop there (seen on
 //! 2026-11-23: no `f32x4.mul` in the page's module). Elsewhere plain arrays, which LLVM turns into vectors. Every
@@ -8,12 +9,12 @@
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod wasm;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-pub use wasm::{F4, H8, I4, M4};
+pub use wasm::{B16, F4, H8, I4, M4};
 
 #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
 mod plain;
 #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
-pub use plain::{F4, H8, I4, M4};
+pub use plain::{B16, F4, H8, I4, M4};
 
 /// Lanes of a vector.
 pub const WIDTH: usize = 4;

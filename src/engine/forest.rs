@@ -17,7 +17,7 @@ pub(super) struct OwnedForest {
 #[derive(Debug)]
 enum Kind {
     /// Sums, or averages over so many trees.
-    Sums { packed: PackedForest, scratch: Vec<f32>, divisor: Option<f32> },
+    Sums { packed: PackedForest, divisor: Option<f32> },
     /// No trainer we know of exports these: walked node by node.
     Extremes {
         roots: Vec<i32>,
@@ -56,7 +56,6 @@ impl OwnedForest {
         let kind = match aggregate {
             Aggregate::Sum | Aggregate::Average => Kind::Sums {
                 packed: PackedForest::new(&forest, width, targets, shared),
-                scratch: vec![0.0; PackedForest::scratch_len(width)],
                 divisor: (aggregate == Aggregate::Average).then_some(roots.len() as f32),
             },
             Aggregate::Min | Aggregate::Max => Kind::Extremes {
@@ -83,8 +82,8 @@ impl OwnedForest {
     pub fn score(&mut self, x: &[f32], scores: &mut [f32]) {
         scores.fill(0.0);
         match &mut self.kind {
-            Kind::Sums { packed, scratch, divisor } => {
-                packed.add(x, scores, scratch);
+            Kind::Sums { packed, divisor } => {
+                packed.add(x, scores);
                 if let Some(trees) = divisor {
                     scores.iter_mut().for_each(|s| *s /= *trees);
                 }
