@@ -158,7 +158,8 @@ impl PackedForest {
         for first in (0..rows).step_by(ROWS) {
             let end = rows.min(first + ROWS);
             let sums = &mut sums[first * self.targets..end * self.targets];
-            self.bins.fill(&x[first * self.width..end * self.width], self.width, &mut self.cells);
+            let x = &x[first * self.width..end * self.width];
+            self.bins.fill(x, self.width, end - first, &mut self.cells);
             match (end - first).div_ceil(16) {
                 1 => self.block::<1>(sums),
                 2 => self.block::<2>(sums),

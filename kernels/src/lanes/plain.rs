@@ -163,6 +163,18 @@ impl I4 {
         I4(from_fn(|i| self.0[i] | other.0[i]))
     }
 
+    /// The bits that `other` lacks.
+    #[inline(always)]
+    pub fn without(self, other: Self) -> Self {
+        I4(from_fn(|i| self.0[i] & !other.0[i]))
+    }
+
+    /// The four elements' bits.
+    #[inline(always)]
+    pub fn load(x: &[u32; 4]) -> Self {
+        I4(x.map(|lane| lane as i32))
+    }
+
     /// Each lane to the left by `N` bits.
     #[inline(always)]
     pub fn left<const N: u32>(self) -> Self {
@@ -278,6 +290,12 @@ impl B16 {
     #[inline(always)]
     pub fn splat(x: i8) -> Self {
         B16([x; 16])
+    }
+
+    /// The lanes of all four, each brought into the range of i8.
+    #[inline(always)]
+    pub fn narrow(lanes: [I4; 4]) -> Self {
+        B16(from_fn(|i| lanes[i / 4].0[i % 4].clamp(i8::MIN.into(), i8::MAX.into()) as i8))
     }
 
     /// All bits where `self > other`, else none.

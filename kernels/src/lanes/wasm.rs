@@ -4,8 +4,8 @@
 
 use std::arch::wasm32::{
     f32x4_add, f32x4_convert_i32x4, f32x4_div, f32x4_eq, f32x4_extract_lane, f32x4_le, f32x4_lt, f32x4_mul,
-    f32x4_splat, f32x4_sqrt, f32x4_sub, i16x8_narrow_i32x4, i16x8_shuffle, i8x16_gt, i8x16_shuffle, i8x16_splat, i32x4_add, i32x4_dot_i16x8, i32x4_max, i32x4_shl,
-    i32x4_shr, i32x4_shuffle, i32x4_splat, i32x4_sub, v128, v128_and, v128_bitselect, v128_load, v128_load32_splat,
+    f32x4_splat, f32x4_sqrt, f32x4_sub, i16x8_narrow_i32x4, i16x8_shuffle, i8x16_gt, i8x16_narrow_i16x8, i8x16_shuffle, i8x16_splat, i32x4_add, i32x4_dot_i16x8, i32x4_max, i32x4_shl,
+    i32x4_shr, i32x4_shuffle, i32x4_splat, i32x4_sub, v128, v128_and, v128_andnot, v128_bitselect, v128_load, v128_load32_splat,
     v128_not, v128_or, v128_store,
 };
 
@@ -183,6 +183,19 @@ impl I4 {
         I4(v128_or(self.0, other.0))
     }
 
+    /// The bits that `other` lacks.
+    #[inline(always)]
+    pub fn without(self, other: Self) -> Self {
+        I4(v128_andnot(self.0, other.0))
+    }
+
+    /// The four elements' bits.
+    #[inline(always)]
+    pub fn load(x: &[u32; 4]) -> Self {
+        // SAFETY: the reference is to 16 readable bytes, and a wasm load needs no alignment.
+        I4(unsafe { v128_load(x.as_ptr().cast()) })
+    }
+
     /// Each lane to the left by `N` bits.
     #[inline(always)]
     pub fn left<const N: u32>(self) -> Self {
@@ -297,6 +310,12 @@ impl B16 {
     #[inline(always)]
     pub fn splat(x: i8) -> Self {
         B16(i8x16_splat(x))
+    }
+
+    /// The lanes of all four, each brought into the range of i8.
+    #[inline(always)]
+    pub fn narrow([a, b, c, d]: [I4; 4]) -> Self {
+        B16(i8x16_narrow_i16x8(i16x8_narrow_i32x4(a.0, b.0), i16x8_narrow_i32x4(c.0, d.0)))
     }
 
     /// All bits where `self > other`, else none.
