@@ -137,8 +137,7 @@ impl PackedForest {
             tree.cleared = 0;
         }
         for SharedNode { key, tree, cleared } in &self.shared {
-            let value = row[key.feature as usize];
-            if !(value <= key.threshold || key.missing_left && value.is_nan()) {
+            if !key.passes(row[key.feature as usize]) {
                 self.trees[*tree as usize].cleared |= cleared;
             }
         }
@@ -195,7 +194,7 @@ impl PackedForest {
                     }
                     if count % 4 > 0 || count == 0 {
                         // Where no leaf of the planes stands it is the next one, the tree's last.
-                        planes[count as usize % 4] = [[-1; 16]; GROUPS];
+                        planes[count as usize % 4][..V].fill([-1; 16]);
                     }
                     if count < 4 {
                         to_words::<V>(&planes, &mut leaves);
@@ -250,12 +249,17 @@ fn add_to_targets(value: &[f32], target: &[u32], words: bool, leaves: &[u32], su
 
 /// The leaves of a plane that stand.
 #[inline(always)]
+#[allow(unsafe_code)]
 fn stand<const V: usize>(nodes: &[BitNode], cleared: i8, cells: &[Cell], plane: &mut Cell) {
     let mut state = [B16::splat(cleared); V];
-    for node in nodes {
-        let (bin, cleared) = (B16::splat_four(&node.bin), B16::splat_four(&node.cleared));
-        for (state, lanes) in state.iter_mut().zip(&cells[node.cell as usize]) {
-            *state = state.or(B16::load(lanes).above(bin).and(cleared));
+    for pair in nodes.as_chunks::<2>().0 {
+        for node in pair {
+            let (bin, cleared) = (B16::splat_four(&node.bin), B16::splat_four(&node.cleared));
+            // SAFETY: `locate` gives places of cells alone.
+            let cell = unsafe { &*cells.as_ptr().byte_add(node.cell as usize) };
+            for (state, lanes) in state.iter_mut().zip(cell) {
+                *state = state.or(B16::load(lanes).above(bin).and(cleared));
+            }
         }
     }
     for (to, state) in plane.iter_mut().zip(state) {

@@ -19,12 +19,24 @@ pub(super) type Cell = [[i8; 16]; GROUPS];
 
 type Four<T> = [T; LANES];
 
-/// A test that the forest makes: `x <= threshold`, which NaN passes if `missing_left`.
+/// A test that the forest makes: `x <= threshold`, which NaN passes if `missing_left`; or its opposite.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Key {
     pub feature: u32,
     pub threshold: f32,
     pub missing_left: bool,
+    pub opposite: bool,
+}
+
+impl Key {
+    pub fn passes(&self, value: f32) -> bool {
+        (value <= self.threshold || self.missing_left && value.is_nan()) != self.opposite
+    }
+
+    /// Which of a feature's cells it reads.
+    fn copy(&self) -> usize {
+        usize::from(self.missing_left) + 2 * usize::from(self.opposite)
+    }
 }
 
 #[derive(Debug)]
@@ -42,8 +54,8 @@ struct Feature {
     bucket: u32,
     /// First jump of the search within a bucket: a power of two, or 0 if no bucket has a threshold.
     jump: u32,
-    /// Whether it has cells that NaN fails, that NaN passes.
-    uses: [bool; 2],
+    /// Which cells it has: that NaN fails, that NaN passes, then of the opposites, whose bins count down.
+    uses: [bool; 4],
     cell: u32,
 }
 
@@ -105,7 +117,7 @@ impl Bins {
             top,
             bucket: self.starts.len() as u32,
             jump: 0,
-            uses: [false, true].map(|left| keys.iter().any(|key| key.missing_left == left)),
+            uses: [0, 1, 2, 3].map(|copy| keys.iter().any(|key| key.copy() == copy)),
             cell: self.cells as u32,
         };
         let mut most = 0;
@@ -122,7 +134,7 @@ impl Bins {
             feature.jump = ((most + 1).next_power_of_two() / 2) as u32;
         }
         self.thresholds.extend((0..2 * feature.jump).map(|_| f32::INFINITY));
-        self.cells += count.div_ceil(SPAN) * feature.copies();
+        self.cells += count.div_ceil(SPAN) * feature.copies(4);
         self.features.push(feature);
     }
 
@@ -136,9 +148,10 @@ impl Bins {
         let feature = &self.features[at];
         let own = &self.thresholds[feature.first as usize..][..feature.count as usize];
         let bin = own.partition_point(|&threshold| threshold < key.threshold);
-        let copy = usize::from(key.missing_left && feature.uses[0]);
-        let cell = feature.cell as usize + bin / SPAN * feature.copies() + copy;
-        (cell as u32, (bin % SPAN) as i16 as u8 as i8 ^ i8::MIN)
+        let cell = feature.cell as usize + bin / SPAN * feature.copies(4) + feature.copies(key.copy());
+        // Less 128, as it is stored; a value that counts down passes if `255 - count <= 254 - bin`.
+        let bin = (bin % SPAN) as i32 - 128;
+        (cell as u32, if key.opposite { -2 - bin } else { bin } as i8)
     }
 
     /// Fills the cells with the bins of at most [`ROWS`] rows of `x` (`[rows, width]`).
@@ -184,8 +197,9 @@ impl Bins {
 }
 
 impl Feature {
-    fn copies(&self) -> usize {
-        usize::from(self.uses[0]) + usize::from(self.uses[1])
+    /// Cells of a span before the given one.
+    fn copies(&self, before: usize) -> usize {
+        self.uses[..before].iter().filter(|uses| **uses).count()
     }
 
     fn place(&self, value: f32) -> usize {
@@ -207,31 +221,24 @@ impl Feature {
     /// Writes the bins to all cells of the feature.
     #[inline(always)]
     fn write(&self, values: &[Four<f32>], below: &[Four<u32>], rows: usize, cells: &mut [Cell]) {
-        let mut cells = cells[self.cell as usize..].iter_mut();
-        for span in 0..self.count.div_ceil(SPAN as u32) {
-            // What saturates on its way to a byte is beyond the span.
-            let zero = I4::splat((span * SPAN as u32) as i32 + 128);
-            if self.uses[0]
-                && let Some(cell) = cells.next()
-            {
-                let missing = I4::splat(i16::MAX.into());
-                let fours = values.as_chunks::<4>().0.iter().zip(below.as_chunks::<4>().0);
-                for (to, (values, below)) in cell.iter_mut().zip(fours).take(rows.div_ceil(16)) {
-                    let bin = |i: usize| {
-                        let value = F4::load(&values[i]);
-                        let present = value.equals(value).bits();
-                        let bin = I4::load(&below[i]).minus(zero);
-                        bin.and(present).or(missing.without(present))
-                    };
-                    B16::narrow([bin(0), bin(1), bin(2), bin(3)]).store(to);
-                }
-            }
-            if self.uses[1]
-                && let Some(cell) = cells.next()
-            {
-                let fours = below.as_chunks::<4>().0.iter();
-                for (to, below) in cell.iter_mut().zip(fours).take(rows.div_ceil(16)) {
-                    B16::narrow([0, 1, 2, 3].map(|i| I4::load(&below[i]).minus(zero))).store(to);
+        let cells = &mut cells[self.cell as usize..];
+        let groups = values.as_chunks::<4>().0.iter().zip(below.as_chunks::<4>().0);
+        for (group, (values, below)) in groups.take(rows.div_ceil(16)).enumerate() {
+            let missing = B16::narrow([0, 1, 2, 3].map(|i| {
+                let value = F4::load(&values[i]);
+                I4::splat(-1).without(value.equals(value).bits())
+            }));
+            let mut cells = cells.iter_mut();
+            for span in 0..self.count.div_ceil(SPAN as u32) {
+                // What saturates on its way to a byte is beyond the span.
+                let zero = I4::splat((span * SPAN as u32) as i32 + 128);
+                // No threshold is less than NaN; where NaN must fail all shall be.
+                let passes = B16::narrow([0, 1, 2, 3].map(|i| I4::load(&below[i]).minus(zero)));
+                let fails = passes.and(missing.not()).or(B16::splat(i8::MAX).and(missing));
+                for (copy, uses) in [fails, passes, fails.not(), passes.not()].iter().zip(self.uses) {
+                    if uses && let Some(cell) = cells.next() {
+                        copy.store(&mut cell[group]);
+                    }
                 }
             }
         }

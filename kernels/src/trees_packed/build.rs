@@ -67,6 +67,7 @@ impl PackedForest {
     #[inline(never)]
     pub fn new(forest: &Forest<'_>, width: usize, targets: usize, shared: &[bool]) -> Self {
         let entry = |leaf: usize| [forest.leaf_start[leaf] as u32, forest.leaf_start[leaf + 1] as u32];
+        let sizes = sizes(forest);
         let mut trees = Vec::with_capacity(forest.roots.len());
         let mut entries = Vec::new();
         let mut alike = Vec::new();
@@ -77,7 +78,7 @@ impl PackedForest {
         for &root in forest.roots {
             leaves.clear();
             let (leaf, first) = (entries.len() as u32, found.len());
-            let kind = if bit_tree(forest, root, alike.len(), &mut found, &mut leaves) {
+            let kind = if bit_tree(forest, root, &sizes, alike.len(), &mut found, &mut leaves) {
                 entries.extend(leaves.iter().map(|&leaf| entry(leaf)));
                 let tree = trees.len() as u32;
                 alike.extend(
@@ -150,14 +151,32 @@ impl PackedForest {
                     let cleared = (cleared >> (8 * plane)) as u8 as i8;
                     if cleared != 0 {
                         let (cell, bin) = self.bins.locate(key);
-                        self.bits.push(BitNode { cell, bin: [bin; 4], cleared: [cleared; 4] });
+                        self.bits.push(BitNode { cell: cell * 64, bin: [bin; 4], cleared: [cleared; 4] });
                     }
                 }
+                if (self.bits.len() - before) % 2 == 1 { self.bits.push(BitNode { cell: 0, bin: [0; 4], cleared: [0; 4] }); }
                 self.planes.push((self.bits.len() - before) as u32);
             }
             first = end;
         }
     }
+}
+
+/// Leaves below each node: the smaller subtree becomes the left one, so that a node clears few leaves and lies in few
+/// planes.
+#[cold]
+#[inline(never)]
+fn sizes(forest: &Forest<'_>) -> Vec<u32> {
+    let mut sizes = vec![0; forest.nodes.len()];
+    for (i, node) in forest.nodes.iter().enumerate().rev() {
+        // Children come after their parents.
+        sizes[i] = size(&sizes, node.yes).saturating_add(size(&sizes, node.no));
+    }
+    sizes
+}
+
+fn size(sizes: &[u32], child: i32) -> u32 {
+    usize::try_from(child).map_or(1, |node| sizes[node])
 }
 
 /// Appends the nodes of a tree that bit vectors can hold, and lists its leaves from the left.
@@ -166,6 +185,7 @@ impl PackedForest {
 fn bit_tree(
     forest: &Forest<'_>,
     root: i32,
+    sizes: &[u32],
     alike: usize,
     found: &mut Vec<Found>,
     leaves: &mut Vec<usize>,
@@ -192,7 +212,9 @@ fn bit_tree(
         if found.len() - first + 1 == MAX_BITS || alike + found.len() > 2 * forest.nodes.len() {
             return false;
         }
-        let key = Key { feature: node.feature, threshold, missing_left };
+        let opposite = size(sizes, left) > size(sizes, right);
+        let (left, right) = if opposite { (right, left) } else { (left, right) };
+        let key = Key { feature: node.feature, threshold, missing_left, opposite };
         stack.push((right, Some(found.len())));
         stack.push((left, None));
         found.push(Found { key, cleared: bits_below(leaves.len()) });
@@ -211,7 +233,7 @@ fn walk_trees(forest: &Forest<'_>) -> (Vec<Step>, u32) {
     let mut steps = Vec::with_capacity(inner + forest.leaf_start.len() - 1);
     let mut second = Vec::with_capacity(equals);
     let step = |feature, threshold: f32, missing_left, next| Step {
-        key: (!threshold.is_nan()).then_some(Key { feature, threshold, missing_left }),
+        key: (!threshold.is_nan()).then_some(Key { feature, threshold, missing_left, opposite: false }),
         next,
     };
     for node in forest.nodes {
