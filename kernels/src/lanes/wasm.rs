@@ -4,9 +4,9 @@
 
 use std::arch::wasm32::{
     f32x4_add, f32x4_convert_i32x4, f32x4_div, f32x4_eq, f32x4_extract_lane, f32x4_le, f32x4_lt, f32x4_mul,
-    f32x4_splat, f32x4_sqrt, f32x4_sub, i16x8_narrow_i32x4, i16x8_shuffle, i8x16_gt, i8x16_narrow_i16x8, i8x16_shuffle, i8x16_splat, i32x4_add, i32x4_dot_i16x8, i32x4_max, i32x4_shl,
-    i32x4_shr, i32x4_shuffle, i32x4_splat, i32x4_sub, v128, v128_and, v128_andnot, v128_bitselect, v128_load, v128_load32_splat,
-    v128_not, v128_or, v128_store,
+    f32x4_splat, f32x4_sqrt, f32x4_sub, i8x16_gt, i8x16_narrow_i16x8, i8x16_shuffle, i8x16_splat, i16x8_narrow_i32x4,
+    i16x8_shuffle, i32x4_add, i32x4_dot_i16x8, i32x4_max, i32x4_shl, i32x4_shr, i32x4_shuffle, i32x4_splat, i32x4_sub,
+    v128, v128_and, v128_andnot, v128_bitselect, v128_load, v128_load32_splat, v128_not, v128_or, v128_store,
 };
 
 /// Four lanes of f32.
@@ -359,7 +359,10 @@ impl B16 {
             i8x16_shuffle::<8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31>(a, b)
         }
         let join = |ab, cd| {
-            [I4(i16x8_shuffle::<0, 8, 1, 9, 2, 10, 3, 11>(ab, cd)), I4(i16x8_shuffle::<4, 12, 5, 13, 6, 14, 7, 15>(ab, cd))]
+            [
+                I4(i16x8_shuffle::<0, 8, 1, 9, 2, 10, 3, 11>(ab, cd)),
+                I4(i16x8_shuffle::<4, 12, 5, 13, 6, 14, 7, 15>(ab, cd)),
+            ]
         };
         let ([w, x], [y, z]) = (join(low(a.0, b.0), low(c.0, d.0)), join(high(a.0, b.0), high(c.0, d.0)));
         [w, x, y, z]

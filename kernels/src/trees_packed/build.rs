@@ -1,6 +1,6 @@
 //! From a checked forest to its packed form. Cold code, so that it is built small.
 
-use super::bins::{Bins, Key};
+use super::bins::{Bins, Cell, Key};
 use super::{BitNode, GROUPS, Kind, MAX_BITS, PackedForest, SharedNode, Tree, WalkNode};
 use crate::trees::{Forest, MISSING_YES, Node};
 
@@ -151,10 +151,16 @@ impl PackedForest {
                     let cleared = (cleared >> (8 * plane)) as u8 as i8;
                     if cleared != 0 {
                         let (cell, bin) = self.bins.locate(key);
-                        self.bits.push(BitNode { cell: cell * 64, bin: [bin; 4], cleared: [cleared; 4] });
+                        self.bits.push(BitNode {
+                            cell: cell * size_of::<Cell>() as u32,
+                            bin: [bin; 4],
+                            cleared: [cleared; 4],
+                        });
                     }
                 }
-                if (self.bits.len() - before) % 2 == 1 { self.bits.push(BitNode { cell: 0, bin: [0; 4], cleared: [0; 4] }); }
+                if (self.bits.len() - before) % 2 == 1 {
+                    self.bits.push(BitNode { cell: 0, bin: [0; 4], cleared: [0; 4] });
+                }
                 self.planes.push((self.bits.len() - before) as u32);
             }
             first = end;
