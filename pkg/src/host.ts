@@ -2,6 +2,7 @@ import { makeInstance } from "#engine";
 import type { ColumnPlan } from "./columns.js";
 import { planColumns } from "./columns.js";
 import type { Engine, EngineInfo } from "./engine.js";
+import { hashesOf } from "./hashes.js";
 import { probe, quiet, readBytes, readModule, type Platform, type WasmInput } from "./load.js";
 import { RankletError, coded, describe, failure, type Reason } from "./reasons.js";
 import type { BundleInfo, BytesSource, Status } from "./types.js";
@@ -44,7 +45,8 @@ export class Host {
   #reason: Reason = "loading";
   #detail = "";
   #module: WebAssembly.Module | undefined;
-  #bundle: Uint8Array | undefined;
+  /** And the host's hashes of it. */
+  #bundle: [Uint8Array, Uint8Array] | undefined;
   #traps: number[] = [];
   #pending = true;
   #disposed = false;
@@ -123,20 +125,23 @@ export class Host {
     const [wasm, bundle] = [quiet(options.wasm), quiet(options.bundle)];
     try {
       const given = await wasm;
-      await probe(given, platform);
-      const [module, bytes] = await Promise.all([
-        readModule(given, platform),
-        readBytes(bundle, platform, "bundle_fetch_failed"),
-      ]);
+      probe(given, platform);
+      const [module, hashed] = await Promise.all([readModule(given, platform), this.#read(bundle, platform)]);
       if (this.#disposed) return;
       this.#module = module;
-      this.#bundle = bytes;
+      this.#bundle = hashed;
       this.#instantiate();
     } catch (thrown) {
       if (!this.#disposed) this.#fail(failure(thrown, "wasm_fetch_failed"));
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  /** The bundle's bytes are the host's own by now: they are hashed as the engine gets them. */
+  async #read(source: Promise<BytesSource>, platform: Platform): Promise<[Uint8Array, Uint8Array]> {
+    const bytes = await readBytes(source, platform, "bundle_fetch_failed");
+    return [bytes, await hashesOf(bytes)];
   }
 
   #startTimer(ms: number): ReturnType<typeof setTimeout> | undefined {
@@ -164,7 +169,7 @@ export class Host {
       throw new RankletError("wasm_invalid", describe(thrown));
     }
     try {
-      const engine = new Constructor(this.#bundle!);
+      const engine = new Constructor(...this.#bundle!);
       const info = engine.info();
       this.running = { engine, info, plan: planColumns(info.columns) };
     } catch (thrown) {

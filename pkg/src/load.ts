@@ -27,14 +27,15 @@ export function quiet<T>(given: T | PromiseLike<T>): Promise<T> {
 }
 
 /** Whether this place can run the runtime at all; asked before anything is fetched. */
-export async function probe(wasm: unknown, platform: Platform): Promise<void> {
+export function probe(wasm: unknown, platform: Platform): void {
   if (typeof WebAssembly !== "object" || typeof WebAssembly.instantiate !== "function") {
     throw new RankletError("wasm_unavailable", "there is no WebAssembly here");
   }
   const compiled = wasm === undefined ? platform.compiled : wasm instanceof WebAssembly.Module;
   if (!compiled) {
     try {
-      await WebAssembly.compile(EMPTY);
+      // At once: a compile that is waited for costs a turn of the event loop before anything is read.
+      new WebAssembly.Module(EMPTY);
     } catch (thrown) {
       throw new RankletError("csp_blocked", describe(thrown));
     }

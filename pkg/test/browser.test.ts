@@ -1,8 +1,9 @@
 // What needs a browser: content security policies, V8 without SIMD, MIME types, what is fetched and when.
+import { createHash } from "node:crypto";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, beforeEach, expect, test as always } from "vitest";
 import { executablePath, launch, load, open, site, type Site } from "./chromium.js";
-import { request } from "./fixtures.js";
+import { bundle, request } from "./fixtures.js";
 
 const test = always.skipIf(executablePath === undefined);
 let browser: Browser;
@@ -72,6 +73,45 @@ test("csp_blocked, without a fetch; the narrow permission is enough", async () =
   expect(host.asked).not.toContain("/ads-recs.ranklet");
   host.policy += " 'wasm-unsafe-eval'";
   expect(await answer()).toMatchObject({ source: "model", noise: [] });
+});
+
+test("bundle_corrupt at every place, whether the page may hash or not", async () => {
+  const { page, noise } = await open(browser, host);
+  await load(page);
+  const found = await page.evaluate(async () => {
+    const whole = new Uint8Array(await (await fetch("/ads-recs.ranklet")).arrayBuffer());
+    const wasm = await WebAssembly.compile(await (await fetch("/ranklet.wasm")).arrayBuffer());
+    let hashes = 0;
+    const real = SubtleCrypto.prototype.digest;
+    SubtleCrypto.prototype.digest = function (this: SubtleCrypto, ...given: Parameters<typeof real>) {
+      hashes += 1;
+      return real.apply(this, given);
+    };
+    const status = async (bytes: BufferSource) => {
+      const reranker = ranklet.createReranker({ bundle: bytes as never, wasm });
+      const { reason, bundle } = await reranker.ready;
+      reranker.dispose();
+      return reason ?? bundle!.digests.bundle;
+    };
+    const all = async () => {
+      const answers = new Set<string>();
+      for (let place = 0; place < 32; place++) {
+        const flipped = whole.slice();
+        flipped[Math.floor((place * (whole.length - 1)) / 31)]! ^= 1 << place % 8;
+        answers.add(await status(flipped));
+      }
+      return [[...answers], await status(whole), hashes];
+    };
+    const secure = await all();
+    hashes = 0;
+    // As where a page is no secure context.
+    Object.defineProperty(Crypto.prototype, "subtle", { value: undefined });
+    return { secure, insecure: await all() };
+  });
+  const digest = createHash("sha256").update(bundle()).digest("hex");
+  expect(found).toEqual({ secure: [["bundle_corrupt"], digest, 66], insecure: [["bundle_corrupt"], digest, 0] });
+  expect(noise).toEqual([]);
+  await page.close();
 });
 
 test("simd_unavailable", async () => {

@@ -1,12 +1,13 @@
 // Each reason that can occur in Node, provoked for real. Those that need a browser are in browser.test.ts, traps in
 // trap.test.ts.
 import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { cpSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { createReranker, type RerankerOptions } from "ranklet";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { binary, bundle, dist, edited, model, request, wasm, type Candidate } from "./fixtures.js";
 import { serve, type Served } from "./server.js";
 
@@ -183,6 +184,59 @@ test("load_timeout, and a load that ends late all the same", async () => {
   });
   expect(list.rerank({ now: asked.now }).source).toBe("model");
   reranker.dispose();
+});
+
+// The host's hashes where it has any; the engine's own where it has none, or where they are wrong.
+test.each([
+  ["the host hashes", undefined],
+  ["the engine hashes", { subtle: undefined }],
+  ["the host hashes wrongly", { subtle: { digest: async () => new ArrayBuffer(32) } }],
+  ["the host's hashes are of another size", { subtle: { digest: async () => new ArrayBuffer(20) } }],
+])("bundle_corrupt at every place, and at none the same digest: %s", async (_, crypto) => {
+  if (crypto) vi.stubGlobal("crypto", crypto);
+  try {
+    const whole = bundle();
+    const header = 8 + new DataView(whole.buffer).getUint32(0, true);
+    const key = Buffer.from(whole.buffer).indexOf('"sha256":"');
+    const places = [0, 3, 7, 8, 9, key, key + 9, key + 10, key + 73, key + 74, header - 1, header, header + 1, whole.length - 1];
+    places.push(...Array.from({ length: 40 }, (_, at) => Math.floor((at * whole.length) / 40)));
+    for (const at of places) {
+      const flipped = whole.slice();
+      flipped[at]! ^= 1 << at % 8;
+      const reranker = createReranker({ bundle: flipped });
+      expect((await reranker.ready).reason, `a bit of byte ${at}`).toBe("bundle_corrupt");
+      reranker.dispose();
+    }
+    const reranker = createReranker({ bundle: whole });
+    const { reason, bundle: found } = await reranker.ready;
+    expect([reason, found?.digests.bundle]).toEqual([null, createHash("sha256").update(whole).digest("hex")]);
+    reranker.dispose();
+  } finally {
+    vi.unstubAllGlobals();
+  }
+});
+
+test("the bytes that are hashed are the bytes that the engine gets: the caller's own may change meanwhile", async () => {
+  const given = bundle();
+  const { subtle } = crypto;
+  let hashed = 0;
+  vi.stubGlobal("crypto", {
+    subtle: {
+      digest(algorithm: string, bytes: BufferSource) {
+        hashed += 1;
+        given.fill(0);
+        return subtle.digest(algorithm, bytes);
+      },
+    },
+  });
+  try {
+    const reranker = createReranker({ bundle: given });
+    expect((await reranker.ready).reason).toBeNull();
+    expect(hashed).toBe(2);
+    reranker.dispose();
+  } finally {
+    vi.unstubAllGlobals();
+  }
 });
 
 test("bundle_corrupt: empty, cut anywhere, one bit, another file", async () => {

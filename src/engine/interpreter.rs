@@ -133,7 +133,7 @@ impl Interpreter {
         rows: usize,
         mut sink: impl FnMut(usize, usize, Slice<'_>),
     ) -> Result<()> {
-        self.check_inputs(0..self.plan.inputs.len(), inputs, rows)?;
+        self.check_inputs(&mut (0..self.plan.inputs.len()), inputs, rows)?;
         let Interpreter { plan, steps, constants, alike, memory } = self;
         execute(plan, steps, constants, alike, memory, inputs, rows, &mut sink);
         Ok(())
@@ -181,7 +181,7 @@ impl Interpreter {
             (0..self.plan.inputs.len()).partition(|&i| inputs.get(i).is_some_and(Option::is_some));
         let slices: Vec<Slice<'_>> = inputs.iter().copied().flatten().collect();
         let many = rows.unwrap_or(1);
-        self.check_inputs(kept.iter().copied(), &slices, many)?;
+        self.check_inputs(&mut kept.iter().copied(), &slices, many)?;
         let frontier = self.frontier(&kept);
         let given: Vec<u32> = kept.iter().map(|&i| self.plan.inputs[i].value).collect();
         let mut buffers = Vec::new();
@@ -212,7 +212,7 @@ impl Interpreter {
         rows: usize,
         mut sink: impl FnMut(usize, usize, Slice<'_>),
     ) -> Result<()> {
-        self.check_inputs(prepared.open.iter().copied(), inputs, rows)?;
+        self.check_inputs(&mut prepared.open.iter().copied(), inputs, rows)?;
         let given: Vec<Slice<'_>> = prepared.kept.iter().map(Buffer::slice).chain(inputs.iter().copied()).collect();
         let Interpreter { plan, steps, constants, alike, .. } = self;
         execute(plan, steps, constants, alike, &mut prepared.memory, &given, rows, &mut sink);
@@ -250,7 +250,7 @@ impl Interpreter {
 
     fn check_inputs(
         &self,
-        ports: impl ExactSizeIterator<Item = usize>,
+        ports: &mut dyn ExactSizeIterator<Item = usize>,
         inputs: &[Slice<'_>],
         rows: usize,
     ) -> Result<()> {

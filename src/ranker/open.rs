@@ -2,7 +2,7 @@
 
 use super::manifest::{Link, Manifest};
 use super::record::Digests;
-use crate::bundle::Bundle;
+use crate::bundle::{Bundle, Hashes};
 use crate::calibration::{Calibrator, logit};
 use crate::engine::{DType, Interpreter, NUMERICS, Tensors};
 use crate::error::{Error, ErrorKind, Result, detail};
@@ -61,7 +61,15 @@ impl Ranker {
     /// # Errors
     /// `bundle_corrupt`, `bundle_incompatible`, `limit_exceeded`, `schema_mismatch`, `self_test_failed`.
     pub fn open(bytes: &[u8]) -> Result<Ranker> {
-        let bundle = Bundle::read(bytes)?;
+        Self::open_hashed(bytes, None)
+    }
+
+    /// The same with hashes of these very bytes, if the caller has them.
+    ///
+    /// # Errors
+    /// As those of `open`.
+    pub fn open_hashed(bytes: &[u8], hashes: Option<&Hashes>) -> Result<Ranker> {
+        let bundle = Bundle::read_hashed(bytes, hashes)?;
         let manifest: Manifest = bundle.manifest()?;
         let engine = Interpreter::new(manifest.plan.clone(), &bundle.tensors)?;
         let encoder = Encoder::new(&manifest.schema, &manifest.context)?;

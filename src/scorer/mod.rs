@@ -1,7 +1,7 @@
 //! Scores alone: a bundle's plan behind its self-test. The ranker builds on it; a build for those who want scores and
 //! no ranking ends here.
 
-use crate::bundle::Bundle;
+use crate::bundle::{Bundle, Hashes};
 use crate::engine::{Buffer, Data, Interpreter, NUMERICS, Plan, Tensor, Tensors, slice};
 use crate::error::{Error, ErrorKind, Result, detail};
 use crate::json::read_struct;
@@ -58,7 +58,15 @@ impl Scorer {
     /// # Errors
     /// `bundle_corrupt`, `bundle_incompatible`, `limit_exceeded`, `self_test_failed`.
     pub fn open(bytes: &[u8]) -> Result<Scorer> {
-        let bundle = Bundle::read(bytes)?;
+        Self::open_hashed(bytes, None)
+    }
+
+    /// The same with hashes of these very bytes, if the caller has them.
+    ///
+    /// # Errors
+    /// As those of `open`.
+    pub fn open_hashed(bytes: &[u8], hashes: Option<&Hashes>) -> Result<Scorer> {
+        let bundle = Bundle::read_hashed(bytes, hashes)?;
         let Sections { name, version, numerics, plan, golden } = bundle.manifest()?;
         let mut engine = Interpreter::new(plan, &bundle.tensors)?;
         self_test(&mut engine, &golden, numerics, &bundle.tensors)?;

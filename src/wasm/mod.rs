@@ -1,10 +1,12 @@
-//! The wasm-bindgen boundary. It only converts: js-sys and serde-wasm-bindgen stop here.
+//! The wasm-bindgen boundary. It only converts: js-sys stops here.
 //!
 //! One class a module: `Engine` of a page that ranks, `Engine` of one that scores alone, `Compiler` of the compile
 //! module. After a trap the face drops the whole instance, and whatever hung on it.
 
 #[cfg(feature = "compile")]
 mod compiler;
+#[cfg(all(feature = "ranking", not(feature = "compile")))]
+mod objects;
 #[cfg(all(feature = "ranking", not(feature = "compile")))]
 mod ranking;
 #[cfg(not(feature = "compile"))]
@@ -14,6 +16,8 @@ mod scoring;
 #[cfg(not(feature = "compile"))]
 mod slab;
 
+#[cfg(not(feature = "compile"))]
+use crate::bundle::Hashes;
 use crate::error::Error;
 use js_sys::{Object, Reflect};
 use wasm_bindgen::JsValue;
@@ -21,6 +25,12 @@ use wasm_bindgen::JsValue;
 /// An error as the face takes it: `{code, message}`.
 fn thrown(error: &Error) -> JsValue {
     object([("code", error.kind().code().into()), ("message", error.message().into())]).into()
+}
+
+/// Hashes as the face gives them: of the content, then of the file; of any other length, none.
+#[cfg(not(feature = "compile"))]
+fn hashes(bytes: &[u8]) -> Option<Hashes> {
+    Hashes::try_from(bytes.as_chunks().0).ok()
 }
 
 /// A plain object.

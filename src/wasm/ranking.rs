@@ -1,28 +1,22 @@
 //! `Engine` of a page that ranks. Sessions and lists are handles into it, so that nothing on the JavaScript side points
 //! into linear memory.
 
+use super::objects::{self, list};
 use super::scores::{self, Scores};
 use super::slab::Slab;
-use super::{set, thrown};
+use super::{object, set, thrown};
 use crate::context::{Event, EventKind, EventValue, signals};
 use crate::error::{Error, ErrorKind, Result};
-use crate::features::{Column, Layout, Table};
+use crate::features::{Layout, Table};
 use crate::policy::CONSTRAINTS;
-use crate::ranker::{Digests, Frozen, List, Options, Ranker, Ranking, Record, Session};
+use crate::ranker::{Frozen, List, Options, Ranker, Ranking, Record, Session};
 use js_sys::{Array, Object, Reflect};
-use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
 /// Numbers before the items of a ranking.
 const HEADER: usize = 8;
 /// Numbers of an item before its heads.
 const ITEM: usize = 8;
-
-fn to_js<T: Serialize>(value: &T) -> Result<JsValue, JsValue> {
-    value
-        .serialize(&serde_wasm_bindgen::Serializer::json_compatible())
-        .map_err(|e| thrown(&Error::new(ErrorKind::RequestInvalid, e.to_string())))
-}
 
 fn stale(what: &str) -> Error {
     Error::new(ErrorKind::RequestInvalid, format!("this {what} was disposed"))
@@ -59,31 +53,6 @@ fn full(what: &str) -> Error {
     Error::new(ErrorKind::LimitExceeded, format!("more than 65,536 {what} at once; dispose those that are done"))
 }
 
-/// One column as the face sees it.
-#[derive(Serialize)]
-struct ColumnInfo<'a> {
-    #[serde(flatten)]
-    column: &'a Column,
-    per: &'static str,
-}
-
-#[derive(Serialize)]
-struct Info<'a> {
-    name: &'a str,
-    version: u64,
-    numerics: u32,
-    digests: &'a Digests,
-    heads: Vec<&'a str>,
-    columns: Vec<ColumnInfo<'a>>,
-    size_bytes: usize,
-    self_test_rows: usize,
-    /// How long a dismissal, and a snooze without a length, suppress: ms.
-    suppressed_ms: [f64; 2],
-    signals: Vec<String>,
-    reasons: Vec<&'static str>,
-    constraints: [&'static str; CONSTRAINTS.len()],
-}
-
 /// A text property; anything else counts as absent.
 fn text(object: &JsValue, name: &str) -> Option<String> {
     Reflect::get(object, &name.into()).ok().and_then(|v| v.as_string())
@@ -107,33 +76,37 @@ pub struct Engine {
 
 #[wasm_bindgen]
 impl Engine {
-    /// Opens a bundle; throws `{code, message}`.
+    /// Opens a bundle, with the host's hashes of it if there are any; throws `{code, message}`.
     #[wasm_bindgen(constructor)]
-    pub fn new(bundle: &[u8]) -> Result<Engine, JsValue> {
-        let ranker = Ranker::open(bundle).map_err(|e| thrown(&e))?;
+    pub fn new(bundle: &[u8], hashes: &[u8]) -> Result<Engine, JsValue> {
+        let ranker = Ranker::open_hashed(bundle, super::hashes(hashes).as_ref()).map_err(|e| thrown(&e))?;
         Ok(Engine { ranker, sessions: Slab::new(), lists: Slab::new(), scores: Scores::new() })
     }
 
-    /// What the face and inspectors need to know.
-    pub fn info(&self) -> Result<JsValue, JsValue> {
+    /// What the face and inspectors need to know. `suppressed_ms`: how long a dismissal, and a snooze without a length,
+    /// suppress.
+    pub fn info(&self) -> Result<Object, JsValue> {
         let manifest = self.ranker.manifest();
         let Layout { request, candidate } = self.ranker.encoder().layout();
-        let columns = request.iter().map(|column| ColumnInfo { column, per: "request" });
-        let columns = columns.chain(candidate.iter().map(|column| ColumnInfo { column, per: "candidate" })).collect();
-        to_js(&Info {
-            name: &manifest.name,
-            version: manifest.version,
-            numerics: manifest.numerics,
-            digests: self.ranker.digests(),
-            heads: manifest.heads.iter().map(|h| h.name.as_str()).collect(),
-            columns,
-            size_bytes: self.ranker.size(),
-            self_test_rows: manifest.golden.rows,
-            suppressed_ms: self.ranker.session().map_err(|e| thrown(&e))?.context().suppression_lengths(),
-            signals: signals(&manifest.context).into_iter().map(|(name, _)| name).collect(),
-            reasons: ErrorKind::REASONS.iter().map(|r| r.code()).collect(),
-            constraints: CONSTRAINTS,
-        })
+        let columns: Array = request.iter().map(|column| objects::column(column, "request")).collect();
+        for column in candidate {
+            columns.push(&objects::column(column, "candidate"));
+        }
+        let session = self.ranker.session().map_err(|e| thrown(&e))?;
+        Ok(object([
+            ("name", manifest.name.as_str().into()),
+            ("version", (manifest.version as f64).into()),
+            ("numerics", manifest.numerics.into()),
+            ("digests", objects::digests(self.ranker.digests())),
+            ("heads", list(&manifest.heads, |head| head.name.as_str().into())),
+            ("columns", columns.into()),
+            ("size_bytes", self.ranker.size().into()),
+            ("self_test_rows", manifest.golden.rows.into()),
+            ("suppressed_ms", list(session.context().suppression_lengths(), Into::into)),
+            ("signals", list(signals(&manifest.context), |(name, _)| name.into())),
+            ("reasons", objects::reasons()),
+            ("constraints", list(CONSTRAINTS, Into::into)),
+        ]))
     }
 
     /// A new session.
@@ -258,7 +231,7 @@ impl Engine {
     pub fn record(&self, list: u32) -> Result<JsValue, JsValue> {
         let open = self.lists.get(list).ok_or_else(|| thrown(&stale("list")))?;
         match &open.last {
-            Some((ranking, now)) => to_js(&Record::new(&self.ranker, &open.list, ranking, *now)),
+            Some((ranking, now)) => Ok(objects::record(&Record::new(&self.ranker, &open.list, ranking, *now))),
             None => Ok(JsValue::NULL),
         }
     }

@@ -16,10 +16,11 @@ pub struct Engine {
 
 #[wasm_bindgen]
 impl Engine {
-    /// Opens a bundle; throws `{code, message}`.
+    /// Opens a bundle, with the host's hashes of it if there are any; throws `{code, message}`.
     #[wasm_bindgen(constructor)]
-    pub fn new(bundle: &[u8]) -> Result<Engine, JsValue> {
-        Scorer::open(bundle).map(|scorer| Engine { scorer, scores: Scores::new() }).map_err(|e| thrown(&e))
+    pub fn new(bundle: &[u8], hashes: &[u8]) -> Result<Engine, JsValue> {
+        let scorer = Scorer::open_hashed(bundle, super::hashes(hashes).as_ref()).map_err(|e| thrown(&e))?;
+        Ok(Engine { scorer, scores: Scores::new() })
     }
 
     /// What the face needs to know. The lists of a ranker are empty.
