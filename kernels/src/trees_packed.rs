@@ -274,7 +274,7 @@ fn stand<const V: usize>(nodes: &[BitNode], cleared: i8, cells: &[Cell], plane: 
         }
     }
     for (to, state) in plane.iter_mut().zip(state) {
-        state.not().store(to);
+        state.flipped().store(to);
     }
 }
 

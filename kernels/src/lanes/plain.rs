@@ -318,7 +318,7 @@ impl B16 {
 
     /// Bit by bit.
     #[inline(always)]
-    pub fn not(self) -> Self {
+    pub fn flipped(self) -> Self {
         B16(self.0.map(|lane| !lane))
     }
 

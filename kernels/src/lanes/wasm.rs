@@ -338,7 +338,7 @@ impl B16 {
 
     /// Bit by bit.
     #[inline(always)]
-    pub fn not(self) -> Self {
+    pub fn flipped(self) -> Self {
         B16(v128_not(self.0))
     }
 

@@ -234,8 +234,8 @@ impl Feature {
                 let zero = I4::splat((span * SPAN as u32) as i32 + 128);
                 // No threshold is less than NaN; where NaN must fail all shall be.
                 let passes = B16::narrow([0, 1, 2, 3].map(|i| I4::load(&below[i]).minus(zero)));
-                let fails = passes.and(missing.not()).or(B16::splat(i8::MAX).and(missing));
-                for (copy, uses) in [fails, passes, fails.not(), passes.not()].iter().zip(self.uses) {
+                let fails = passes.and(missing.flipped()).or(B16::splat(i8::MAX).and(missing));
+                for (copy, uses) in [fails, passes, fails.flipped(), passes.flipped()].iter().zip(self.uses) {
                     if uses && let Some(cell) = cells.next() {
                         copy.store(&mut cell[group]);
                     }
