@@ -179,15 +179,16 @@ impl Bins {
 
     /// Thresholds less than `value`, whose bucket is `place`.
     #[inline(always)]
-    #[allow(unsafe_code, reason = "forty searches a row, a few cycles each")]
+    #[allow(unsafe_code, reason = "one search for every value of every row")]
     fn below(&self, feature: &Feature, place: u32, value: f32) -> u32 {
-        // SAFETY: a feature has `top + 1` buckets, of which `place` is one.
+        // SAFETY: a feature has `top + 1` buckets, and `places` brings any value, NaN and the infinities included, to
+        // a whole number of 0..=top.
         let mut below = u32::from(unsafe { *self.starts.get_unchecked((feature.bucket + place) as usize) });
         below += feature.first;
         let mut jump = feature.jump;
         while jump > 0 {
-            // SAFETY: all jumps together are less than two of the first, and so many infinities follow a feature's
-            // thresholds.
+            // SAFETY: a start is at most `count`, all jumps together are less than two of the first, and so many
+            // infinities follow a feature's thresholds.
             let threshold = unsafe { *self.thresholds.get_unchecked((below + jump - 1) as usize) };
             below += u32::from(value > threshold) * jump;
             jump /= 2;
