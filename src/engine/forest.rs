@@ -6,8 +6,8 @@ use ranklet_kernels::trees::{Forest, Node};
 use ranklet_kernels::trees_packed::PackedForest;
 
 /// So few rows are walked one by one, for the same bits: microseconds at N = 1 / 2 / 3, walked and packed, on
-/// 2026-11-24 (200 trees, as in `trees_packed`): 2 leaves 1.1 / 2.0 / 3.0 and 5.5 / 5.6 / 5.6, 31 leaves 4.6 / 9.0 / 14.5
-/// and 9.2 / 9.3 / 9.5, 255 leaves 10 / 22 / 33 and 29 / 34 / 37.
+/// 2026-11-24 (200 trees, as in `trees_packed`): 2 leaves 1.1 / 2.0 / 3.0 and 5.5 / 5.6 / 5.6, 31 leaves
+/// 4.6 / 9.0 / 14.5 and 9.2 / 9.3 / 9.5, 255 leaves 10 / 22 / 33 and 29 / 34 / 37.
 const FEW: usize = 2;
 
 /// A forest ready to run.
