@@ -37,14 +37,15 @@
 //! | 64 | .089 / .71 / 7.2 | .026 / .164 / 1.56 | .026 / .110 / .97 |
 //! | 255 | .081 / .52 / 5.2 | .076 / .51 / 5.2 | .078 / .52 / 5.3 |
 //!
-//! 2026-11-24, Node 20 on the same machine, f32 comparisons of four rows (the tables above) / bytes of 16, microseconds
-//! at N = 10 / 100 / 1000:
+//! 2026-11-24, Node 20 on the same machine beside other work, f32 comparisons of four rows (the tables above) and bytes
+//! of 16, microseconds at N = 10 / 100 / 1000; forests of stumps lose, as few nodes share the search of a value:
 //!
 //! | leaves | f32 | bytes |
 //! | --- | --- | --- |
-//! | 2 | 4.0 / 26 / 250 | 6.1 / 33 / 320 |
-//! | 31 | 12.8 / 84 / 822 | 10.1 / 51 / 479 |
-//! | 64 | 26.5 / 173 / 1689 | 17.8 / 89 / 852 |
+//! | 2 | 4.0 / 26 / 249 | 6.1 / 33 / 321 |
+//! | 31 | 20 / 84 / 818 | 15 / 51 / 488 |
+//! | 64 | 28 / 176 / 1691 | 18 / 89 / 832 |
+//! | 255 (walk) | 95 / 745 / 10206 | 86 / 645 / 9483 |
 
 mod bins;
 mod build;
