@@ -55,13 +55,8 @@ export function follow({ engine, info, plan }: Running, script: Script): void {
     engine.shown(handle, Uint32Array.from(known.shown));
     return answer;
   };
-  engine.record = (handle) => {
-    const record = own.record.call(engine, handle) as { items?: { id: string; rank: number }[] } | null;
-    const { ids, shown } = lists.get(handle)!;
-    if (!record?.items || !shown) return record;
-    const byId = new Map(record.items.map((item) => [item.id, item]));
-    return { ...record, items: shown.map((row, at) => ({ ...byId.get(ids[row]!)!, rank: at + 1 })) };
-  };
+  // A scripted order is no decision of the policy, so there is no record of it that could be replayed.
+  engine.record = (handle, full) => (lists.get(handle)!.shown ? undefined : own.record.call(engine, handle, full));
   engine.list_free = (handle) => {
     lists.delete(handle);
     own.free.call(engine, handle);

@@ -386,7 +386,7 @@ describe("surfaces, sessions, accounts", () => {
       expect(bits(list.rerank({ frozen: 2 }))).toEqual(bits(twin.rerank({ frozen: 2 })));
     }
     expect(after.snapshot()).toBe(alone.snapshot());
-    expect(after.signals("ads_manager")).toEqual(alone.signals("ads_manager"));
+    expect(after.signals({ surface: "ads_manager" })).toEqual(alone.signals({ surface: "ads_manager" }));
     await soon();
     // Of its session's end, and of what was given to it afterwards; of the other account never.
     const upTo = told;
