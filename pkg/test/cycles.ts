@@ -71,7 +71,8 @@ export async function live(create: typeof createReranker, bundle: Uint8Array<Arr
     const left = session!.prepare({ ...asked, surface: "sales_console", list_id: `left-${done % 100}`, now });
     const visible = rank(main.list).items.length;
     main.list.append(pages[1]!);
-    session!.observe({ type: "impression", candidate: pages[0]![0]!.id, surface: "ads_manager" });
+    // The lists that an impression was seen in are remembered up to a cap that takes days to reach: these come again.
+    session!.observe({ type: "impression", candidate: pages[0]![0]!.id, surface: "ads_manager", list: `seen-${done % 20}` });
     session!.observe({ type: "open", candidate: pages[0]![done % third]!.id, surface: "ads_manager" });
     rank(main.list, visible);
     main.list.append([...pages[2]!, pages[1]![0]!]);

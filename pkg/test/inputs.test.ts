@@ -80,15 +80,15 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 /** What was decided and from what, one text a decision; an f32 is written in several ways. */
 function decided(record: DecisionRecord): string {
   const items = record.items.map((item) => {
-    const heads = Object.entries(item.heads).map(([name, { raw, calibrated }]) => [name, Math.fround(raw!), calibrated]);
+    const heads = Object.entries(item.heads).map(([name, { raw, calibrated }]) => [name, Math.fround(Number(raw)), calibrated]);
     return [item.id, item.rank, item.score, item.utility, item["features"], heads];
   });
-  return JSON.stringify([record.source, record.reason, record.decision_id, (record as { shared?: string }).shared, items]);
+  return JSON.stringify([record.source, record.reason, record.decision_id, record.shared, items]);
 }
 
 test("what is compared is worth it", () => {
   expect(native.every(({ source }) => source === "model")).toBe(true);
-  const shared = native.map((record) => (record as { shared?: string }).shared);
+  const shared = native.map((record) => record.shared);
   expect(new Set(shared).size).toBeGreaterThan(200);
   expect(shared.every((text) => text?.length === 65 * 8)).toBe(true);
   expect(new Set(native.flatMap(({ items }) => items.map(({ score }) => score))).size).toBeGreaterThan(1000);

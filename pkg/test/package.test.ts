@@ -38,7 +38,7 @@ test("the lock file names no registry", () => {
 test.each(["browser.js", "testing-browser.js", "scorer-browser.js", "compile-browser.js"])("%s is small, names no console and builds no code", (entry) => {
   const source = readFileSync(join(dist, entry));
   const small = brotliCompressSync(source, { params: { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_LGWIN]: 22 } });
-  expect(small.length).toBeLessThan({ "browser.js": 16_000, "testing-browser.js": 15_000 }[entry] ?? 5_000);
+  expect(small.length).toBeLessThan({ "browser.js": 17_000, "testing-browser.js": 18_000 }[entry] ?? 5_000);
   expect(source.toString()).not.toMatch(/console\.|\beval\(|new Function|Blob\(|new Worker/);
 });
 

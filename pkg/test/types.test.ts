@@ -59,7 +59,7 @@ test.each([
   ["types.d.ts", "candidates: readonly C[];", "candidates: C[];"],
   ["types.d.ts", "type: EventType | (string & {});", "type: EventType;"],
   ["types.d.ts", "frozen?: Frozen | null;\n    /** Ms", "frozen?: number;\n    /** Ms"],
-  ["types.d.ts", "items: DecisionItem[];", "items: object[];"],
+  ["record.d.ts", "items: DecisionItem[];", "items: object[];"],
   ["reasons.d.ts", "KnownReason | (string & {})", "KnownReason"],
   ["session.d.ts", "prepare(request: RerankRequest<C>): List<C>", "prepare(request: RerankRequest<C>): List<unknown>"],
   ["list.d.ts", "append(candidates: readonly C[]): void", "append(candidates: readonly unknown[]): void"],

@@ -2,7 +2,7 @@
 // broken. Never run.
 import { expectTypeOf } from "expect-type";
 import {
-  createReranker, createScorer, type Accessor, type DecisionItem, type DecisionRecord, type Entry, type EventType, type Facts,
+  createReranker, createScorer, type Accessor, type DecisionItem, type DecisionRecord, type Entry, type EventType, type Facts, type Real,
   type Frozen, type HeadScore, type Id, type KnownReason, type List, type LocalEvent, type Observed, type RankletError,
   type Ranking, type Reason, type Reranker, type RerankOptions, type RerankRequest, type Scorer, type Session, type Status, type Tensors,
 } from "ranklet";
@@ -90,12 +90,12 @@ expectTypeOf<{ type: EventType; candidate: bigint }>().toExtend<LocalEvent>();
 expectTypeOf<{ type: string }>().toExtend<LocalEvent>();
 expectTypeOf<{ candidate: string }>().not.toExtend<LocalEvent>();
 
-// Records: named fields, and more in a later version.
+// Records: a number that JSON lacks is a text; the time stands in full records alone.
 expectTypeOf(ranking.record()).toEqualTypeOf<DecisionRecord | null>();
 expectTypeOf<DecisionRecord["items"]>().toEqualTypeOf<DecisionItem[]>();
-expectTypeOf<DecisionRecord["now"]>().toEqualTypeOf<number>();
-expectTypeOf<DecisionRecord["of a later version"]>().toEqualTypeOf<unknown>();
-expectTypeOf<DecisionItem["score"]>().toEqualTypeOf<number | null>();
+expectTypeOf<DecisionRecord["now"]>().toEqualTypeOf<Real | undefined>();
+expectTypeOf<DecisionItem["score"]>().toEqualTypeOf<Real>();
+expectTypeOf<Real>().toEqualTypeOf<number | "inf" | "-inf" | "-0" | null>();
 
 // `using`, whatever library the caller compiles against.
 expectTypeOf<Reranker<Rec> | Session<Rec> | List<Rec>>().toExtend<Disposable>();
