@@ -16,6 +16,7 @@ use crate::engine::{Buffer, Data, Interpreter, NUMERICS, Plan, Tensor, Tensors, 
 use crate::error::{Error, ErrorKind, Result};
 use crate::features::Encoder;
 use crate::json::portable;
+use crate::ranker::privacy::is_local_only;
 use crate::ranker::{Golden, Head, Manifest, Provenance, SourceDigest, SurfaceCalibrator};
 use std::collections::BTreeMap;
 
@@ -108,6 +109,17 @@ pub fn compile_spec(
     for name in named {
         if build.plan.outputs.iter().all(|port| port.name != *name) {
             let what = format!("policy.diversity.similarity.output: the model has no output {name:?}");
+            return Err(Error::new(ErrorKind::SpecInvalid, what));
+        }
+    }
+    let alike = policy.diversity.iter().flat_map(|d| &d.similarity.features);
+    for feature in alike.filter_map(|name| spec.features.features.iter().find(|f| f.name == *name)) {
+        if is_local_only(feature, &context) {
+            let what = format!(
+                "policy.diversity.similarity.features: {:?} reads a signal that never leaves the device, and a record holds \
+                 these vectors",
+                feature.name
+            );
             return Err(Error::new(ErrorKind::SpecInvalid, what));
         }
     }

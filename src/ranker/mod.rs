@@ -7,7 +7,7 @@ pub(crate) mod form;
 mod list;
 mod manifest;
 mod open;
-mod privacy;
+pub(crate) mod privacy;
 #[cfg(feature = "native")]
 mod recompute;
 pub(crate) mod record;

@@ -192,22 +192,23 @@ impl View<'_> {
     }
 
     fn write_decided(&self, form: &mut Form, input: &Input, decision: &Decision) {
+        type Of<T, N> = fn(&T) -> N;
         const NAN: f64 = f64::NAN;
         let n = self.items.len();
         let choices = &decision.choices;
-        let reals: [(fn(&Choice) -> f64, f64); 3] =
+        let reals: [(Of<Choice, f64>, f64); 3] =
             [(|c| c.utility, NAN), (|c| c.propensity, 1.0), (|c| c.log_propensity, 0.0)];
         for ((get, absent), field) in reals.into_iter().zip(each::UTILITY..) {
             form.column(n, field, Cells::Real, bits64(absent), &|i| bits64(get(&choices[i])));
         }
         form.column(n, each::RELAXED, Cells::Names, 0, &|i| u64::from(choices[i].relaxed));
         let candidate = |i: usize| &input.candidates[self.items[i].row];
-        let reals: [fn(&Candidate) -> f64; 4] = [|c| c.value, |c| c.boost, |c| c.spend_effect, |c| c.benefit_lower];
+        let reals: [Of<Candidate, f64>; 4] = [|c| c.value, |c| c.boost, |c| c.spend_effect, |c| c.benefit_lower];
         for (get, field) in reals.into_iter().zip(each::VALUE..) {
             form.column(n, field, Cells::Real, bits64(NAN), &|i| bits64(get(candidate(i))));
         }
         // None is 0 here, and the first is 1.
-        let wholes: [(fn(&Candidate) -> u32, u64); 5] = [
+        let wholes: [(Of<Candidate, u32>, u64); 5] = [
             (|c| c.pin, each::PIN),
             (|c| c.target.wrapping_add(1), each::PIN + 1),
             (|c| c.cooldown, each::PIN + 2),
