@@ -38,13 +38,13 @@ SAVING = ("lower_bid", "pause_campaign")
 
 # One line of the spec's [policy] a part. Numbers are those of a cautious first release, not tuned on these people.
 PARTS = {
-    "diversity": 'diversity = { method = "dpp", strength = 0.8, first = 8, similarity = { features = ["topic"] } }',
+    "diversity": 'diversity = { method = "dpp", strength = 2.0, first = 8, similarity = { features = ["topic"] } }',
     "caps": "caps = [{ most = 2, first = 5 }]",
     "spacing": "spacing = { apart = 1, first = 6 }",
     "conflicts": f"conflicts = [{{ types = {json.dumps(SPENDING + SAVING)}, first = 10 }}]",
     "dependencies": 'dependencies = [{ before = "fix_conversion_tag", then = "enable_auto_bidding" }]',
     "cooldown": 'cooldowns = [{ event = "accept", lasts = "7d", first = 3 }]',
-    "fatigue": "fatigue = { impressions = 4, first = 3 }",
+    "fatigue": "fatigue = { impressions = 2, first = 3 }",
     "displacement": "displacement = 12",
     "exploration": 'explore = { method = "plackett_luce", strength = 0.25, first = 5 }',
 }
@@ -201,7 +201,7 @@ def held_back(s: Shown) -> float:
 
 
 def tiring(s: Shown) -> float:
-    return float(any(n >= 4 for n in s.tired[:3]))
+    return float(any(n >= 2 for n in s.tired[:3]))
 
 
 def furthest(s: Shown) -> float:
@@ -227,7 +227,7 @@ PROPERTIES: dict[str, tuple[str, Callable[[Shown], float]]] = {
     "conflicts": ("lists that contradict themselves in the first 10", contradicting),
     "dependencies": ("lists that bid before they measure", unprepared),
     "cooldown": ("lists in which an accepted card stepped back", held_back),
-    "fatigue": ("lists with a card in the first 3 ignored 4 times", tiring),
+    "fatigue": ("lists with a card in the first 3 ignored twice", tiring),
     "displacement": ("furthest from the server's rank", furthest),
     "exploration": ("nats of choice a list", surprise),
     GUARDRAIL: ("unproven spenders lifted a list", lifted),
