@@ -38,7 +38,7 @@ SAVING = ("lower_bid", "pause_campaign")
 
 # One line of the spec's [policy] a part. Numbers are those of a cautious first release, not tuned on these people.
 PARTS = {
-    "diversity": 'diversity = { method = "dpp", strength = 2.0, first = 8, similarity = { features = ["topic"] } }',
+    "diversity": 'diversity = { method = "mmr", strength = 0.8, first = 8, similarity = { features = ["topic"] } }',
     "caps": "caps = [{ most = 2, first = 5 }]",
     "spacing": "spacing = { apart = 1, first = 6 }",
     "conflicts": f"conflicts = [{{ types = {json.dumps(SPENDING + SAVING)}, first = 10 }}]",
