@@ -50,7 +50,6 @@ pub mod policy;
 #[cfg(feature = "ranking")]
 pub mod ranker;
 pub mod scorer;
-mod sorted;
 #[cfg(target_arch = "wasm32")]
 mod wasm;
 

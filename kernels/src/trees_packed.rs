@@ -174,7 +174,6 @@ impl PackedForest {
             match (end - first).div_ceil(16) {
                 1 => self.block::<1>(sums),
                 2 => self.block::<2>(sums),
-                3 => self.block::<3>(sums),
                 _ => self.block::<4>(sums),
             }
         }

@@ -2,8 +2,8 @@
 
 use super::index::Index;
 use crate::json::{Notes, Read};
-use crate::sorted::sorted;
 use ranklet_kernels::hash::hash64;
+use ranklet_kernels::sorted::sorted;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 

@@ -1,8 +1,8 @@
 //! Categories as numbers: places in a vocabulary, buckets of a hash.
 
 use super::schema::Feature;
-use crate::sorted::sorted;
 use ranklet_kernels::hash::{hash64, rehash};
+use ranklet_kernels::sorted::sorted;
 
 /// What tells a feature's categories apart.
 #[derive(Debug, Clone)]

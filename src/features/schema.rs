@@ -3,6 +3,7 @@
 use super::transform::Transform;
 use crate::error::{Error, ErrorKind, Result, detail};
 use crate::json::{Notes, Read, read_names, read_struct};
+use ranklet_kernels::sorted::sorted;
 use serde::Serialize;
 
 /// What a source's values are.
@@ -310,10 +311,13 @@ impl Schema {
         if self.features.len() > Self::MAX_FEATURES {
             return Err(Error::new(ErrorKind::LimitExceeded, "a schema has at most 4096 features"));
         }
-        let mut names = std::collections::BTreeSet::new();
-        for f in &self.features {
+        let names = sorted(self.features.len(), &|a, b| self.features[a].name.cmp(&self.features[b].name));
+        let twice = names.windows(2).filter(|two| self.features[two[0]].name == self.features[two[1]].name);
+        // The first in the schema's order that repeats a name before it.
+        let twice = twice.map(|two| two[1]).min();
+        for (at, f) in self.features.iter().enumerate() {
             let bad = |what: &str| Err(Error::new(ErrorKind::SchemaMismatch, format!("feature `{}`: {what}", f.name)));
-            if !names.insert(&f.name) {
+            if twice == Some(at) {
                 return bad(detail("the name stands twice"));
             }
             if let Some(what) = f.problem() {

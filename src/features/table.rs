@@ -4,7 +4,7 @@ use super::request::Request;
 use super::source::{CellKind, Column, Layout};
 use crate::context::{MAX_TEXT, Subject, Suggestion};
 use crate::error::{Error, ErrorKind, Result};
-use crate::sorted::sorted;
+use ranklet_kernels::sorted::sorted;
 use serde_json::Value;
 
 /// Candidates at most.

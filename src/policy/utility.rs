@@ -3,7 +3,7 @@
 use super::Policy;
 use super::input::Input;
 use crate::error::ErrorKind;
-use crate::sorted::sorted;
+use ranklet_kernels::sorted::sorted;
 use std::cmp::Ordering;
 
 /// U = sum over heads of w p v, plus the caller's boost; v and boost as given, 1 and 0 when missing.

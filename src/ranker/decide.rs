@@ -8,8 +8,8 @@ use crate::context::{Context, EventKind, Scope, Signal, Subject, Suppression};
 use crate::error::ErrorKind;
 use crate::features::{Layout, Table};
 use crate::policy::{self, Candidate, Input, NONE, Standing};
-use crate::sorted::sorted;
 use ranklet_kernels::hash::hash64;
+use ranklet_kernels::sorted::sorted;
 
 /// The first screen where a bundle does not say how long it is.
 const FIRST_SCREEN: usize = 1;

@@ -6,6 +6,7 @@
 
 use super::{GROUPS, ROWS};
 use crate::lanes::{B16, F4, I4, WIDTH as LANES};
+use crate::sorted::sorted;
 
 /// Thresholds of a cell: its bins are 0..=255, stored less 128.
 const SPAN: usize = 255;
@@ -77,7 +78,11 @@ impl Bins {
     pub fn new(mut keys: Vec<Key>) -> Self {
         // Zeros are equal whatever their sign.
         keys.iter_mut().for_each(|key| key.threshold += 0.0);
-        keys.sort_unstable_by(|a, b| a.feature.cmp(&b.feature).then(a.threshold.total_cmp(&b.threshold)));
+        let order = sorted(keys.len(), &|a, b| {
+            let (a, b) = (&keys[a], &keys[b]);
+            a.feature.cmp(&b.feature).then(a.threshold.total_cmp(&b.threshold))
+        });
+        let keys: Vec<Key> = order.into_iter().map(|i| keys[i]).collect();
         let mut bins = Bins { features: Vec::new(), thresholds: Vec::new(), starts: Vec::new(), cells: 0 };
         for keys in keys.chunk_by(|a, b| a.feature == b.feature) {
             bins.feature(keys);
