@@ -12,6 +12,8 @@ const dist = join(here, "dist");
 /** Each runtime with the entries that load it; `glue` is the name under which they import its glue. */
 const runtimes = [
   { name: "ranklet", glue: "#engine", prefix: "" },
+  // The same runtime under a test's hands; a worker's tests run in Node.
+  { name: "ranklet", glue: "#engine", prefix: "testing-", places: ["browser", "node"] },
   { name: "scorer", glue: "#engine", prefix: "scorer-" },
   { name: "compiler", glue: "#compiler", prefix: "compile-", tools: ["cli"] },
 ].filter(({ name }) => existsSync(join(dist, `${name}.js`)));
@@ -24,7 +26,7 @@ if (!runtimes.some(({ name }) => name === "ranklet")) {
 const common = { bundle: true, format: "esm", target: "es2022", legalComments: "none", logLevel: "warning" };
 
 await Promise.all(
-  runtimes.flatMap(({ name, glue, prefix, tools = [] }) => {
+  runtimes.flatMap(({ name, glue, prefix, places = ["browser", "node", "workerd"], tools = [] }) => {
     const one = (entry, options) =>
       build({
         ...common,
@@ -33,11 +35,14 @@ await Promise.all(
         outfile: join(dist, `${entry}.js`),
         ...options,
       });
-    return [
+    const platforms = {
       // What a page loads: private names of classes and the like are nobody's business, so all is minified.
-      one(`${prefix}browser`, { minify: true }),
-      one(`${prefix}node`, { platform: "node" }),
-      one(`${prefix}workerd`, { minify: true, external: [`./${name}.wasm`] }),
+      browser: { minify: true },
+      node: { platform: "node" },
+      workerd: { minify: true, external: [`./${name}.wasm`] },
+    };
+    return [
+      ...places.map((place) => one(`${prefix}${place}`, platforms[place])),
       ...tools.map((entry) => one(entry, { platform: "node" })),
     ];
   }),

@@ -23,19 +23,23 @@ pub enum ErrorKind {
     LimitExceeded,
     /// A head gave NaN or an infinity.
     ScoreNotFinite,
+    /// The work budget is less than the first screen.
+    DeadlineExceeded,
     /// The specification of a bundle is wrong (command line only).
     SpecInvalid,
     /// The ONNX graph cannot be read or lowered (command line only).
     ModelUnsupported,
     /// A plan disagrees with its oracle at compile (command line only).
     GoldenMismatch,
+    /// A replay does not give what was recorded (command line only).
+    ReplayDiffers,
     /// A file could not be read or written (command line only).
     Io,
 }
 
 impl ErrorKind {
     /// Every kind that a runtime can give as a reason, in the order of the wasm boundary's index.
-    pub const REASONS: [ErrorKind; 7] = [
+    pub const REASONS: [ErrorKind; 8] = [
         ErrorKind::BundleCorrupt,
         ErrorKind::BundleIncompatible,
         ErrorKind::SelfTestFailed,
@@ -43,6 +47,7 @@ impl ErrorKind {
         ErrorKind::SchemaMismatch,
         ErrorKind::LimitExceeded,
         ErrorKind::ScoreNotFinite,
+        ErrorKind::DeadlineExceeded,
     ];
 
     /// The stable code, e.g. `bundle_corrupt`.
@@ -55,9 +60,11 @@ impl ErrorKind {
             ErrorKind::SchemaMismatch => "schema_mismatch",
             ErrorKind::LimitExceeded => "limit_exceeded",
             ErrorKind::ScoreNotFinite => "score_not_finite",
+            ErrorKind::DeadlineExceeded => "deadline_exceeded",
             ErrorKind::SpecInvalid => "spec_invalid",
             ErrorKind::ModelUnsupported => "model_unsupported",
             ErrorKind::GoldenMismatch => "golden_mismatch",
+            ErrorKind::ReplayDiffers => "replay_differs",
             ErrorKind::Io => "io",
         }
     }

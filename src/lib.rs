@@ -25,7 +25,7 @@
 //! }
 //! ```
 //!
-//! A room uses only rooms below it: `compile`, `wasm`, [`ranker`], [`policy`], [`calibration`],
+//! A room uses only rooms below it: `evaluate`, `compile`, `wasm`, [`ranker`], [`policy`], [`calibration`],
 //! [`features`], [`context`], [`scorer`], [`engine`], [`bundle`]. Those down to `context` come with the feature
 //! `ranking`: a build for scores alone leaves them out.
 
@@ -38,6 +38,8 @@ pub mod compile;
 pub mod context;
 pub mod engine;
 mod error;
+#[cfg(all(feature = "native", feature = "ranking"))]
+pub mod evaluate;
 #[cfg(feature = "ranking")]
 pub mod features;
 mod json;
@@ -48,7 +50,6 @@ pub mod policy;
 #[cfg(feature = "ranking")]
 pub mod ranker;
 pub mod scorer;
-mod sorted;
 #[cfg(target_arch = "wasm32")]
 mod wasm;
 

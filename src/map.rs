@@ -44,11 +44,6 @@ impl<V> Map<V> {
         self.entries.iter().map(|(_, value)| value)
     }
 
-    /// The same, to change them.
-    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
-        self.entries.iter_mut().map(|(_, value)| value)
-    }
-
     /// Removes the entry for which `weight` is smallest; of equals the first by key.
     pub fn remove_least(&mut self, weight: impl Fn(&V) -> f64) {
         let mut least: Option<(usize, f64)> = None;

@@ -138,6 +138,75 @@ fn featurize_gives_the_rows_that_rerank_saw() {
 }
 
 #[test]
+fn requests_with_events_and_full_records_give_the_same_matrices() {
+    let folder = folder("records");
+    let bundle = folder.join("towers.ranklet").display().to_string();
+    let spec = root().join("tests/fixtures/din_towers.toml").display().to_string();
+    let output = ranklet(&["compile", &spec, "-o", &bundle]);
+    assert_eq!(output.status.code(), Some(0), "{}", last_error(&output));
+    let [requests, events, records, x, y] =
+        ["requests.jsonl", "events.jsonl", "records.jsonl", "x.safetensors", "y.safetensors"]
+            .map(|name| folder.join(name).display().to_string());
+    let candidate = |i: u64, n: u64| {
+        serde_json::json!({ "id": i, "key": format!("k{}", i % 4), "type": "fix_tag", "features": {
+            "vector": [i as f64 / 7.0, 1.5, -0.25, n], "tags": ["urgent", "new"], "item": 9_007_199_254_740_993 + i, "related": ["k1"] } })
+    };
+    let request = |n: u64| {
+        let candidates: Vec<Value> = (0..n + 3).map(|i| candidate(i, n)).collect();
+        serde_json::json!({ "session": format!("s{}", n % 2), "now": 1_800_000_000_000_u64 + n * 60_000, "candidates": candidates,
+            "facts": { "account": { "country": "NL", "vector": [0.1, n] }, "workflow": { "seen": [n, 3, 4, 5, 6] } } }).to_string()
+    };
+    let kinds = ["open", "impression", "dwell"];
+    let event = |n: u64| {
+        serde_json::json!({ "type": kinds[n as usize % 3], "session": format!("s{}", n % 2), "value": 9,
+            "candidate": n % 3, "time": 1_800_000_000_000_u64 + n * 17_000 })
+        .to_string()
+    };
+    fs::write(&requests, (0..6).map(request).collect::<Vec<_>>().join("\n")).expect("requests");
+    fs::write(&events, (0..20).map(event).collect::<Vec<_>>().join("\n")).expect("events");
+    let ranked = ranklet(&["rerank", &bundle, "--request", &requests, "--events", &events, "--json"]);
+    assert_eq!(ranked.status.code(), Some(0), "{}", last_error(&ranked));
+    fs::write(&records, &ranked.stdout).expect("records");
+    let from_requests = ranklet(&["featurize", &spec, "--requests", &requests, "--events", &events, "-o", &x]);
+    assert_eq!(from_requests.status.code(), Some(0), "{}", last_error(&from_requests));
+    let from_records = ranklet(&["featurize", &bundle, "--records", &records, "-o", &y]);
+    assert_eq!(from_records.status.code(), Some(0), "{}", last_error(&from_records));
+    assert!(fs::read(&x).expect("x") == fs::read(&y).expect("y"), "the two differ");
+    assert_eq!(stdout(&from_requests), stdout(&from_records));
+    let tensors = ranklet::bundle::read_tensors(&fs::read(&x).expect("x")).expect("safetensors");
+    assert_eq!((&tensors["history"].dims[..], &tensors["item"].dims[..]), (&[6, 8, 6][..], &[33, 9][..]));
+    let history = tensors["history"].as_f32().expect("f32");
+    assert_ne!(history[..48], history[48 * 4..48 * 5], "what happened is in it");
+    // The digest travels with the rows: into the bundle they describe, and into no other.
+    let digest = ranklet::bundle::read_metadata(&fs::read(&x).expect("x"), "ranklet.schema").expect("metadata");
+    assert!(stdout(&from_records).starts_with(&format!("schema {}", digest.expect("a digest"))));
+    let trained = folder.join("trained.ranklet").display().to_string();
+    let output = ranklet(&["compile", &spec, "-o", &trained, "--training", &x]);
+    assert_eq!(output.status.code(), Some(0), "{}", last_error(&output));
+    let shown = stdout(&ranklet(&["inspect", &trained]));
+    assert!(shown.contains("trained on    33 candidates of 6 requests") && shown.contains("missing"), "{shown}");
+    let other = folder.join("other.toml");
+    let text = fs::read_to_string(&spec).expect("the specification").replace("hashes = 2", "hashes = 3");
+    fs::write(&other, text.replace("onnx = \"", &format!("onnx = \"{}/tests/fixtures/", root().display())))
+        .expect("another");
+    let output = ranklet(&["compile", &other.display().to_string(), "-o", &trained, "--training", &x, "--golden", &x]);
+    assert!(last_error(&output).contains("(schema_mismatch)"), "{}", last_error(&output));
+    // Records of other rows are refused, and so are such without rows where nothing says so.
+    let output = ranklet(&["featurize", &other.display().to_string(), "--records", &records, "-o", &y]);
+    assert!(last_error(&output).contains("records.jsonl line 1") && last_error(&output).contains("(schema_mismatch)"));
+    let without =
+        stdout(&ranked).lines().map(|line| line.replacen("\"features\":\"", "\"was\":\"", 1)).collect::<Vec<_>>();
+    fs::write(&records, without.join("\n")).expect("records");
+    let output = ranklet(&["featurize", &bundle, "--records", &records, "-o", &y]);
+    assert!(last_error(&output).contains("6 records hold no rows"), "{}", last_error(&output));
+    let cut = stdout(&ranked).replacen("\"features\":\"", "\"features\":\"0", 1);
+    fs::write(&records, cut).expect("records");
+    let output = ranklet(&["featurize", &bundle, "--records", &records, "-o", &y]);
+    assert!(last_error(&output).contains("line 1: a row of 13 features"), "{}", last_error(&output));
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
 fn score_names_what_does_not_fit() {
     let bundle = compiled("score");
     let folder = folder("score");

@@ -52,6 +52,7 @@ fn every_fixture_agrees_with_its_graph_and_with_onnx_runtime() {
         "operators",
         "two_inputs",
         "din_gate",
+        "din_towers",
         "list_attention",
         "skl_mlp_binary",
         "skl_mlp_multi",

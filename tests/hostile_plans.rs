@@ -11,7 +11,8 @@ use ranklet::scorer::Scorer;
 use serde_json::Value;
 use std::sync::OnceLock;
 
-const FIXTURES: [&str; 6] = ["din_gate", "list_attention", "operators", "lgbm_small", "two_inputs", "skl_mlp_multi"];
+const FIXTURES: [&str; 7] =
+    ["din_gate", "din_towers", "list_attention", "operators", "lgbm_small", "two_inputs", "skl_mlp_multi"];
 
 struct Compiled {
     tensors: Tensors,

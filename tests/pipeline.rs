@@ -299,7 +299,7 @@ fn frozen_items_stand_and_dismissed_ones_go_behind_but_stay() {
     let request = parsed(&request(1));
     let mut session: Session = ranker.session().unwrap();
     let mut list = ranker.prepare_json(&request).unwrap();
-    let options = |frozen| Options { now: request.now, frozen };
+    let options = |frozen| Options { now: request.now, frozen, ..Options::default() };
     let first = ranker.rerank(&session, &mut list, &options(Frozen::Count(0)));
     let dismissed = first.entries[0].row;
     let event = json!({ "type": "dismiss", "candidate": list.table().id(dismissed), "time": request.now });

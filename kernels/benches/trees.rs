@@ -24,11 +24,10 @@ fn trees(c: &mut Criterion) {
     for (trees, leaves) in [(200, 2), (200, 8), (200, 31), (200, 32), (200, 64), (200, 255)] {
         let mut random = forest::Random::new(7);
         let owned = forest::Owned::new(trees, leaves, WIDTH, &mut random);
-        let packed = PackedForest::new(&owned.view(), WIDTH, 1, &[]);
+        let mut packed = PackedForest::new(&owned.view(), WIDTH, 1, &[]);
         // The ten columns that are tested most often.
         let columns: Vec<bool> = (0..WIDTH).map(|column| column < 10).collect();
         let mut shared = PackedForest::new(&owned.view(), WIDTH, 1, &columns);
-        let mut scratch = vec![0.0; PackedForest::scratch_len(WIDTH)];
         let mut group = c.benchmark_group(format!("trees/{trees}x{leaves}"));
         for n in [100, 1000] {
             let x = forest::rows(n, WIDTH, &mut random);
@@ -46,7 +45,7 @@ fn trees(c: &mut Criterion) {
             group.bench_with_input(BenchmarkId::new("packed", n), &x, |b, x| {
                 b.iter(|| {
                     fast.fill(0.0);
-                    packed.add(black_box(x), &mut fast, &mut scratch);
+                    packed.add(black_box(x), &mut fast);
                 });
             });
             assert!(sums.iter().zip(&fast).all(|(a, b)| a.to_bits() == b.to_bits()));
@@ -54,7 +53,7 @@ fn trees(c: &mut Criterion) {
                 b.iter(|| {
                     fast.fill(0.0);
                     shared.begin(&x[..WIDTH]);
-                    shared.add(black_box(x), &mut fast, &mut scratch);
+                    shared.add(black_box(x), &mut fast);
                 });
             });
         }

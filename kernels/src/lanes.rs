@@ -1,4 +1,5 @@
-//! Four 32-bit lanes of a 128-bit vector: [`F4`] of f32, [`I4`] of i32, [`M4`] of truth values; [`H8`] of eight i16.
+//! Four 32-bit lanes of a 128-bit vector: [`F4`] of f32, [`I4`] of i32, [`M4`] of truth values; [`H8`] of eight i16;
+//! [`B16`] of sixteen i8.
 //!
 //! On wasm32 by its intrinsics: with link-time optimisation at a size level LLVM vectorises no loop there (seen on
 //! 2026-11-23: no `f32x4.mul` in the page's module). Elsewhere plain arrays, which LLVM turns into vectors. Every
@@ -8,12 +9,12 @@
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod wasm;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-pub use wasm::{F4, H8, I4, M4};
+pub use wasm::{B16, F4, H8, I4, M4};
 
 #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
 mod plain;
 #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
-pub use plain::{F4, H8, I4, M4};
+pub use plain::{B16, F4, H8, I4, M4};
 
 /// Lanes of a vector.
 pub const WIDTH: usize = 4;
@@ -74,5 +75,66 @@ impl F4 {
     #[inline(always)]
     pub fn signed_as(self, other: Self) -> Self {
         self.bits().or(other.bits().and(I4::splat(i32::MIN))).as_f4()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Random;
+
+    fn bytes(random: &mut Random) -> [i8; 16] {
+        std::array::from_fn(|_| {
+            let any = random.below(256) as u8 as i8;
+            random.pick(&[i8::MIN, -1, 0, 1, i8::MAX, any])
+        })
+    }
+
+    fn stored(lanes: B16) -> [i8; 16] {
+        let mut to = [0; 16];
+        lanes.store(&mut to);
+        to
+    }
+
+    #[test]
+    fn bytes_equal_the_same_byte_by_byte() {
+        let mut random = Random::new(11);
+        for _ in 0..2000 {
+            let [a, b, c, d] = [(); 4].map(|()| bytes(&mut random));
+            let [va, vb, vc, vd] = [&a, &b, &c, &d].map(B16::load);
+            for i in 0..16 {
+                assert_eq!(stored(va.above(vb))[i], if a[i] > b[i] { -1 } else { 0 });
+                assert_eq!(stored(va.and(vb))[i], a[i] & b[i]);
+                assert_eq!(stored(va.or(vb))[i], a[i] | b[i]);
+                assert_eq!(stored(va.flipped())[i], !a[i]);
+                assert_eq!(stored(B16::splat(a[0]))[i], a[0]);
+                assert_eq!(stored(B16::splat_four(&[a[0], a[1], a[2], a[3]]))[i], a[i % 4]);
+            }
+            for (quarter, words) in B16::words([va, vb, vc, vd]).into_iter().enumerate() {
+                let mut to = [0; WIDTH];
+                words.store(&mut to);
+                for (i, word) in to.into_iter().enumerate() {
+                    let at = 4 * quarter + i;
+                    assert_eq!(word.to_le_bytes(), [a[at], b[at], c[at], d[at]].map(|byte| byte as u8));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn words_saturate_on_their_way_to_bytes() {
+        let mut random = Random::new(5);
+        let edges = [i32::MIN, -65_536, -32_769, -129, -128, -1, 0, 127, 128, 255, 32_768, 65_535, 65_536, i32::MAX];
+        for _ in 0..500 {
+            let words: [[u32; 4]; 4] = [(); 4].map(|()| [(); 4].map(|()| random.pick(&edges) as u32));
+            let narrow = stored(B16::narrow(words.map(|four| I4::load(&four))));
+            for (byte, word) in narrow.iter().zip(words.as_flattened()) {
+                assert_eq!(i32::from(*byte), (*word as i32).clamp(-128, 127));
+            }
+            let [a, b] = [words[0], words[1]];
+            let mut kept = [0; WIDTH];
+            I4::load(&a).without(I4::load(&b)).store(&mut kept);
+            assert_eq!(kept, [0, 1, 2, 3].map(|i| a[i] & !b[i]));
+        }
     }
 }

@@ -13,6 +13,7 @@ pub mod lanes;
 pub mod math;
 pub mod matmul;
 mod outputs;
+pub mod sorted;
 pub mod trees;
 pub mod trees_packed;
 

@@ -1,13 +1,14 @@
 //! Fast sums of tree ensembles: the same bits as [`Forest::add`](crate::trees::Forest::add), several rows at a time.
 //!
 //! At build every test becomes `x <= threshold` with the two children in order (`x < t` is
-//! `x <= the float below t`, `>=` and `>` swap the children). A block of rows is transposed twice, once as
-//! it is (NaN fails every `<=`) and once with NaN replaced by -infinity (which passes every one): a node names the
-//! column of the copy that sends a missing value its way, so the inner loops hold one comparison and nothing else.
+//! `x <= the float below t`, `>=` and `>` swap the children). A block of rows becomes bin numbers first (`bins`), in
+//! bytes, with a missing value at the end that sends it its way: the inner loops hold one comparison of 16 rows and
+//! nothing else.
 //!
 //! - Trees of at most [`MAX_BITS`] leaves: **bit vectors** (QuickScorer: Lucchese et al., SIGIR 2015). Leaves are
 //!   numbered from left to right; a node whose test fails clears its left subtree's leaves from the row's
-//!   word; the lowest bit that is left is the exit leaf. Rows lie in SIMD lanes. QuickScorer orders nodes by
+//!   word; the lowest bit that is left is the exit leaf. Rows lie in SIMD lanes, a word in planes of eight leaves; the
+//!   smaller subtree is the left one, so that most nodes touch one plane. QuickScorer orders nodes by
 //!   feature, to stop at the first test that holds; with [`ROWS`] rows in step nearly no node is skipped, so nodes
 //!   stay with their tree, its words stay in registers, and trees end in order, as the sum needs.
 //! - Larger trees, and those with `==` or `!=`: **a walk** of eight rows in step, each step an indexed load instead
@@ -35,32 +36,46 @@
 //! | 31 | .041 / .33 / 3.3 | .012 / .080 / .78 | .013 / .057 / .51 |
 //! | 64 | .089 / .71 / 7.2 | .026 / .164 / 1.56 | .026 / .110 / .97 |
 //! | 255 | .081 / .52 / 5.2 | .076 / .51 / 5.2 | .078 / .52 / 5.3 |
+//!
+//! 2026-11-24, Node 20 on the same machine beside other work, f32 comparisons of four rows (the tables above) and bytes
+//! of 16, microseconds at N = 10 / 100 / 1000; forests of stumps lose, as few nodes share the search of a value:
+//!
+//! | leaves | f32 | bytes |
+//! | --- | --- | --- |
+//! | 2 | 4.0 / 26 / 249 | 6.1 / 33 / 321 |
+//! | 31 | 20 / 84 / 818 | 15 / 51 / 488 |
+//! | 64 | 28 / 176 / 1691 | 18 / 89 / 832 |
+//! | 255 (walk) | 95 / 745 / 10206 | 86 / 645 / 9483 |
 
+mod bins;
 mod build;
 
-use crate::lanes::{F4, I4, WIDTH as LANES};
+use crate::lanes::{B16, WIDTH as LANES};
+use bins::{Bins, Cell};
 
-/// Rows of a block: eight 128-bit vectors of words. Of 16 rows a node's own loads are a larger part (.88 instead
-/// of .81 ms at N = 1000).
-pub const ROWS: usize = 32;
+/// Rows of a block.
+pub const ROWS: usize = 64;
 /// Leaves of the largest tree that is evaluated by bit vectors.
 pub const MAX_BITS: usize = 64;
+/// Vectors of bytes of a block.
+const GROUPS: usize = ROWS / 16;
 
-/// A node of a tree of bit vectors.
+/// A test of a tree of bit vectors and what it clears of one plane: eight leaves.
 #[derive(Debug, Clone, Copy)]
 struct BitNode {
-    threshold: f32,
-    /// Column of the transposed block.
-    column: u32,
-    /// The leaves that stay when the test fails.
-    mask: u32,
+    /// Bytes before its cell.
+    cell: u32,
+    /// What a value must not exceed, four times.
+    bin: [i8; 4],
+    /// The leaves that go when the test fails, four times.
+    cleared: [i8; 4],
 }
 
 /// A node of a walk.
 #[derive(Debug, Clone, Copy)]
 struct WalkNode {
-    threshold: f32,
-    column: u32,
+    cell: u32,
+    bin: i8,
     /// Where a row goes when the test fails, when it holds.
     next: [u32; 2],
 }
@@ -68,24 +83,28 @@ struct WalkNode {
 /// A node of a tree of bit vectors that tests a shared column.
 #[derive(Debug, Clone, Copy)]
 struct SharedNode {
-    node: BitNode,
+    key: bins::Key,
     tree: u32,
-    /// Of the tree's leaves.
-    half: u32,
+    /// The leaves that go when the test fails.
+    cleared: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Tree {
-    /// Nodes of the leaves 0..32 and 32..64 ([`NARROW`]: there are none of these), or [`WALK`] and the root's place.
-    nodes: [u32; 2],
-    /// The words that the nodes on shared columns leave.
-    start: [u32; 2],
+    kind: Kind,
+    /// Leaves that the nodes on shared columns clear.
+    cleared: u64,
     /// First leaf.
     leaf: u32,
 }
 
-const WALK: u32 = u32::MAX;
-const NARROW: u32 = u32::MAX;
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Kind {
+    /// So many planes.
+    Bits(u32),
+    /// From this node on.
+    Walk(u32),
+}
 
 /// A forest laid out for speed, built once from a checked [`Forest`](crate::trees::Forest).
 #[derive(Debug)]
@@ -93,6 +112,12 @@ pub struct PackedForest {
     width: usize,
     targets: usize,
     trees: Vec<Tree>,
+    bins: Bins,
+    /// Of one block.
+    cells: Vec<Cell>,
+    /// Of each tree's planes in turn: how many nodes.
+    planes: Vec<u32>,
+    /// Of each plane in turn, in pairs for the loop: an odd one gets a node that clears nothing.
     bits: Vec<BitNode>,
     shared: Vec<SharedNode>,
     walk: Vec<WalkNode>,
@@ -105,31 +130,27 @@ pub struct PackedForest {
     /// Target of each leaf, if there are several and every leaf has one entry; otherwise of each entry.
     target: Vec<u32>,
     weight: Vec<f32>,
-    /// Whether a node sends missing values to the left.
-    missing_left: bool,
 }
 
-impl PackedForest {
-    /// Elements of the scratch that [`add`](Self::add) needs for rows of `width` columns.
-    pub const fn scratch_len(width: usize) -> usize {
-        2 * width * ROWS
-    }
+/// The bytes of a word for each row: leaves that stand.
+type Planes = [Cell; 4];
 
+impl PackedForest {
     /// Evaluates the nodes on shared columns, for all rows that [`add`](Self::add) gets until the next call; `row`
     /// (`[width]`) is any of them. Nothing to do where no column is shared.
     ///
     /// # Panics
     /// If `row` is too short.
     pub fn begin(&mut self, row: &[f32]) {
-        for tree in &mut self.trees {
-            tree.start = [u32::MAX; 2];
+        if self.shared.is_empty() {
+            return;
         }
-        for &SharedNode { node, tree, half } in &self.shared {
-            let column = node.column as usize;
-            let missing_left = column >= self.width;
-            let value = row[if missing_left { column - self.width } else { column }];
-            if !(value <= node.threshold || missing_left && value.is_nan()) {
-                self.trees[tree as usize].start[half as usize] &= node.mask;
+        for tree in &mut self.trees {
+            tree.cleared = 0;
+        }
+        for SharedNode { key, tree, cleared } in &self.shared {
+            if !key.passes(row[key.feature as usize]) {
+                self.trees[*tree as usize].cleared |= cleared;
             }
         }
     }
@@ -138,54 +159,64 @@ impl PackedForest {
     ///
     /// # Panics
     /// If a length does not fit.
-    pub fn add(&self, x: &[f32], sums: &mut [f32], scratch: &mut [f32]) {
+    pub fn add(&mut self, x: &[f32], sums: &mut [f32]) {
         let rows = sums.len() / self.targets.max(1);
         assert_eq!(x.len(), rows * self.width);
         assert_eq!(sums.len(), rows * self.targets);
-        assert_eq!(scratch.len(), Self::scratch_len(self.width));
         if self.targets == 0 {
             return;
         }
-        let mut row = 0;
-        while row < rows {
-            // Half a block and a few rows take less than a block of padding.
-            let n = match rows - row {
-                ROWS.. => ROWS,
-                left => left.min(ROWS / 2),
-            };
-            let lanes = if n <= LANES { LANES } else { n.next_multiple_of(ROWS / 2) };
-            let x = &x[row * self.width..(row + n) * self.width];
-            self.block(x, lanes, &mut sums[row * self.targets..(row + n) * self.targets], scratch);
-            row += n;
+        for first in (0..rows).step_by(ROWS) {
+            let end = rows.min(first + ROWS);
+            let sums = &mut sums[first * self.targets..end * self.targets];
+            let x = &x[first * self.width..end * self.width];
+            self.bins.fill(x, self.width, end - first, &mut self.cells);
+            match (end - first).div_ceil(16) {
+                1 => self.block::<1>(sums),
+                2 => self.block::<2>(sums),
+                _ => self.block::<4>(sums),
+            }
         }
     }
 
-    /// Rows filled up to `lanes` by what is of no matter.
+    /// Rows of which the cells are filled, in so many vectors.
     #[inline(never)]
-    fn block(&self, x: &[f32], lanes: usize, sums: &mut [f32], scratch: &mut [f32]) {
+    fn block<const V: usize>(&self, sums: &mut [f32]) {
         let rows = sums.len() / self.targets;
-        self.transpose(x, lanes, scratch);
         let mut bits = self.bits.as_slice();
-        let (mut leaves, mut high_words) = ([0; ROWS], [0; ROWS]);
-        let (leaves, high_words) = (&mut leaves[..lanes], &mut high_words[..lanes]);
+        let mut counts = self.planes.iter();
+        let mut planes: Planes = [[[-1; 16]; GROUPS]; 4];
+        let (mut leaves, mut high) = ([0; ROWS], [0; ROWS]);
         for tree in &self.trees {
-            let [low, high] = tree.nodes;
             // Words of 32 leaves are read where they are added; else `leaves` holds leaves.
-            let words = low != WALK && high == NARROW;
-            if low == WALK {
-                walk(&self.walk, high, self.inner, scratch, lanes, &mut leaves[..rows]);
-            } else {
-                let (nodes, rest) = bits.split_at(low as usize);
-                bits = rest;
-                stand(nodes, tree.start[0], scratch, leaves);
-                if high != NARROW {
-                    let (nodes, rest) = bits.split_at(high as usize);
-                    bits = rest;
-                    stand(nodes, tree.start[1], scratch, high_words);
-                    join(leaves, high_words);
+            let mut words = false;
+            match tree.kind {
+                Kind::Walk(root) => walk(&self.walk, root, self.inner, &self.cells, &mut leaves[..rows]),
+                Kind::Bits(count) => {
+                    words = count <= 4;
+                    for plane in 0..count as usize {
+                        let (nodes, rest) = bits.split_at(counts.next().map_or(0, |&n| n as usize));
+                        bits = rest;
+                        let cleared = (tree.cleared >> (8 * plane)) as i8;
+                        stand::<V>(nodes, cleared, &self.cells, &mut planes[plane % 4]);
+                        if plane == 3 {
+                            to_words::<V>(&planes, &mut leaves);
+                        }
+                    }
+                    if count % 4 > 0 || count == 0 {
+                        // Where no leaf of the planes stands it is the next one, the tree's last.
+                        planes[count as usize % 4][..V].fill([-1; 16]);
+                    }
+                    if count < 4 {
+                        to_words::<V>(&planes, &mut leaves);
+                    } else if !words {
+                        to_words::<V>(&planes, &mut high);
+                        join(&mut leaves[..rows], &high);
+                    }
                 }
             }
             let first = tree.leaf as usize;
+            let leaves = &leaves[..rows];
             if self.value.is_empty() {
                 self.add_entries(first, words, leaves, sums);
             } else if self.targets > 1 {
@@ -194,22 +225,6 @@ impl PackedForest {
                 add_values::<true>(&self.value[first..], leaves, sums);
             } else {
                 add_values::<false>(&self.value[first..], leaves, sums);
-            }
-        }
-    }
-
-    /// Columns of `lanes` rows each, then the same without NaN.
-    #[inline(never)]
-    fn transpose(&self, x: &[f32], lanes: usize, scratch: &mut [f32]) {
-        let (plain, filled) = scratch.split_at_mut(self.width * lanes);
-        for (r, row) in x.chunks_exact(self.width.max(1)).enumerate() {
-            for (column, &value) in plain.chunks_exact_mut(lanes).zip(row) {
-                column[r] = value;
-            }
-        }
-        if self.missing_left {
-            for (to, from) in filled.iter_mut().zip(plain) {
-                *to = if from.is_nan() { f32::NEG_INFINITY } else { *from };
             }
         }
     }
@@ -243,28 +258,36 @@ fn add_to_targets(value: &[f32], target: &[u32], words: bool, leaves: &[u32], su
     }
 }
 
-/// The leaves of up to 32 that stand, for each row.
-fn stand(nodes: &[BitNode], start: u32, scratch: &[f32], words: &mut [u32]) {
-    match words.len() / LANES {
-        1 => stand_in::<1>(nodes, start, scratch, words),
-        4 => stand_in::<4>(nodes, start, scratch, words),
-        _ => stand_in::<8>(nodes, start, scratch, words),
+/// The leaves of a plane that stand.
+#[inline(always)]
+#[allow(unsafe_code, reason = "the innermost loop, where a check of bounds would stand beside three vector operations")]
+fn stand<const V: usize>(nodes: &[BitNode], cleared: i8, cells: &[Cell], plane: &mut Cell) {
+    let mut state = [B16::splat(cleared); V];
+    for pair in nodes.as_chunks::<2>().0 {
+        for node in pair {
+            let (bin, cleared) = (B16::splat_four(&node.bin), B16::splat_four(&node.cleared));
+            // SAFETY: `place_bits` makes the offset from `Bins::locate`, a cell of `0..Bins::cells()`, and `cells` has
+            // as many, at least one (for a node that clears nothing). A product beyond u32 would lose its high bits
+            // alone: a smaller multiple of a cell's size.
+            let cell = unsafe { &*cells.as_ptr().byte_add(node.cell as usize) };
+            for (state, lanes) in state.iter_mut().zip(cell) {
+                *state = state.or(B16::load(lanes).above(bin).and(cleared));
+            }
+        }
+    }
+    for (to, state) in plane.iter_mut().zip(state) {
+        state.flipped().store(to);
     }
 }
 
-#[inline(never)]
-fn stand_in<const V: usize>(nodes: &[BitNode], start: u32, scratch: &[f32], words: &mut [u32]) {
-    let columns = scratch.as_chunks::<LANES>().0.as_chunks::<V>().0;
-    let mut state = [I4::splat(start as i32); V];
-    for node in nodes {
-        let (threshold, mask) = (F4::splat(node.threshold), I4::splat(node.mask as i32));
-        for (state, lanes) in state.iter_mut().zip(&columns[node.column as usize]) {
-            let holds = F4::load(lanes).at_most(threshold).bits();
-            *state = state.and(mask.or(holds));
+/// The words of four planes.
+#[inline(always)]
+fn to_words<const V: usize>(planes: &Planes, words: &mut [u32; ROWS]) {
+    for (group, words) in words.as_chunks_mut::<16>().0.iter_mut().take(V).enumerate() {
+        let quarters = B16::words([0, 1, 2, 3].map(|plane| B16::load(&planes[plane][group])));
+        for (to, quarter) in words.as_chunks_mut::<LANES>().0.iter_mut().zip(quarters) {
+            quarter.store(to);
         }
-    }
-    for (words, state) in words.as_chunks_mut::<LANES>().0.iter_mut().zip(state) {
-        state.store(words);
     }
 }
 
@@ -278,19 +301,18 @@ fn join(leaves: &mut [u32], high: &[u32]) {
 
 /// The leaf of each row.
 #[inline(never)]
-fn walk(nodes: &[WalkNode], root: u32, inner: u32, scratch: &[f32], lanes: usize, leaves: &mut [u32]) {
-    // 4 and 16 took .35 and .49 ms where 8 takes .25.
+fn walk(nodes: &[WalkNode], root: u32, inner: u32, cells: &[Cell], leaves: &mut [u32]) {
+    // In step, so that the loads of several rows are under way at once.
     const TOGETHER: usize = 8;
     for (group, leaves) in leaves.chunks_mut(TOGETHER).enumerate() {
-        let first = group * TOGETHER;
         let mut at = [root; TOGETHER];
         loop {
             let mut moved = 0;
             for (r, at) in at.iter_mut().enumerate() {
                 let node = &nodes[*at as usize];
-                // Past the last lane lies another column: the scratch is long enough, the result is dropped.
-                let value = scratch[node.column as usize * lanes + first + r];
-                let next = node.next[usize::from(value <= node.threshold)];
+                // What lies past the last row is of no matter: it is dropped.
+                let bin = cells[node.cell as usize].as_flattened()[group * TOGETHER + r];
+                let next = node.next[usize::from(bin <= node.bin)];
                 moved |= next ^ *at;
                 *at = next;
             }

@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -36,10 +37,16 @@ def run(*arguments: str | Path) -> str:
 
 
 def featurize(spec: Path, requests: Path, events: Path | None, out: Path) -> dict[str, np.ndarray]:
-    """Feature matrix `X` [rows, F] with `request` and `candidate`, the indexes of each row."""
+    """Feature matrix `X` [rows, F] (or one for each input) with `request` and `candidate`, the indexes of each row."""
     more = ["--events", events] if events else []
     run("featurize", spec, "--requests", requests, *more, "-o", out)
     return load_file(out)
+
+
+def schema_of(matrix: Path) -> str:
+    """Digest of the schema that a matrix was made by. A model that carries it compiles under no other schema."""
+    with safe_open(matrix, "np") as file:
+        return file.metadata()["ranklet.schema"]
 
 
 def compile_bundle(source: Path, out: Path) -> Path:

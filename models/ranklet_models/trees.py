@@ -42,8 +42,8 @@ def train(x: np.ndarray, y: np.ndarray, shape: Shape = Shape(), seed: int = 1) -
     return lightgbm.train(settings, lightgbm.Dataset(x, y), num_boost_round=shape.trees)
 
 
-def to_onnx(booster: lightgbm.Booster, columns: int) -> onnx.ModelProto:
-    """[N, columns] f32 named X -> label, probabilities [N, 2]."""
+def to_onnx(booster: lightgbm.Booster, columns: int, schema: str | None = None) -> onnx.ModelProto:
+    """[N, columns] f32 named X -> label, probabilities [N, 2]. `schema` is the digest of what the columns were made by."""
     model = convert_lightgbm(
         booster,
         name="ranker",
@@ -55,6 +55,8 @@ def to_onnx(booster: lightgbm.Booster, columns: int) -> onnx.ModelProto:
     sets = sorted(((o.domain, o.version) for o in model.opset_import))
     del model.opset_import[:]
     model.opset_import.extend(onnx.helper.make_opsetid(domain, version) for domain, version in sets)
+    if schema is not None:
+        onnx.helper.set_model_props(model, {"ranklet.schema": schema})
     return model
 
 

@@ -7,7 +7,9 @@ import pytest
 from ranklet_models.bench.case import DTYPES, Case
 from ranklet_models.bench.dense import mlp, two_towers
 from ranklet_models.bench.multi_task import HISTORY, REAL, multi_task
-from ranklet_models.trees import run_onnx
+from ranklet_models.bench.rerank import KNOTS, SPEC, calibrator, join, plain, session
+from ranklet_models.spec import columns
+from ranklet_models.trees import Shape, run_onnx, to_onnx, train
 
 ROWS = 6
 
@@ -65,3 +67,41 @@ def test_what_is_masked_is_not_seen():
     given["history"][:, REAL:HISTORY] += 1
     for name, values in run_onnx(data, given).items():
         np.testing.assert_array_equal(values, before[name])
+
+
+def test_joined_classifiers_are_each_its_own():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(500, 4)).astype(np.float32)
+    models = {head: to_onnx(train(x, x[:, i] > 0, Shape(trees=3, leaves=4)), 4) for i, head in enumerate(["a", "b"])}
+    joined = join(models)
+    onnx.checker.check_model(joined, full_check=True)
+    found = run_onnx(joined.SerializeToString(), {"X": x})
+    for head, model in models.items():
+        alone = run_onnx(model.SerializeToString(), {"X": x})["probabilities"]
+        assert (found[head] == alone).all()
+    assert (found["a"] != found["b"]).any()
+
+
+def test_a_calibrator_has_all_its_knots_and_rises():
+    rng = np.random.default_rng(1)
+    score = rng.beta(2, 8, 4000).astype(np.float32)
+    curve = calibrator(score, rng.random(4000) < score)
+    knots = onnx.numpy_helper.to_array(next(w for w in curve.graph.initializer if w.name == "lower"))
+    assert knots.shape == (1, KNOTS - 1)
+    x = np.sort(rng.uniform(score.min(), score.max(), 1000)).astype(np.float32)
+    y = run_onnx(curve.SerializeToString(), {"score": x[:, None]})["calibrated"].ravel()
+    assert (np.diff(y) >= 0).all() and y[-1] > y[0]
+
+
+def test_the_whole_rerank_has_forty_columns_and_a_twin_without_policy():
+    assert len(columns(SPEC)) == 40
+    spec, bare = SPEC.read_text(), plain(SPEC.read_text())
+    assert "[policy]" in spec and "[policy]" not in bare
+    assert spec.count("[[features]]") == bare.count("[[features]]") and spec.count("[[heads]]") == bare.count("[[heads]]")
+
+
+def test_a_session_names_its_own_candidates():
+    request, events = session(np.random.default_rng(3), 0)
+    keys = [candidate["key"] for candidate in request["candidates"]]
+    assert len(keys) == len(set(keys)) == 100
+    assert all(event["time"] <= request["now"] and event.get("key", keys[0]) in keys for event in events)

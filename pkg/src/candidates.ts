@@ -1,7 +1,7 @@
 import type { Rows } from "./columns.js";
 import { RankletError, describe } from "./reasons.js";
 import type { Accessor, Accessors, Facts, Id } from "./types.js";
-import { toNumber, toText } from "./values.js";
+import { toList, toNumber, toText } from "./values.js";
 
 /** Where each value of the caller's type is found; the options with the defaults filled in. */
 export type Reader<C> = { [K in keyof Required<Accessors<C>>]: (candidate: C) => unknown };
@@ -14,6 +14,10 @@ const DEFAULTS: Record<keyof Accessors<unknown>, string> = {
   serverScore: "server_score",
   value: "value",
   boost: "boost",
+  spendEffect: "spend_effect",
+  benefitLower: "benefit_lower",
+  pin: "pin",
+  target: "target",
 };
 
 export function makeReader<C>(options: Accessors<C>): Reader<C> {
@@ -26,26 +30,47 @@ export function makeReader<C>(options: Accessors<C>): Reader<C> {
   return reader as Reader<C>;
 }
 
-/** Reads the objects from `first` on, each once. A row that cannot be read is left empty; the first such makes the request invalid. */
-export function readRows<C>(reader: Reader<C>, items: readonly C[], first: number): { rows: Rows; error: RankletError | null } {
-  const rows: Rows = { ids: [], keys: [], types: [], scores: [], values: [], boosts: [], features: [] };
-  let error: RankletError | null = null;
-  for (let at = first; at < items.length; at++) {
+/** What was read of some objects. */
+export interface Read<C> {
+  /** Those that count. */
+  items: C[];
+  rows: Rows;
+  /** What is wrong with the first that is wrong. */
+  error: RankletError | null;
+}
+
+/**
+ * Reads objects, each once. A row that cannot be read is left empty, and makes the request invalid. An object is passed
+ * over where `held` knows its id.
+ */
+export function readRows<C>(reader: Reader<C>, given: readonly C[], held?: (id: string) => boolean): Read<C> {
+  const rows: Rows = {
+    ids: [], keys: [], types: [], scores: [], values: [], boosts: [], spendEffects: [], benefitLowers: [], pins: [], targets: [],
+    features: [],
+  };
+  const read: Read<C> = { items: [], rows, error: null };
+  given.forEach((item, at) => {
     let row = EMPTY;
     try {
-      row = readRow(reader, items[at]);
+      row = readRow(reader, item);
+      if (held?.(row.id)) return;
     } catch (thrown) {
-      error ??= invalid(`candidate ${at}: ${describe(thrown)}`);
+      read.error ??= invalid(`candidate ${at}: ${describe(thrown)}`);
     }
+    read.items.push(item);
     rows.ids.push(row.id);
     rows.keys.push(row.key);
     rows.types.push(row.type);
     rows.scores.push(row.score);
     rows.values.push(row.value);
     rows.boosts.push(row.boost);
+    rows.spendEffects.push(row.spendEffect);
+    rows.benefitLowers.push(row.benefitLower);
+    rows.pins.push(row.pin);
+    rows.targets.push(row.target);
     rows.features.push(row.features);
-  }
-  return { rows, error };
+  });
+  return read;
 }
 
 type Features = Record<string, unknown>;
@@ -57,6 +82,10 @@ const EMPTY = {
   score: NaN,
   value: NaN,
   boost: NaN,
+  spendEffect: NaN,
+  benefitLower: NaN,
+  pin: NaN,
+  target: null as string | null,
   features: null as Features | null,
 };
 
@@ -72,6 +101,10 @@ function readRow<C>(reader: Reader<C>, item: C | null | undefined): typeof EMPTY
     score: toNumber(reader.serverScore(item)),
     value: toNumber(reader.value(item)),
     boost: toNumber(reader.boost(item)),
+    spendEffect: toNumber(reader.spendEffect(item)),
+    benefitLower: toNumber(reader.benefitLower(item)),
+    pin: toNumber(reader.pin(item)),
+    target: toText(reader.target(item)),
     features: typeof features === "object" ? (features as Features | null) : null,
   };
 }
@@ -95,11 +128,16 @@ export function keepFacts(facts: Facts | null | undefined): Facts {
 
 function shallow(values: Record<string, unknown>): Record<string, unknown> {
   const copy: Record<string, unknown> = { ...values };
-  for (const name of Object.keys(copy)) {
-    const value = copy[name];
-    if (Array.isArray(value)) copy[name] = value.slice();
-  }
+  for (const name of Object.keys(copy)) copy[name] = copied(copy[name]);
   return copy;
+}
+
+/** Lists with the lists in them; what is no list as it is. Longer ones than the engine takes are missing there. */
+function copied(value: unknown, depth = 1): unknown {
+  const list = toList(value);
+  if (list === null) return value;
+  if (list.length > 0xffff) return null;
+  return Array.from(list, (inner) => (depth > 0 ? copied(inner, depth - 1) : inner));
 }
 
 /** Frozen items as the engine takes them: a count of leading rows, or rows. */

@@ -1,6 +1,6 @@
 import type { ColumnInfo } from "./engine.js";
 import type { Facts } from "./types.js";
-import { toNumber, toText } from "./values.js";
+import { toList, toNumber, toText } from "./values.js";
 
 /** One request or some candidates in schema order, as the engine takes them. */
 export interface Encoded {
@@ -19,28 +19,40 @@ export interface Rows {
   scores: number[];
   values: number[];
   boosts: number[];
+  spendEffects: number[];
+  benefitLowers: number[];
+  pins: number[];
+  /** Null: about nothing that others are about. */
+  targets: (string | null)[];
   features: (Record<string, unknown> | null)[];
 }
 
-type Kind = ColumnInfo["kind"];
+/** How a value is read: its kind, and of lists of numbers how many each vector has. */
+type Form = Pick<ColumnInfo, "kind" | "width">;
 
 /** The schema's columns with their paths taken apart, once for each engine. */
 export interface ColumnPlan {
-  features: { name: string; kind: Kind }[];
-  facts: { group: keyof Facts; name: string; kind: Kind }[];
+  features: (Form & { name: string })[];
+  facts: (Form & { group: keyof Facts; name: string })[];
 }
 
-/** Candidate columns that every bundle has, in this order: id, key, type, server_score, value, boost. */
-const FIXED = 6;
+/** A list's cell is start x MOST + count, so it holds fewer values than that. */
+const MOST = 0x10000;
+
+/**
+ * Candidate columns that every bundle has, in this order: id, key, type, server_score, value, boost, spend_effect,
+ * benefit_lower, pin, target.
+ */
+const FIXED = 10;
 
 export function planColumns(columns: readonly ColumnInfo[]): ColumnPlan {
   const candidate = columns.filter((column) => column.per === "candidate").slice(FIXED);
   const request = columns.filter((column) => column.per === "request");
   return {
-    features: candidate.map(({ path, kind }) => ({ name: path.replace(/^(candidate\.)?features\./, ""), kind })),
-    facts: request.map(({ path, kind }) => {
+    features: candidate.map(({ path, kind, width }) => ({ name: path.replace(/^(candidate\.)?features\./, ""), kind, width })),
+    facts: request.map(({ path, kind, width }) => {
       const [, group, name] = /^(?:facts\.)?(\w+)\.(.+)$/s.exec(path) ?? [];
-      return { group: group as keyof Facts, name: name ?? "", kind };
+      return { group: group as keyof Facts, name: name ?? "", kind, width };
     }),
   };
 }
@@ -54,52 +66,61 @@ export function encode(plan: ColumnPlan, rows: Rows, facts: Facts | null): Encod
   writeFacts(plan, facts, columns, pool);
   let at = scalars;
   for (let row = 0; row < n; row++, at++) columns[at] = pool.add(rows.ids[row]!);
-  for (const texts of [rows.keys, rows.types]) {
+  const putTexts = (texts: readonly (string | null)[]) => {
     for (let row = 0; row < n; row++, at++) {
       const text = texts[row];
       columns[at] = text == null ? NaN : pool.add(text);
     }
-  }
-  for (const numbers of [rows.scores, rows.values, rows.boosts]) {
+  };
+  putTexts(rows.keys);
+  putTexts(rows.types);
+  for (const numbers of [rows.scores, rows.values, rows.boosts, rows.spendEffects, rows.benefitLowers, rows.pins]) {
     columns.set(numbers, at);
     at += n;
   }
-  for (const { name, kind } of plan.features) {
+  putTexts(rows.targets);
+  for (const form of plan.features) {
     for (let row = 0; row < n; row++, at++) {
       const features = rows.features[row];
-      columns[at] = features ? cell(features[name], kind, pool) : NaN;
+      columns[at] = features ? cell(features[form.name], form, pool) : NaN;
     }
   }
-  return { n, columns, pool: pool.text(), lengths: pool.lengths() };
+  return pool.encoded(n, columns);
 }
 
 export function encodeFacts(plan: ColumnPlan, facts: Facts): Encoded {
   const columns = new Float64Array(plan.facts.length);
   const pool = new Pool();
   writeFacts(plan, facts, columns, pool);
-  return { n: 0, columns, pool: pool.text(), lengths: pool.lengths() };
+  return pool.encoded(0, columns);
 }
 
 function writeFacts(plan: ColumnPlan, facts: Facts | null, columns: Float64Array, pool: Pool): void {
-  plan.facts.forEach(({ group, name, kind }, at) => {
-    const values = facts?.[group] as Record<string, unknown> | null | undefined;
-    columns[at] = values == null ? NaN : cell(values[name], kind, pool);
+  plan.facts.forEach((form, at) => {
+    const values = facts?.[form.group] as Record<string, unknown> | null | undefined;
+    columns[at] = values == null ? NaN : cell(values[form.name], form, pool);
   });
 }
 
-/** A value as its cell; whatever has the wrong type is missing. */
-function cell(value: unknown, kind: Kind, pool: Pool): number {
+/** A value as its cell; whatever has the wrong type or shape is missing. */
+function cell(value: unknown, { kind, width }: Form, pool: Pool): number {
   if (kind === "number") return toNumber(value);
   if (kind === "string") {
     const text = toText(value);
     return text === null ? NaN : pool.add(text);
   }
-  return Array.isArray(value) ? pool.run(value) : NaN;
+  const list = toList(value);
+  if (list === null) return NaN;
+  return kind === "strings" ? pool.run(list) : pool.vectors(list, width);
 }
 
-/** Strings travel as one text and their lengths; a cell is an index. Repeated categories are sent once. */
+/**
+ * Strings travel as one text and their lengths; a cell is an index. Repeated categories are sent once. The numbers of
+ * lists travel behind the columns.
+ */
 class Pool {
   readonly #parts: string[] = [];
+  readonly #numbers: number[] = [];
   readonly #known = new Map<string, number>();
 
   add(text: string): number {
@@ -111,22 +132,41 @@ class Pool {
     return index;
   }
 
-  /** Several texts in a row, as start x 65,536 + count. */
-  run(values: readonly unknown[]): number {
-    if (values.length >= 0x10000) return NaN;
+  /** Several texts in a row, as start x 65,536 + count. What is no text keeps its place, empty. */
+  run(values: ArrayLike<unknown>): number {
+    if (values.length >= MOST) return NaN;
     const start = this.#parts.length;
-    for (const value of values) {
-      const text = toText(value);
-      if (text !== null) this.#parts.push(text);
+    for (let at = 0; at < values.length; at++) this.#parts.push(toText(values[at]) ?? "");
+    return start * MOST + values.length;
+  }
+
+  /** Numbers in a row, or lists of `width` of them each; NaN for any other shape. What is no number keeps its place, missing. */
+  vectors(values: ArrayLike<unknown>, width: number): number {
+    const numbers = this.#numbers;
+    const start = numbers.length;
+    let nested = false;
+    let fits = true;
+    for (let at = 0; at < values.length && fits; at++) {
+      const value = values[at];
+      const list = toList(value);
+      if (at === 0) nested = list !== null;
+      fits = (nested ? list?.length === width : list === null) && numbers.length - start < MOST;
+      if (list === null) numbers.push(toNumber(value));
+      else for (let i = 0; i < width && fits; i++) numbers.push(toNumber(list[i]));
     }
-    return start * 0x10000 + (this.#parts.length - start);
+    const count = numbers.length - start;
+    if (fits && count % width === 0 && count < MOST) return start * MOST + count;
+    numbers.length = start;
+    return NaN;
   }
 
-  text(): string {
-    return this.#parts.join("");
-  }
-
-  lengths(): Uint32Array {
-    return Uint32Array.from(this.#parts, (part) => part.length);
+  encoded(n: number, columns: Float64Array): Encoded {
+    let all = columns;
+    if (this.#numbers.length > 0) {
+      all = new Float64Array(columns.length + this.#numbers.length);
+      all.set(columns);
+      all.set(this.#numbers, columns.length);
+    }
+    return { n, columns: all, pool: this.#parts.join(""), lengths: Uint32Array.from(this.#parts, (part) => part.length) };
   }
 }

@@ -2,7 +2,9 @@
 
 export interface ColumnInfo {
   path: string;
-  kind: "number" | "string" | "strings";
+  kind: "number" | "string" | "strings" | "numbers";
+  /** Numbers of each vector of "numbers"; 1 for the others. */
+  width: number;
   per: "candidate" | "request";
 }
 
@@ -18,8 +20,9 @@ export interface EngineInfo {
   signals: string[];
   size_bytes: number;
   self_test_rows: number;
-  /** How long a dismissal, and a snooze without a length, hide an item. */
-  suppressed_ms: [number, number];
+  /** How long a dismissal, a snooze without a length, and a dismissal for each of the declared reasons hide an item. */
+  suppressed_ms: number[];
+  dismiss_reasons: string[];
 }
 
 /** A tensor as plain data: row-major values and the size of each dimension. Booleans are bytes. */
@@ -43,14 +46,28 @@ export interface Engine {
   session_free(session: number): void;
   restore(session: number, snapshot: string): void;
   snapshot(session: number): string;
-  observe(session: number, event: object): boolean;
-  signals(session: number, surface: string | undefined, now: number): Record<string, number | null>;
+  /** Texts as one and the length of each in UTF-16 units, -1 for none; see `sendEvent`. */
+  observe(
+    session: number, kind: number, time: number, number: number, flag: boolean, texts: string,
+    id: number, key: number, type: number, surface: number, list: number, reason: number, field: number, value: number,
+  ): number;
+  /** In the order of the info's `signals`: NaN is missing, Infinity one of candidates where none was asked about. */
+  signals(
+    session: number, list: number, row: number, key: string | undefined, type: string | undefined, surface: string | undefined, now: number,
+  ): Float64Array;
+  /** Of each signal five lines: its name, unit, privacy label, `request` or `candidate`, and a sentence. */
+  describe(): string;
   prepare(session: number, options: object, n: number, columns: Float64Array, pool: string, lengths: Uint32Array): number;
   append(list: number, n: number, columns: Float64Array, pool: string, lengths: Uint32Array): void;
   shown(list: number, rows: Uint32Array): void;
   update_facts(list: number, columns: Float64Array, pool: string, lengths: Uint32Array): void;
-  rerank(list: number, now: number, frozenCount: number, frozenRows: Uint32Array): Float64Array;
-  record(list: number): unknown;
+  /** `rows`: work budget; `seed` and `decisionId` in place of the request's. */
+  rerank(
+    list: number, now: number, frozenCount: number, frozenRows: Uint32Array,
+    rows?: number, seed?: number | string | bigint | null, decisionId?: string,
+  ): Float64Array;
+  /** The list's last decision in the compact form, with its feature rows where `full`; nothing before the first. */
+  record(list: number, full: boolean): Uint8Array<ArrayBuffer> | undefined;
   list_free(list: number): void;
   scorer_info(): { inputs: TensorInfo[]; outputs: TensorInfo[] };
   /** An array for each input, in the ports' order (for each that `prepared` leaves open; 0: none is); one for each output. */
@@ -65,4 +82,4 @@ export type MakeInstance = (module: WebAssembly.Module) => { Engine: new (bundle
 
 /** The header of a `rerank` answer, then its items, `ITEM` numbers and two for each head. */
 export const HEADER = 8;
-export const ITEM = 8;
+export const ITEM = 9;

@@ -1,13 +1,15 @@
+import { budgetOf, readRows } from "./budget.js";
 import { NONE_FROZEN, keepFacts, readFrozen, type FrozenRows } from "./candidates.js";
 import { encode, encodeFacts, type Encoded } from "./columns.js";
 import { HEADER, ITEM, type Engine } from "./engine.js";
 import type { Running } from "./host.js";
 import { Ranking, type Ranked } from "./ranking.js";
 import { RankletError, failure } from "./reasons.js";
-import { copyItems, readPart, type Names, type Part, type Prepared, type Shared } from "./request.js";
+import { nameRows, readPage, type Names, type Part, type Prepared, type Shared } from "./request.js";
 import { frozenFlags, keepsFrozen, serverOrder } from "./server-order.js";
 import type { Held, Session } from "./session.js";
 import type { Facts, RerankOptions } from "./types.js";
+import { toText } from "./values.js";
 
 /** Where a list stands in an engine: good as long as its session stands there. */
 interface HeldList {
@@ -32,13 +34,17 @@ export class List<C = unknown> {
   readonly #parts: Part[] = [];
   #facts: Facts;
   #updated: Encoded | "later" | null = null;
+  // Given and not yet read; more than one where reading one gave another.
+  readonly #pages: (readonly C[])[] = [];
+  // What is wrong with the list for good, and with its facts until others come.
   #broken: RankletError | null;
+  #unreadable: RankletError | null = null;
   #held: HeldList | null = null;
   // The order last given, and the marks that the model gave last, by row.
   #order: Uint32Array;
   #suppressed: Uint8Array | null = null;
   #last: Ranking<C> | null = null;
-  readonly #subscribers = new Set<() => void>();
+  readonly #subscribers = new Set<{ listener: () => void }>();
   #told = false;
   readonly #engineChanged = () => {
     if (this.#shared.host.running) this.due();
@@ -68,52 +74,53 @@ export class List<C = unknown> {
       if (typeof time === "number") now = time;
       frozen = readFrozen(options?.frozen ?? this.#request.frozen, this.#names.rowOf);
       if (!Number.isFinite(now)) throw new RankletError("request_invalid", "now is not a number of ms");
-      return this.#give(this.#model(frozen, now));
+      return this.#give(this.#model(frozen, now, options ?? {}));
     } catch (thrown) {
-      return this.#give(this.#server(failure(thrown, "request_invalid"), frozen, now));
+      return this.#give(this.#server(this.#broken ?? failure(thrown, "request_invalid"), frozen, now));
     }
   }
 
-  /** More candidates of the same response, after those there are. They stand in the list even where they cannot be ranked. */
+  /**
+   * A further page of the same response. What is visible stays: a page stands last until the next `rerank`, and `frozen`
+   * holds the rest. An id that the list holds already is passed over, for pages overlap where the server's list moved;
+   * what cannot be read stands in the list and makes it server order.
+   */
   append(candidates: readonly C[]): void {
-    try {
-      for (const item of copyItems(candidates)) this.#items.push(item);
-      if (this.#broken) return;
-      const part = readPart(this.#shared, this.#names, this.#items, null);
-      this.#parts.push(part);
-      const running = this.#shared.host.running;
-      if (running && this.#isHeld()) this.#sendPart(running, this.#held!.handle, part);
-    } catch (thrown) {
-      this.#break(thrown);
-    } finally {
-      this.#order = extended(this.#order, this.#items.length);
-      if (this.#held) this.#held.order = extended(this.#held.order, this.#items.length);
-      this.due();
-    }
+    // An accessor may append while it is read: that page comes after the one it belongs to.
+    if (this.#pages.push(candidates) > 1) return;
+    for (; this.#pages.length > 0; this.#pages.shift()) this.#append(this.#pages[0]!);
+    this.due();
   }
 
-  /** New facts of the request, in place of those before. */
+  /** New facts of the request, in place of those before. Facts that cannot be read make it server order until others come. */
   update(facts: Facts): void {
+    this.#unreadable = null;
     try {
       this.#facts = keepFacts(facts);
       this.#updated = "later";
       const running = this.#shared.host.running;
-      if (running && this.#isHeld()) this.#sendFacts(running, this.#held!.handle);
+      if (running && !this.#broken && this.#isHeld()) this.#sendFacts(running, this.#held!.handle);
     } catch (thrown) {
-      this.#break(thrown);
+      const error = failure(thrown, "request_invalid");
+      if (!isTrap(error)) this.#unreadable = error;
     } finally {
       this.due();
     }
   }
 
-  /** Has `listener` called, soon and once for several causes, when a re-rank would tell something new. Returns what ends it. */
+  /**
+   * Has `listener` called when a re-rank would tell something new: an event that counts, a page, facts, a newer response,
+   * an engine that came. Always later, never inside the call that was the cause, and once for all causes of one moment.
+   * What happened before counts with the next `rerank`. Returns what ends it.
+   */
   subscribe(listener: () => void): () => void {
-    this.#subscribers.add(listener);
+    if (this.#broken?.code === "disposed") return () => undefined;
+    const subscription = { listener };
+    this.#subscribers.add(subscription);
     this.#session.watch(this);
-    this.#shared.host.changed.add(this.#engineChanged);
+    if (!this.#session.disposed) this.#shared.host.changed.add(this.#engineChanged);
     return () => {
-      this.#subscribers.delete(listener);
-      if (this.#subscribers.size === 0) this.#unwatch(false);
+      if (this.#subscribers.delete(subscription) && this.#subscribers.size === 0) this.#unwatch(false);
     };
   }
 
@@ -122,7 +129,7 @@ export class List<C = unknown> {
     this.#broken = new RankletError("disposed", "the list was disposed");
     this.#subscribers.clear();
     this.#unwatch(true);
-    this.#release();
+    this.#drop();
   }
 
   /** Same as `dispose`, for `using`. */
@@ -130,12 +137,38 @@ export class List<C = unknown> {
     this.dispose();
   }
 
+  /** @internal The row of a candidate's id; -1 if there is none. */
+  rowOf(id: string): number {
+    return this.#names.rowOf.get(id) ?? -1;
+  }
+
+  /** @internal */
+  belongs(session: Session<C>): boolean {
+    return this.#session === session;
+  }
+
+  /** @internal */
+  get facts(): Facts {
+    return this.#facts;
+  }
+
+  /** @internal */
+  get surface(): string | null {
+    return this.#names.surface;
+  }
+
   /** @internal A newer response took the place of this one. */
   supersede(): void {
     if (this.#broken?.code === "disposed") return;
     this.#broken = new RankletError("superseded", "a newer response of the same list_id was prepared");
-    this.#release();
+    this.#drop();
     this.due();
+  }
+
+  /** @internal Its session was disposed. Only a list that somebody listens to hangs on the engine. */
+  orphan(): void {
+    this.due();
+    this.#shared.host.changed.delete(this.#engineChanged);
   }
 
   /** @internal */
@@ -144,9 +177,11 @@ export class List<C = unknown> {
     this.#told = true;
     queueMicrotask(() => {
       this.#told = false;
-      for (const listener of [...this.#subscribers]) {
+      for (const subscription of [...this.#subscribers]) {
+        // One listener may end another's subscription.
+        if (!this.#subscribers.has(subscription)) continue;
         try {
-          listener();
+          subscription.listener();
         } catch {
           // A listener's own failure must not keep the others from being told.
         }
@@ -156,7 +191,8 @@ export class List<C = unknown> {
 
   /** @internal Puts the list into the running engine, if it is not there yet. */
   attach(): number {
-    if (this.#broken) throw this.#broken;
+    const wrong = this.#broken ?? this.#unreadable;
+    if (wrong) throw wrong;
     const { host } = this.#shared;
     if (this.#session.disposed && host.status().reason !== "disposed") {
       throw new RankletError("stale_list", "the list's session was disposed");
@@ -187,7 +223,7 @@ export class List<C = unknown> {
     const { running } = session;
     const { listId, decisionId, seed, now } = this.#request;
     const [first, ...more] = this.#parts;
-    const { n, columns, pool, lengths } = (first!.encoded ??= encode(running.plan, first!.rows, this.#facts));
+    const { n, columns, pool, lengths } = encodedOf(running, first!, this.#facts);
     const options = {
       surface: this.#names.surface, now, decision_id: decisionId, list_id: listId, seed, deadline_ms: deadlineMs ?? null,
     };
@@ -198,7 +234,7 @@ export class List<C = unknown> {
   }
 
   #sendPart(running: Running, handle: number, part: Part): void {
-    const { n, columns, pool, lengths } = (part.encoded ??= encode(running.plan, part.rows, null));
+    const { n, columns, pool, lengths } = encodedOf(running, part, null);
     this.#call((engine) => engine.append(handle, n, columns, pool, lengths));
   }
 
@@ -213,13 +249,21 @@ export class List<C = unknown> {
   }
 
   #isHeld(): boolean {
-    return this.#held !== null && this.#held.session.running === this.#shared.host.running;
+    return this.#held !== null && this.#session.holds(this.#held.session);
   }
 
-  #model(frozen: FrozenRows, now: number): Ranked {
+  #model(frozen: FrozenRows, now: number, options: RerankOptions): Ranked {
+    // The caller's code stands outside of the call: its options and its clock may throw, which is no trap, or come back here.
+    const { host, clock, deadlineMs } = this.#shared;
+    const budget = budgetOf(host);
+    const rows = readRows(options.rows) ?? budget.rows(deadlineMs);
+    const decisionId = toText(options.decision_id) ?? undefined;
+    const { seed } = options;
+    this.#synchronised(frozen);
+    const began = clock();
     const handle = this.#synchronised(frozen);
-    const values = this.#call((engine) => engine.rerank(handle, now, frozen.count, frozen.rows));
-    const { info } = this.#shared.host.running!;
+    const { info } = host.running!;
+    const values = this.#call((engine) => engine.rerank(handle, now, frozen.count, frozen.rows, rows, seed, decisionId));
     const n = values[2]!;
     const width = ITEM + 2 * values[3]!;
     const order = new Uint32Array(n);
@@ -232,7 +276,8 @@ export class List<C = unknown> {
     this.#suppressed = suppressed;
     const reason = values[0] === 1 ? null : (info.reasons[values[1]!] ?? "score_not_finite");
     if (reason === null) this.#held!.order = order;
-    const record = () => (this.#isHeld() ? this.#call((engine) => engine.record(handle)) : null);
+    budget.learn(values[4]!, clock() - began);
+    const record = (full: boolean) => (this.#isHeld() ? (this.#call((engine) => engine.record(handle, full)) ?? null) : null);
     return { order, suppressed, frozen: null, reason, detail: "", now, values, info, record };
   }
 
@@ -267,19 +312,46 @@ export class List<C = unknown> {
 
   #give(ranked: Ranked): Ranking<C> {
     this.#order = ranked.order;
-    const ranking: Ranking<C> = new Ranking(ranked, this.#items, this.#names, this.#request, () => this.#last === ranking);
-    return (this.#last = ranking);
+    const { records } = this.#shared;
+    const isLast = () => this.#last === ranking;
+    const ranking: Ranking<C> = new Ranking(ranked, this.#items, this.#names, this.#request, isLast, records, this.#session.recorder);
+    this.#last = ranking;
+    ranking.tell();
+    return ranking;
   }
 
-  #break(thrown: unknown): void {
-    const error = failure(thrown, "request_invalid");
-    // A trap is the engine's trouble: the list is whole and goes into the next one.
-    if (error.code !== "trapped") this.#broken ??= error;
+  /** Reads a page, and then takes it in at once: nothing of the caller's runs in between. */
+  #append(candidates: readonly C[]): void {
+    const { items, rows, part, error } = readPage(this.#shared, this.#names, candidates);
+    // Where the response could not be read, its rows have no names that more could be added to.
+    if (rows && this.#names.ids.length === this.#items.length) nameRows(this.#names, rows);
+    for (const item of items) this.#items.push(item);
+    this.#order = extended(this.#order, this.#items.length);
+    if (this.#held) this.#held.order = extended(this.#held.order, this.#items.length);
+    if (this.#broken) return;
+    this.#broken = error;
+    if (!part || items.length === 0) return;
+    this.#parts.push(part);
+    const running = this.#shared.host.running;
+    if (!running || !this.#isHeld()) return;
+    try {
+      this.#sendPart(running, this.#held!.handle, part);
+    } catch (thrown) {
+      const refused = failure(thrown, "request_invalid");
+      if (!isTrap(refused)) this.#broken ??= refused;
+    }
   }
 
   #unwatch(gone: boolean): void {
     this.#session.unwatch(this, gone);
     this.#shared.host.changed.delete(this.#engineChanged);
+  }
+
+  /** Lets go of all that only the model's order needs. */
+  #drop(): void {
+    this.#parts.length = 0;
+    this.#updated = null;
+    this.#release();
   }
 
   #release(): void {
@@ -289,6 +361,20 @@ export class List<C = unknown> {
     this.#shared.host.disown(this);
     this.#shared.host.release(held.session.running, (engine) => engine.list_free(held.handle));
   }
+}
+
+/** A part as its engine takes it; what was kept to make it of is let go. */
+function encodedOf(running: Running, part: Part, facts: Facts | null): Encoded {
+  if (!part.encoded) {
+    part.encoded = encode(running.plan, part.rows, facts);
+    part.rows.features = [];
+  }
+  return part.encoded;
+}
+
+/** A trap is the engine's trouble: the list is whole and goes into the next one. */
+function isTrap({ code }: RankletError): boolean {
+  return code === "trapped";
 }
 
 function serverOrderOf(items: readonly unknown[]): Uint32Array {

@@ -1,3 +1,4 @@
+import type { EngineInfo } from "./engine.js";
 import type { PlainEvent } from "./events.js";
 
 /** What a person did with a candidate last, as far as it hides it. */
@@ -10,8 +11,9 @@ const DAY = 86_400_000;
 /** The core's defaults, until a bundle says otherwise. */
 const LENGTHS: readonly [number, number] = [30 * DAY, DAY];
 
-/** Past this many, what ends first is forgotten first. */
+/** Past this many, what ends first is forgotten first; by so many at once, for that looks at all of them. */
 const MOST = 4096;
+const SURPLUS = 512;
 
 /** Whether an event of this type can change a mark. */
 export function isMarking(type: string): boolean {
@@ -32,12 +34,15 @@ export class Marks {
   readonly #entries = new Map<string, Entry>();
 
   /** Takes an event in; true if an item's mark changed. */
-  apply(type: string, key: string, time: number, value: unknown, [dismissed, snoozed] = LENGTHS): boolean {
+  apply({ type, time, value, reason }: PlainEvent, key: string, info: EngineInfo | undefined): boolean {
     if (!isMarking(type)) return false;
     const mark = MAKERS.indexOf(type) as Mark;
     const before = this.#entries.get(key);
-    if (before && before.time > time) return false;
-    const length = mark === 1 ? dismissed : typeof value === "number" && value > 0 ? value : snoozed;
+    if (before && before.time > Math.floor(time)) return false;
+    const lengths = info?.suppressed_ms ?? LENGTHS;
+    // A declared reason's stands behind those of a dismissal and a snooze.
+    const declared = mark === 1 && reason !== undefined ? (info?.dismiss_reasons.indexOf(reason) ?? -1) : -1;
+    const length = typeof value === "number" && value > 0 ? value : lengths[declared < 0 ? (mark === 1 ? 0 : 1) : declared + 2]!;
     // Whole milliseconds, as in the core's snapshots.
     this.#set(key, { mark, time: Math.floor(time), until: Math.floor(time + length) });
     return (before?.mark ?? 0) !== mark;
@@ -71,15 +76,11 @@ export class Marks {
 
   #set(key: string, entry: Entry): void {
     this.#entries.set(key, entry);
-    if (this.#entries.size > MOST) this.#evict();
+    if (this.#entries.size >= MOST + SURPLUS) this.#evict();
   }
 
   #evict(): void {
-    let earliest: string | undefined;
-    let until = Infinity;
-    for (const [key, entry] of this.#entries) {
-      if (entry.until < until) [earliest, until] = [key, entry.until];
-    }
-    if (earliest !== undefined) this.#entries.delete(earliest);
+    const ends = [...this.#entries].sort(([, a], [, b]) => a.until - b.until);
+    for (const [key] of ends.slice(0, this.#entries.size - MOST)) this.#entries.delete(key);
   }
 }

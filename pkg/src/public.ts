@@ -5,6 +5,10 @@ export type { KnownReason, Reason } from "./reasons.js";
 export type { Tensor, TensorInfo, Tensors } from "./engine.js";
 export type { List } from "./list.js";
 export type { Ranking } from "./ranking.js";
+export { readRecords } from "./record.js";
+export type {
+  AnyRecord, Consent, DecisionItem, DecisionRecord, Delay, ExposureRecord, OutcomeRecord, Real, Recorded,
+} from "./record.js";
 export type { Reranker } from "./reranker.js";
 export type { PreparedScorer, Scorer, ScorerOptions } from "./scorer.js";
 export type { Session } from "./session.js";

@@ -1,8 +1,11 @@
 import { HEADER, ITEM, type EngineInfo } from "./engine.js";
 import { MARK_NAMES } from "./marks.js";
 import type { Reason } from "./reasons.js";
+import { Recorded, writeFallback, type DecisionRecord } from "./record.js";
+import type { Recorder, Records } from "./recorder.js";
 import type { Names, Prepared } from "./request.js";
-import type { DecisionRecord, Entry, HeadScore } from "./types.js";
+import type { Entry, HeadScore, Id } from "./types.js";
+import { toText } from "./values.js";
 
 /** What a re-rank found, by row of the response. */
 export interface Ranked {
@@ -19,8 +22,8 @@ export interface Ranked {
   /** The engine's answer; null when there was none. */
   values: Float64Array | null;
   info: EngineInfo | null;
-  /** The engine's record of the list's last decision. */
-  record: (() => unknown) | null;
+  /** The engine's record of the list's last decision, in the compact form. */
+  record: ((full: boolean) => Uint8Array<ArrayBuffer> | null) | null;
 }
 
 /** One answer of `rerank`. A ranking does not change; a later one is another object. */
@@ -32,16 +35,32 @@ export class Ranking<C = unknown> {
   readonly reason: Reason | null;
   /** One line for a person; empty when there is nothing to say. */
   readonly detail: string;
+  /** Candidates that the model was run for; the others' features had not changed by a bit. */
+  readonly rowsRun: number;
+  /** Whether a work budget left candidates without a score: they follow the others in the server's order. */
+  readonly degraded: boolean;
   readonly #ranked: Ranked;
   readonly #names: Names;
   readonly #request: Prepared<C>;
   readonly #isLast: () => boolean;
+  readonly #records: Records;
+  readonly #recorder: Recorder | undefined;
   #entries: Entry<C>[] | undefined;
   #record: DecisionRecord | null | undefined;
 
   /** @internal */
-  constructor(ranked: Ranked, items: readonly C[], names: Names, request: Prepared<C>, isLast: () => boolean) {
+  constructor(
+    ranked: Ranked,
+    items: readonly C[],
+    names: Names,
+    request: Prepared<C>,
+    isLast: () => boolean,
+    records: Records,
+    recorder: Recorder | undefined,
+  ) {
     this.#ranked = ranked;
+    this.#records = records;
+    this.#recorder = recorder;
     this.#names = names;
     this.#request = request;
     this.#isLast = isLast;
@@ -49,6 +68,8 @@ export class Ranking<C = unknown> {
     this.source = ranked.reason === null ? "model" : "server";
     this.reason = ranked.reason;
     this.detail = ranked.detail;
+    this.rowsRun = ranked.values?.[4] ?? 0;
+    this.degraded = ranked.reason === null && !!ranked.values && ranked.values[5]! < ranked.values[2]!;
   }
 
   /** One entry for each item, in the same order; made when first asked for. */
@@ -56,10 +77,29 @@ export class Ranking<C = unknown> {
     return (this.#entries ??= this.items.map((item, place) => this.#entry(item, place)));
   }
 
-  /** The decision record, level full. Null once the list was ranked again: ask before. */
+  /**
+   * The decision record in its JSON form, at the level that `consent` allows; level full where the options say nothing of it.
+   * Null without consent, and once the list was ranked again: ask before.
+   */
   record(): DecisionRecord | null {
-    if (this.#record === undefined) this.#record = this.#ranked.record ? this.#engineRecord() : this.#faceRecord();
+    if (this.#record === undefined) {
+      const consent = this.#records.consent("full");
+      const bytes = consent === "none" ? null : this.#bytes(consent === "full");
+      this.#record = bytes && new Recorded<DecisionRecord>(bytes).toJSON();
+    }
     return this.#record;
+  }
+
+  /** Tells `onRecord` that an item, by its id, was visible for so many ms where this ranking put it. Never throws. */
+  exposed(id: Id, visibleMs: number): void {
+    const row = this.#names.rowOf.get(toText(id) ?? "");
+    if (row === undefined || !(visibleMs >= 0)) return;
+    this.#recorder?.exposed(this.#ranked, this.#names.keys[row]!, this.#ranked.order.indexOf(row) + 1, visibleMs);
+  }
+
+  /** @internal Has the decision told. */
+  tell(): void {
+    this.#recorder?.decided(this.#ranked, this.#names, (full) => this.#bytes(full));
   }
 
   #entry(item: C, place: number): Entry<C> {
@@ -78,6 +118,7 @@ export class Ranking<C = unknown> {
       propensity: 1,
       suppressed: MARK_NAMES[suppressed[row] ?? 0]!,
       constraints: [],
+      relaxed: [],
     };
     if (!values || !info) {
       if (frozen?.[row]) entry.constraints.push("frozen");
@@ -85,7 +126,9 @@ export class Ranking<C = unknown> {
       return entry;
     }
     const at = HEADER + place * (ITEM + 2 * values[3]!);
-    entry.constraints = info.constraints.filter((_, bit) => Math.floor(values[at + 7]! / 2 ** bit) % 2 === 1);
+    const named = (bits: number) => info.constraints.filter((_, bit) => Math.floor(bits / 2 ** bit) % 2 === 1);
+    entry.constraints = named(values[at + 7]!);
+    entry.relaxed = named(values[at + 8]!);
     if (this.source === "server") return entry;
     entry.score = number(values[at + 2]);
     entry.utility = number(values[at + 3]);
@@ -96,41 +139,31 @@ export class Ranking<C = unknown> {
     return entry;
   }
 
-  #engineRecord(): DecisionRecord | null {
+  /** The record in the compact form; null where it cannot be had any more. */
+  #bytes(full: boolean): Uint8Array<ArrayBuffer> | null {
+    const { record, info, now, reason, order, suppressed, frozen } = this.#ranked;
+    if (!record) {
+      const { ids, keys, surface } = this.#names;
+      return writeFallback({
+        level: full ? "full" : "aggregate",
+        reason: reason ?? "",
+        decisionId: this.#request.decisionId,
+        listId: this.#request.listId,
+        surface,
+        numerics: info?.numerics ?? null,
+        digests: info?.digests ?? null,
+        now,
+        items: Array.from(order, (row) => ({
+          id: ids[row] ?? "", key: keys[row] ?? ids[row] ?? "", row, mark: suppressed[row] ?? 0, frozen: frozen?.[row] === 1,
+        })),
+      });
+    }
     if (!this.#isLast()) return null;
     try {
-      return this.#ranked.record!() as DecisionRecord | null;
+      return record(full);
     } catch {
       return null;
     }
-  }
-
-  #faceRecord(): DecisionRecord {
-    const { info, now, reason } = this.#ranked;
-    return {
-      source: this.source,
-      reason,
-      decision_id: this.#request.decisionId,
-      list_id: this.#request.listId,
-      seed: null,
-      now,
-      surface: this.#names.surface,
-      numerics: info?.numerics ?? null,
-      digests: info ? { ...info.digests } : null,
-      items: this.entries.map((entry) => ({
-        id: entry.id,
-        key: entry.key,
-        rank: entry.rank,
-        server_rank: entry.serverRank,
-        score: null,
-        heads: {},
-        utility: null,
-        propensity: 1,
-        log_propensity: 0,
-        suppressed: entry.suppressed,
-        constraints: [...entry.constraints],
-      })),
-    };
   }
 }
 

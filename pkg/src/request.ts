@@ -1,6 +1,7 @@
 import { invalid, keepFacts, keepFeatures, readRows, type Reader } from "./candidates.js";
 import { encode, type Encoded, type Rows } from "./columns.js";
 import type { Host } from "./host.js";
+import type { Records } from "./recorder.js";
 import { RankletError, failure } from "./reasons.js";
 import type { Facts, Frozen, RerankRequest } from "./types.js";
 import { toText } from "./values.js";
@@ -15,6 +16,7 @@ export interface Shared<C> {
   clock: () => number;
   maxEvents: number;
   deadlineMs: number | undefined;
+  records: Records;
 }
 
 /** What the rows of a response are called. */
@@ -65,31 +67,70 @@ export function readRequest<C>(shared: Shared<C>, request: RerankRequest<C>): Pr
     if (!Number.isFinite(time)) throw invalid("the request's now is not a number of ms");
     prepared.now = time;
     prepared.facts = keepFacts(facts);
-    prepared.part = readPart(shared, names, prepared.items, prepared.facts);
+    prepared.part = readWhole(shared, names, prepared.items, prepared.facts);
   } catch (thrown) {
     prepared.broken = failure(thrown, "request_invalid");
   }
   return prepared;
 }
 
-/** Reads the rows of `items` that `names` does not hold yet, and adds them to it. */
-export function readPart<C>(shared: Shared<C>, names: Names, items: readonly C[], facts: Facts | null): Part {
-  const first = names.keys.length;
-  if (items.length > MOST_CANDIDATES) {
-    throw new RankletError("limit_exceeded", `${items.length} candidates, more than ${MOST_CANDIDATES}`);
-  }
-  const { rows, error } = readRows(shared.reader, items, first);
-  let twice: string | undefined;
-  rows.ids.forEach((id, at) => {
-    if (names.rowOf.has(id)) twice ??= id;
-    else names.rowOf.set(id, first + at);
-    names.ids.push(id);
-    names.keys.push(rows.keys[at] ?? id);
-    names.types.push(rows.types[at]!);
-  });
+/** Reads the rows of a whole response, and names them. */
+function readWhole<C>(shared: Shared<C>, names: Names, items: readonly C[], facts: Facts): Part {
+  checkCount(items.length);
+  const { rows, error } = readRows(shared.reader, items);
+  const twice = nameRows(names, rows);
   if (error) throw error;
   if (twice !== undefined) throw invalid(`two candidates have the id ${JSON.stringify(twice)}`);
-  const { host } = shared;
+  return encodePart(shared, rows, facts);
+}
+
+/** A further page of a response, with nothing of it done yet. */
+export interface Page<C> {
+  items: C[];
+  rows: Rows | null;
+  part: Part | null;
+  error: RankletError | null;
+}
+
+/**
+ * Reads a further page. Pages overlap where the server's list moved between them, so an id that `names` or the page holds
+ * already is passed over: what stands, stands. Runs the caller's code, and changes nothing.
+ */
+export function readPage<C>(shared: Shared<C>, names: Names, candidates: readonly C[]): Page<C> {
+  const page: Page<C> = { items: [], rows: null, part: null, error: null };
+  try {
+    page.items = copyItems(candidates);
+    checkCount(names.ids.length + page.items.length);
+    const own = new Set<string>();
+    const held = (id: string) => names.rowOf.has(id) || own.size === own.add(id).size;
+    Object.assign(page, readRows(shared.reader, page.items, held));
+    if (!page.error) page.part = encodePart(shared, page.rows!, null);
+  } catch (thrown) {
+    page.error = failure(thrown, "request_invalid");
+  }
+  return page;
+}
+
+function checkCount(count: number): void {
+  if (count > MOST_CANDIDATES) {
+    throw new RankletError("limit_exceeded", `${count} candidates, more than ${MOST_CANDIDATES}`);
+  }
+}
+
+/** Adds rows to the names; of two with one id the first has it, and the id is given. */
+export function nameRows(names: Names, { ids, keys, types }: Rows): string | undefined {
+  let twice: string | undefined;
+  ids.forEach((id, at) => {
+    if (names.rowOf.has(id)) twice ??= id;
+    else names.rowOf.set(id, names.ids.length);
+    names.ids.push(id);
+    names.keys.push(keys[at] ?? id);
+    names.types.push(types[at]!);
+  });
+  return twice;
+}
+
+function encodePart<C>({ host }: Shared<C>, rows: Rows, facts: Facts | null): Part {
   const encoded = host.running ? encode(host.running.plan, rows, facts) : null;
   if (host.mayCome && !encoded) keepFeatures(rows);
   else rows.features = [];
@@ -98,7 +139,7 @@ export function readPart<C>(shared: Shared<C>, names: Names, items: readonly C[]
 
 /** A plain copy of the caller's array: its own length and elements, whatever methods it was given. */
 export function copyItems<C>(candidates: readonly C[]): C[] {
-  if (!Array.isArray(candidates)) throw invalid("candidates is not an array");
+  if (!Array.isArray(candidates)) throw invalid("what should be an array is none");
   const items: C[] = [];
   for (let at = 0, n = candidates.length; at < n; at++) items.push(candidates[at] as C);
   return items;

@@ -1,6 +1,7 @@
 import { makeReader } from "./candidates.js";
 import { Host } from "./host.js";
 import { quiet, type Platform } from "./load.js";
+import { Records } from "./recorder.js";
 import { RankletError, failure } from "./reasons.js";
 import type { Shared } from "./request.js";
 import { Session } from "./session.js";
@@ -11,24 +12,25 @@ const MAX_EVENTS = 2000;
 
 /** One engine and one bundle; sessions of many people. Made by `createReranker`. */
 export class Reranker<C = unknown> {
-  readonly #host: Host;
+  /** @internal */
+  readonly host: Host;
   readonly #shared: Shared<C>;
 
   /** @internal */
   constructor(options: RerankerOptions<C>, platform: Platform) {
     const { host, shared } = open(options, platform);
-    this.#host = host;
+    this.host = host;
     this.#shared = shared;
   }
 
   /** Settles when the first load ends, well or not, or its time is over. Never rejects; nobody has to await it. */
   get ready(): Promise<Status> {
-    return this.#host.ready;
+    return this.host.ready;
   }
 
   /** What a re-rank would answer just now. */
   get status(): Status {
-    return this.#host.status();
+    return this.host.status();
   }
 
   /** The context of one user and account; at the edge one for each request. Never throws. */
@@ -38,7 +40,7 @@ export class Reranker<C = unknown> {
 
   /** Frees the engine; afterwards server order, `disposed`. */
   dispose(): void {
-    this.#host.dispose();
+    this.host.dispose();
   }
 
   /** Same as `dispose`, for `using`. */
@@ -50,7 +52,7 @@ export class Reranker<C = unknown> {
 /** Reads the options, whatever they are: what cannot be read fails the load, not the caller. */
 function open<C>(options: RerankerOptions<C>, platform: Platform): { host: Host; shared: Shared<C> } {
   try {
-    const { bundle, wasm, deadlineMs, loadTimeoutMs, maxEvents, onStatus, enabled, clock: given } = options;
+    const { bundle, wasm, deadlineMs, loadTimeoutMs, maxEvents, onStatus, enabled, clock: given, onRecord, consent } = options;
     const reader = makeReader(options);
     const clock = safely(given ?? (() => Date.now()));
     const load = { bundle, wasm, loadTimeoutMs: loadTimeoutMs ?? LOAD_TIMEOUT_MS, clock };
@@ -58,12 +60,15 @@ function open<C>(options: RerankerOptions<C>, platform: Platform): { host: Host;
     if (off) [bundle, wasm].forEach(quiet);
     const host = new Host(off ?? load, platform);
     if (typeof onStatus === "function") host.changed.add(() => tell(onStatus, host));
-    return { host, shared: { host, reader, clock, maxEvents: maxEvents ?? MAX_EVENTS, deadlineMs } };
+    return { host, shared: { host, reader, clock, maxEvents: maxEvents ?? MAX_EVENTS, deadlineMs, records: new Records({ onRecord, consent }) } };
   } catch (thrown) {
     const host = new Host(failure(thrown, "request_invalid"), platform);
     return {
       host,
-      shared: { host, reader: makeReader<C>({}), clock: () => Date.now(), maxEvents: MAX_EVENTS, deadlineMs: undefined },
+      shared: {
+        host, reader: makeReader<C>({}), clock: () => Date.now(), maxEvents: MAX_EVENTS, deadlineMs: undefined,
+        records: new Records({ consent: "none" }),
+      },
     };
   }
 }

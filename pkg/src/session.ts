@@ -1,14 +1,15 @@
-import { checkNames, readEvent, type PlainEvent } from "./events.js";
+import { DUE, checkNames, readEvent, sendEvent, type PlainEvent } from "./events.js";
 import type { Running } from "./host.js";
 import { List } from "./list.js";
 import { Marks, isMarking, type Mark } from "./marks.js";
+import type { Recorder } from "./recorder.js";
 import { RankletError, failure } from "./reasons.js";
-import { readRequest, type Names, type Shared } from "./request.js";
+import { copyItems, readRequest, type Shared } from "./request.js";
+import { Shown } from "./shown.js";
+import { described, named } from "./signals.js";
 import { joined, parted } from "./snapshot.js";
-import type { LocalEvent, Observed, RerankRequest, SessionOptions } from "./types.js";
-
-/** How many of the last responses an event's `candidate` may name a row of. */
-const REMEMBERED = 16;
+import type { Description, LocalEvent, Merged, Observed, RerankRequest, SessionOptions, SignalOptions, SignalValue } from "./types.js";
+import { toText } from "./values.js";
 
 /** A session inside one engine; a new engine, or `forget`, makes a new one. */
 export interface Held {
@@ -19,11 +20,13 @@ export interface Held {
 /** The local context of one user and account. Two sessions share no bit. */
 export class Session<C = unknown> {
   readonly key: string;
+  /** @internal */
+  readonly recorder: Recorder | undefined;
   readonly #shared: Shared<C>;
   readonly #marks = new Marks();
   readonly #lists = new Set<List<C>>();
   readonly #newest = new Map<string, List<C>>();
-  #names: Names[] = [];
+  readonly #shown = new Shown();
   // The journal: what a new engine needs to know all that this session knows.
   #snapshot: string | undefined;
   #events: PlainEvent[] = [];
@@ -39,6 +42,7 @@ export class Session<C = unknown> {
   /** @internal */
   constructor(shared: Shared<C>, options: SessionOptions | undefined) {
     this.#shared = shared;
+    this.recorder = shared.records.recorder();
     let key = "";
     try {
       const { key: given, snapshot } = options ?? {};
@@ -73,8 +77,7 @@ export class Session<C = unknown> {
   prepare(request: RerankRequest<C>): List<C> {
     const prepared = readRequest(this.#shared, request);
     const list = new List(this, this.#shared, prepared);
-    this.#names.unshift(prepared.names);
-    if (this.#names.length > REMEMBERED) this.#names.pop();
+    this.#shown.add(prepared);
     if (list.listId !== null) this.#supersede(list.listId, list);
     this.#quietly(() => list.attach());
     return list;
@@ -90,21 +93,65 @@ export class Session<C = unknown> {
     }
   }
 
-  /** The local signals that candidates share, by name, for inspection; empty while there is no engine. */
-  signals(surface?: string, now?: number): Record<string, number | null> {
+  /**
+   * Takes in events that the server knows, in any order: those that this session has seen are known by their ids, and of a
+   * dismissal here and one there the later action holds. Never throws.
+   */
+  merge(events: readonly LocalEvent[]): Merged {
+    const merged: Merged = { accepted: 0, refused: 0, due: false, reason: null };
+    let all: LocalEvent[] = [];
     try {
-      const time = now ?? this.#shared.clock();
+      all = copyItems(events);
+    } catch (thrown) {
+      merged.reason = failure(thrown, "request_invalid").code;
+    }
+    for (const event of all) {
+      const { accepted, due, reason } = this.observe(event);
+      if (accepted) merged.accepted++;
+      else merged.refused++;
+      merged.due ||= due;
+      merged.reason ??= reason;
+    }
+    return merged;
+  }
+
+  /**
+   * What is known here, by name: the local signals, and with a list the facts of its request. Those of candidates only
+   * where one is named: a row of the list, or else of any response; what hangs on its features (`local.draft.satisfies`)
+   * only with the list. Empty while there is no engine.
+   */
+  signals(options?: SignalOptions<C>): Record<string, SignalValue> {
+    try {
+      const { list, candidate, surface, now = this.#shared.clock() } = options ?? {};
+      if (list && !list.belongs(this)) return {};
       const { handle } = this.attach();
       // The glue takes what it is given for what it was promised, and only a string for a string.
-      if (typeof time !== "number" || (surface !== undefined && typeof surface !== "string")) return {};
-      return this.#shared.host.call((engine) => engine.signals(handle, surface, time), this);
+      const place = surface ?? list?.surface ?? undefined;
+      const id = candidate === undefined ? null : toText(candidate);
+      if (typeof now !== "number" || (place !== undefined && typeof place !== "string") || (candidate !== undefined && id === null)) return {};
+      const row = list && id !== null ? list.rowOf(id) : -1;
+      const { key, type } = id !== null && row < 0 ? this.#shown.identity(id) : { key: undefined, type: undefined };
+      const held = row < 0 ? 0 : list!.attach();
+      const values = this.#shared.host.call((engine) => engine.signals(handle, held, row, key, type, place, now), this);
+      return named(this.#shared.host.running!.info, values, list?.facts);
     } catch {
       return {};
     }
   }
 
+  /** What `signals` may tell: names, units, privacy labels and meanings, and a JSON Schema of its values. Empty while there is no engine. */
+  describe(): Description {
+    try {
+      const local = this.#shared.host.call((engine) => engine.describe());
+      return described(local, this.#shared.host.running!.info);
+    } catch {
+      return { signals: [], schema: { type: "object" } };
+    }
+  }
+
   /** Wipes all local context. Lists stay, and rank as for somebody unknown. */
   forget(): void {
+    this.recorder?.forget();
     this.#marks.clear();
     this.#snapshot = undefined;
     this.#events = [];
@@ -119,10 +166,12 @@ export class Session<C = unknown> {
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
+    this.recorder?.forget();
     this.#release();
+    for (const list of this.#lists) list.orphan();
     this.#lists.clear();
     this.#newest.clear();
-    this.#names = [];
+    this.#shown.clear();
   }
 
   /** Same as `dispose`, for `using`. */
@@ -147,6 +196,11 @@ export class Session<C = unknown> {
     host.disown(this);
     host.adopt(this, held.running, (engine) => engine.session_free(handle));
     return (this.#held = held);
+  }
+
+  /** @internal Whether `held` is where the session stands now: not before `forget`, `dispose` or another engine. */
+  holds(held: Held): boolean {
+    return this.#held === held && held.running === this.#shared.host.running;
   }
 
   /**
@@ -185,13 +239,13 @@ export class Session<C = unknown> {
   #observe(event: PlainEvent): Observed {
     const { host, maxEvents } = this.#shared;
     if (this.#disposed) throw new RankletError("disposed", "the session was disposed");
-    this.#resolve(event);
+    this.#shown.complete(event);
     checkNames(event);
     let due = false;
     const handle = this.#reach();
     const full = this.#events.length >= maxEvents;
     if (handle !== undefined) {
-      due = host.call((engine) => engine.observe(handle, event), this);
+      due = (host.call((engine) => sendEvent(engine, handle, event), this) & DUE) > 0;
       // The event counts whether or not the journal can be shortened now.
       if (this.#events.push(event) >= maxEvents) this.#quietly(() => this.#compact(handle));
     } else if (host.mayCome && !this.#isolated) {
@@ -202,6 +256,7 @@ export class Session<C = unknown> {
       if (full) this.#events.shift();
       this.#events.push(event);
     }
+    this.recorder?.observed(event);
     if (this.#mark(event)) due = true;
     if (due) for (const list of this.#lists) list.due();
     return { accepted: true, due, reason: null };
@@ -222,8 +277,8 @@ export class Session<C = unknown> {
     }
   }
 
-  #mark({ type, key, time, value }: PlainEvent): boolean {
-    return key !== undefined && this.#marks.apply(type, key, time, value, this.#shared.host.running?.info.suppressed_ms);
+  #mark(event: PlainEvent): boolean {
+    return event.key !== undefined && this.#marks.apply(event, event.key, this.#shared.host.running?.info);
   }
 
   #restore(snapshot: string): void {
@@ -235,34 +290,13 @@ export class Session<C = unknown> {
     for (const event of events) this.#mark(event);
   }
 
-  /**
-   * Fills in what the candidate is known by, so that the event stands without the lists when it is replayed. As in the
-   * engine, the newest response counts, and in it the first row of a key.
-   */
-  #resolve(event: PlainEvent): void {
-    const { candidate } = event;
-    if (event.key === undefined && candidate !== undefined) {
-      const names = this.#names.find(({ rowOf }) => rowOf.has(candidate));
-      event.key = names ? names.keys[names.rowOf.get(candidate)!]! : candidate;
-    }
-    if (event.key !== undefined) event.candidate_type ??= this.#typeOf(event.key);
-  }
-
-  #typeOf(key: string): string | undefined {
-    for (const { keys, types } of this.#names) {
-      const row = keys.indexOf(key);
-      if (row >= 0) return types[row] ?? undefined;
-    }
-    return undefined;
-  }
-
   #replay(handle: number): void {
     const { host } = this.#shared;
     const snapshot = this.#snapshot;
     const taken = snapshot === undefined || this.#taken(() => host.call((engine) => engine.restore(handle, snapshot), this));
     if (this.#given) this.#restored ??= taken;
     // An event that the engine refuses was queued before there was one to ask.
-    this.#events = this.#events.filter((event) => this.#taken(() => host.call((engine) => engine.observe(handle, event), this)));
+    this.#events = this.#events.filter((event) => this.#taken(() => host.call((engine) => sendEvent(engine, handle, event), this)));
   }
 
   /** Whether the engine took something; a refusal is an answer, a trap is not. */

@@ -1,3 +1,5 @@
+import type { List } from "./list.js";
+import type { Consent, Recorded } from "./record.js";
 import type { Reason } from "./reasons.js";
 
 /** An id is kept exactly: numbers and BigInts as their decimal text. Ids beyond 2^53 come as BigInt or string. */
@@ -22,6 +24,14 @@ export interface Accessors<C> {
   value?: Accessor<C, number>;
   /** Added to the utility, in its units. Default `boost`. */
   boost?: Accessor<C, number>;
+  /** What it adds to the advertiser's spend; above 0, exploration does not lift it. Default `spend_effect`. */
+  spendEffect?: Accessor<C, number>;
+  /** Lower bound of what it brings; at 0 or below, an item that adds to spend is never lifted. Default `benefit_lower`. */
+  benefitLower?: Accessor<C, number>;
+  /** The position that the server asks for, from 1. Default `pin`. */
+  pin?: Accessor<C, number>;
+  /** What it is about, e.g. a campaign: conflicts and dependencies hold for one target. Default `target`. */
+  target?: Accessor<C, Id>;
 }
 
 /** Where bytes come from. In Node a string that is not a URL is a path. */
@@ -31,7 +41,8 @@ export interface RerankerOptions<C = unknown> extends Accessors<C> {
   bundle: BytesSource | Promise<BytesSource>;
   /** The runtime, if it does not lie beside the package's JavaScript. A compiled module may serve many rerankers. */
   wasm?: BytesSource | WebAssembly.Module | Promise<BytesSource | WebAssembly.Module>;
-  /** Handed to the engine with each list, in ms; an engine without a work budget, as in this version, scores every candidate. */
+  /** Work budget of a re-rank, ms: as many candidates are scored, the first in the server's order, as by the times so far
+   * fit it; the others follow in that order. Where the clock stands still, as in a worker, give `rows` to `rerank`. */
   deadlineMs?: number;
   /** After this many ms without an engine `ready` answers `load_timeout`; the load goes on and counts whenever it ends. Default 15,000; 0 waits for ever. */
   loadTimeoutMs?: number;
@@ -39,6 +50,16 @@ export interface RerankerOptions<C = unknown> extends Accessors<C> {
   maxEvents?: number;
   /** Told at each change of status. What it throws is dropped. */
   onStatus?: (status: Status) => void;
+  /**
+   * Told each record as it is made: decisions before `rerank` returns, exposures and outcomes before `observe` does.
+   * What it throws is dropped. Nothing is made without it, and nothing without `consent`.
+   */
+  onRecord?: (record: Recorded) => void;
+  /**
+   * How much may be recorded, or a function that says so each time. `none`: nothing, the default for `onRecord`. `aggregate`:
+   * what the policy decided from and what it decided. `full`: also `now` and the feature rows as the model saw them.
+   */
+  consent?: Consent | (() => Consent);
   /** `false`: nothing is loaded, every ranking is in server order, reason `disabled`. */
   enabled?: boolean;
   /** Ms since the epoch; read only inside calls. Default `Date.now`, which also stands in for a clock that fails. */
@@ -97,9 +118,11 @@ export interface LocalEvent {
   key?: Id;
   candidate_type?: string;
   surface?: string;
+  /** The list that an impression was seen in; by default the newest response with its candidate. Each key counts once in it. */
+  list?: Id;
   /** Ms since the epoch; by default and at most the reranker's clock. */
   time?: number;
-  /** Dwell and snooze: ms. Search: the text. Edit: the new value. */
+  /** Dwell: ms. Snooze and dismiss: for how long, ms, if not as long as the bundle says. Search: the text. Edit: the new value. */
   value?: number | string | boolean;
   reason?: string;
   /** The draft field of an edit. */
@@ -113,6 +136,54 @@ export interface Observed {
   due: boolean;
   /** Why it was not accepted. */
   reason: Reason | null;
+}
+
+/** What came of a `merge`. */
+export interface Merged {
+  /** Events that count, and those that are known already. */
+  accepted: number;
+  refused: number;
+  /** Whether a list of this session is due for a re-rank. */
+  due: boolean;
+  /** Why the first of the refused was. */
+  reason: Reason | null;
+}
+
+/** A number, or what a fact was given as; null is missing. */
+export type SignalValue = number | string | boolean | readonly (number | string | boolean)[] | null;
+
+export interface SignalOptions<C = unknown> {
+  /** The list whose facts and surface are asked about. */
+  list?: List<C>;
+  /** The id of a candidate, to be told of its own signals too. */
+  candidate?: Id;
+  /** By default the list's. */
+  surface?: string;
+  /** Ms since the epoch; by default the reranker's clock. */
+  now?: number;
+}
+
+/** `local_only` never leaves the device; `aggregate` leaves in records of level full, and tells how much, not what; `loggable` may. */
+export type Privacy = "local_only" | "aggregate" | "loggable";
+
+/** What a signal means. */
+export interface SignalDescription {
+  /** `local.session.events`, `facts.account.country`. */
+  name: string;
+  unit: string;
+  privacy: Privacy;
+  /** Whether it differs between the candidates of a request. */
+  per: "request" | "candidate";
+  doc: string;
+  /** In terms of JSON Schema; a missing value is null. */
+  type: string[];
+}
+
+/** What `session.signals()` may tell. */
+export interface Description {
+  signals: SignalDescription[];
+  /** A JSON Schema (2020-12) of its values. */
+  schema: Record<string, unknown>;
 }
 
 export type FactGroup = "account" | "campaign" | "performance" | "market" | "workflow";
@@ -140,6 +211,12 @@ export interface RerankOptions {
   frozen?: Frozen | null;
   /** Ms since the epoch; by default the reranker's clock. */
   now?: number;
+  /** Work budget: candidates to score at most, the first in the server's order; the others follow in that order. */
+  rows?: number | null;
+  /** Of exploration, in place of the request's. */
+  seed?: number | string | bigint | null;
+  /** Of this decision; by default the request's, with `#2`, `#3`... from the second on. */
+  decision_id?: Id | null;
 }
 
 export interface HeadScore {
@@ -159,37 +236,11 @@ export interface Entry<C> {
   score: number | null;
   heads: Record<string, HeadScore>;
   utility: number | null;
+  /** P(this item at this rank | what stands before it); 1 where nothing was drawn. */
   propensity: number;
   suppressed: "dismissed" | "snoozed" | null;
+  /** What holds it there, or kept from there an item that was ahead of it. */
   constraints: string[];
-}
-
-/** A decision record, in the keys of a record file. */
-export interface DecisionRecord {
-  source: "model" | "server";
-  reason: Reason | null;
-  decision_id: string | null;
-  list_id: string | null;
-  seed: number | string | null;
-  now: number;
-  surface: string | null;
-  numerics: number | null;
-  digests: { bundle: string; schema: string; policy: string } | null;
-  items: DecisionItem[];
-  [key: string]: unknown;
-}
-
-export interface DecisionItem {
-  id: string;
-  key: string;
-  rank: number;
-  server_rank: number;
-  score: number | null;
-  heads: Record<string, HeadScore>;
-  utility: number | null;
-  propensity: number;
-  log_propensity: number;
-  suppressed: "dismissed" | "snoozed" | null;
-  constraints: string[];
-  [key: string]: unknown;
+  /** What it breaks, because nothing that keeps it could stand there. */
+  relaxed: string[];
 }

@@ -23,3 +23,9 @@ export function toNumber(value: unknown): number {
   if (typeof value === "boolean") return value ? 1 : 0;
   return typeof value === "bigint" ? Number(value) : NaN;
 }
+
+/** An array of whatever kind; null for what is none. */
+export function toList(value: unknown): ArrayLike<unknown> | null {
+  const typed = ArrayBuffer.isView(value) && !(value instanceof DataView);
+  return Array.isArray(value) || typed ? (value as ArrayLike<unknown>) : null;
+}

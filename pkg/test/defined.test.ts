@@ -64,6 +64,17 @@ test("the model's order is not the server's, and the events change it", () => {
   expect(after.items).not.toEqual(before.items);
 });
 
+test("rowsRun: every candidate at first, none where nothing changed, none in server order", () => {
+  const session = reranker.session();
+  const list = session.prepare(asked);
+  const n = asked.candidates.length;
+  expect([list.rerank({ now }).rowsRun, list.rerank({ now }).rowsRun]).toEqual([n, 0]);
+  session.observe({ type: "search", value: "budget", time: now });
+  expect(list.rerank({ now }).rowsRun).toBeGreaterThan(0);
+  session.dispose();
+  expect(list.rerank({ now }).rowsRun).toBe(0);
+});
+
 test("duplicate ids: server order, request_invalid; a number and its text are one id", () => {
   const [one, two] = asked.candidates as [Candidate, Candidate];
   for (const twice of [[one, two, { ...two, id: one.id }], [{ ...one, id: 7 as never }, { ...two, id: "7" }]]) {
@@ -230,10 +241,10 @@ test("append, update and subscribe", async () => {
   // Several causes of one moment are told once.
   expect(due).toBe(2);
   stop();
-  list.append([head[0]!]);
+  list.append([{ ...head[0]!, id: {} as never }]);
   const ranking = list.rerank({ now });
   expect(ranking.reason).toBe("request_invalid");
-  expect(ranking.items).toEqual([...asked.candidates, head[0]]);
+  expect(ranking.items).toEqual([...asked.candidates, { ...head[0]!, id: {} }]);
   await Promise.resolve();
   expect(due).toBe(2);
 });
@@ -283,7 +294,7 @@ test("events: what is refused, and counted once", () => {
   }
   expect(session.observe({ id: 1n, type: "open", key: "k", time: now })).toEqual({ accepted: true, due: true, reason: null });
   expect(session.observe({ id: "1", type: "open", key: "k", time: now })).toMatchObject({ accepted: true, due: false });
-  expect(session.signals(undefined, now)["session.events"]).toBe(1);
+  expect(session.signals({ now })["local.session.events"]).toBe(1);
 });
 
 test("the queue of events is bounded while there is no engine, and not after", async () => {
@@ -293,9 +304,9 @@ test("the queue of events is bounded while there is no engine, and not after", a
   expect(seen.map(({ accepted }) => accepted)).toEqual([true, true, true, false, false]);
   expect(seen[4]!.reason).toBe("limit_exceeded");
   await small.ready;
-  expect(session.signals(undefined, now)["session.events"]).toBe(3);
+  expect(session.signals({ now })["local.session.events"]).toBe(3);
   for (let at = 0; at < 10; at++) expect(session.observe({ type: "search", value: "budget", time: now }).accepted).toBe(true);
-  expect(session.signals(undefined, now)["session.events"]).toBe(13);
+  expect(session.signals({ now })["local.session.events"]).toBe(13);
   small.dispose();
   const off = createReranker<Candidate>({ bundle: "", enabled: false, maxEvents: 3 }).session();
   for (let at = 0; at < 10; at++) expect(off.observe({ type: "dismiss", key: `k${at}`, time: now })).toMatchObject({ accepted: true, due: true });

@@ -87,3 +87,9 @@ export function edited(
   file.set(new TextEncoder().encode(digest), at);
   return file;
 }
+
+/** What a session knows, but for the names of the lists it was seen in: they hold the time that each was asked for. */
+export function known(session: { snapshot(): string | null }): object {
+  const { shown: _, ...rest } = JSON.parse(session.snapshot()!) as { shown?: unknown };
+  return rest;
+}

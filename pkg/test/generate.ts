@@ -88,7 +88,7 @@ function event(random: Random, { session, now, candidates }: Request): Event {
 }
 
 /** Marsaglia's xorshift, 32 bits. */
-class Random {
+export class Random {
   #state: number;
 
   constructor(seed: number) {

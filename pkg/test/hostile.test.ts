@@ -100,7 +100,9 @@ test("prepare, observe, rerank, append and update never throw", () => {
         const again = list.rerank({ now: 1, frozen: 1 });
         expect(new Set(again.entries.map(({ serverRank }) => serverRank)).size).toBe(again.items.length);
         session.snapshot();
-        session.signals(more as never, facts as never);
+        session.signals(more as never);
+        session.signals({ list: more, candidate: facts, surface: more, now: facts } as never);
+        session.merge(more as never);
         list.dispose();
         session.dispose();
       }

@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createReranker, type DecisionRecord } from "ranklet";
+import { createReranker, type DecisionRecord, type Real } from "ranklet";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { executablePath, launch, load, open, site } from "./chromium.js";
 import { binary, bundle, bundlePath, events, lines, request, type Event, type Request } from "./fixtures.js";
@@ -43,12 +43,12 @@ function expectSame(found: DecisionRecord[]): void {
 
 /** The bits of what both sides computed, one text a decision. */
 function bits({ source, reason, decision_id, list_id, seed, now, surface, numerics, digests, items }: DecisionRecord): string {
-  const number = (value: number | null) => (value === null ? "null" : hex(value));
+  const number = (value: Real) => (typeof value === "number" ? hex(value) : String(value));
   const rows = items.map((item) =>
     [
       item.id, item.key, item.rank, item.server_rank, number(item.score), number(item.utility), number(item.propensity),
-      number(item.log_propensity), item.suppressed, item.constraints, item["features"],
-      ...Object.entries(item.heads).map(([name, head]) => [name, hex(Math.fround(head.raw!)), number(head.calibrated)]),
+      number(item.log_propensity), item.suppressed, item.constraints, item.features,
+      ...Object.entries(item.heads).map(([name, head]) => [name, number(head.raw), number(head.calibrated)]),
     ],
   );
   return JSON.stringify([source, reason, decision_id, list_id, seed, now, surface, numerics, digests, rows]);
@@ -68,7 +68,7 @@ test("what is compared is worth it", () => {
   expect(new Set(items.map(({ score }) => score)).size).toBeGreaterThan(100);
   expect(items.filter(({ suppressed }) => suppressed !== null).length).toBeGreaterThan(100);
   expect(items.filter(({ rank, server_rank }) => rank !== server_rank).length).toBeGreaterThan(1000);
-  expect(items.some((item) => /7fc00000/.test(item["features"] as string))).toBe(true);
+  expect(items.some((item) => /7fc00000/.test(item.features as string))).toBe(true);
 });
 
 test("Node", async () => {

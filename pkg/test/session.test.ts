@@ -55,7 +55,7 @@ test("a snapshot taken in any state carries dismissals and snoozes into any othe
 });
 
 test("a snapshot taken while loading carries every event; one with an engine's context inside keeps that to the bit", () => {
-  const signals = (session: Session<Candidate>) => session.signals("ads_manager", now);
+  const signals = (session: Session<Candidate>) => session.signals({ surface: "ads_manager", now });
   const recorded = events();
   const whole = loaded.session();
   for (const event of recorded) whole.observe(event);
@@ -104,7 +104,7 @@ test("an event cannot be ahead of the clock", () => {
     const session = loaded.session();
     session.observe({ type: "open", key: a.key, surface: "ads_manager", time });
     session.observe({ type: "search", value: "budget", time: now });
-    return session.signals("ads_manager", now);
+    return session.signals({ surface: "ads_manager", now });
   };
   expect(signals(now + YEAR)).toEqual(signals(now));
   for (const reranker of [loaded, loading, down]) {

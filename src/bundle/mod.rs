@@ -16,12 +16,12 @@ use sha2::{Digest, Sha256};
 use tensor::Tensors;
 
 #[cfg(feature = "compile")]
-pub use write::write;
+pub use write::{write, write_with};
 
 /// Format version written, and the newest that is read.
 pub const FORMAT: u32 = 1;
-/// Minor version written, and the newest that is read.
-pub const MINOR: u32 = 0;
+/// The newest minor version that is read. Written is the oldest that reads a bundle rightly.
+pub const MINOR: u32 = 1;
 /// Largest bundle that is opened, bytes.
 pub const MAX_BYTES: usize = 256 << 20;
 
@@ -177,6 +177,19 @@ impl Bundle {
     pub fn manifest_json(&self) -> &str {
         &self.manifest
     }
+}
+
+/// A text of a safetensors file's metadata.
+///
+/// # Errors
+/// As [`read_tensors`].
+#[cfg(feature = "compile")]
+pub fn read_metadata(bytes: &[u8], name: &str) -> Result<Option<String>> {
+    let invalid = |what| Error::new(ErrorKind::RequestInvalid, format!("not a safetensors file: {what}"));
+    let (header, _) = read::split(bytes).map_err(invalid)?;
+    let header = std::str::from_utf8(header).map_err(|_| invalid("its header is not UTF-8".to_owned()))?;
+    let header = json::value(header).map_err(invalid)?;
+    Ok(header["__metadata__"][name].as_str().map(str::to_owned))
 }
 
 /// Reads the tensors of any safetensors file (inputs, goldens).

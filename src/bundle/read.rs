@@ -3,7 +3,7 @@
 
 use super::tensor::{Data, Tensor, Tensors};
 use crate::json::{self, read_struct};
-use crate::sorted::sorted;
+use ranklet_kernels::sorted::sorted;
 use serde_json::Value;
 
 /// Largest header, bytes.

@@ -16,11 +16,26 @@ struct Entry {
 
 /// A safetensors file of `tensors`; with `manifest` (JSON text) it is a bundle, digest included.
 pub fn write(tensors: &Tensors, manifest: Option<&str>) -> Vec<u8> {
+    // The digest is put in below.
+    let zeros = "0".repeat(DIGEST_LEN);
+    let metadata = manifest.map(|manifest| [("ranklet", manifest), ("sha256", zeros.as_str())]);
+    let mut bytes = write_with(tensors, metadata.as_ref().map_or(&[], |metadata| &metadata[..]));
+    if manifest.is_some() {
+        let at = digest_at(&bytes).expect("the digest's key was just written");
+        debug_assert!(bytes[..at].ends_with(DIGEST_KEY));
+        let digest = content_digest(&bytes, at);
+        bytes[at..at + DIGEST_LEN].copy_from_slice(digest.as_bytes());
+    }
+    bytes
+}
+
+/// A safetensors file of `tensors` with texts as its metadata.
+pub fn write_with(tensors: &Tensors, metadata: &[(&str, &str)]) -> Vec<u8> {
     let mut data = Vec::new();
     let mut header: BTreeMap<&str, serde_json::Value> = BTreeMap::new();
-    if let Some(manifest) = manifest {
-        // serde_json's map may keep insertion order, if another crate asks for that: these keys are sorted.
-        header.insert("__metadata__", json!({ "ranklet": manifest, "sha256": "0".repeat(DIGEST_LEN) }));
+    if !metadata.is_empty() {
+        // Sorted, whatever order serde_json's own map was built to keep.
+        header.insert("__metadata__", json!(metadata.iter().copied().collect::<BTreeMap<_, _>>()));
     }
     // Readers want offsets in ascending order of alignment: 8-byte types first.
     let mut order: Vec<_> = tensors.iter().collect();
@@ -53,12 +68,6 @@ pub fn write(tensors: &Tensors, manifest: Option<&str>) -> Vec<u8> {
     bytes.extend_from_slice(&(json.len() as u64).to_le_bytes());
     bytes.extend_from_slice(&json);
     bytes.extend_from_slice(&data);
-    if manifest.is_some() {
-        let at = digest_at(&bytes).expect("the digest's key was just written");
-        debug_assert!(bytes[..at].ends_with(DIGEST_KEY));
-        let digest = content_digest(&bytes, at);
-        bytes[at..at + DIGEST_LEN].copy_from_slice(digest.as_bytes());
-    }
     bytes
 }
 
@@ -147,7 +156,7 @@ mod tests {
     #[test]
     fn newer_formats_and_unknown_requirements_are_incompatible() {
         for manifest in
-            [r#"{"format":2,"minor":0}"#, r#"{"format":1,"minor":1}"#, r#"{"format":1,"minor":0,"requires":["x"]}"#]
+            [r#"{"format":2,"minor":0}"#, r#"{"format":1,"minor":2}"#, r#"{"format":1,"minor":0,"requires":["x"]}"#]
         {
             let bytes = write(&Tensors::new(), Some(manifest));
             assert_eq!(Bundle::read(&bytes).unwrap_err().kind(), ErrorKind::BundleIncompatible, "{manifest}");

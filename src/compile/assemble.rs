@@ -2,18 +2,21 @@
 
 use super::check::rows_axis;
 use super::compare::judge;
+use super::inputs::{check_values, hints, parts};
 use super::spec::{HeadSpec, Spec};
+use super::training;
 use super::weights::{self, Seen};
 use super::{
     CalibratorForm, Comparison, InputHints, Lowered, SmallWeights, Storage, WeightForm, check_inputs, check_rows,
     lower, lower_with, recognise_calibrator,
 };
-use crate::bundle::{FORMAT, MINOR, read_tensors, sha256_hex, write};
+use crate::bundle::{FORMAT, read_tensors, sha256_hex, write};
 use crate::calibration::{Calibrator, CalibratorSpec};
 use crate::engine::{Buffer, Data, Interpreter, NUMERICS, Plan, Tensor, Tensors, slice};
 use crate::error::{Error, ErrorKind, Result};
-use crate::features::{Encode, Encoder, Kind, Schema, Transform};
+use crate::features::Encoder;
 use crate::json::portable;
+use crate::ranker::privacy::is_local_only;
 use crate::ranker::{Golden, Head, Manifest, Provenance, SourceDigest, SurfaceCalibrator};
 use std::collections::BTreeMap;
 
@@ -82,30 +85,63 @@ pub fn compile_spec(
         (None, Some(path)) => Some(read(path)?),
         (None, None) => None,
     };
+    let training = spec.model.training.as_deref().map(read).transpose()?;
     let context = spec.context();
-    let encoder = Encoder::new(&spec.features, &context)?;
-    let hints = hints(&spec.features);
-    let source_of = Source { onnx: &onnx, dims: &spec.model.dims, shared: &encoder.shared_columns(), hints: &hints };
+    let encoder = Encoder::with_inputs(&spec.features, &spec.inputs, &context)?;
+    let schema_digest = spec.schema_digest();
+    training::check_digest(spec, &schema_digest, &onnx, golden.as_deref(), training.as_deref())?;
+    let shared = if spec.inputs.is_empty() { encoder.shared_columns() } else { Vec::new() };
+    let ready = |lowered: &Lowered| {
+        let parts = parts(&lowered.plan, &encoder, spec.model.input.as_deref())?;
+        check_values(lowered, &spec.features, &encoder, &parts)?;
+        Ok(hints(&spec.features, &encoder, &parts))
+    };
+    let source_of = Source { onnx: &onnx, dims: &spec.model.dims, shared: &shared, hints: &ready };
     let build = Build::model(source_of, golden, spec.model.storage()?, tamper);
     let mut build = build.map_err(|e| e.at(&spec.model.onnx))?;
-    let input = build.input(spec.model.input.as_deref(), encoder.width())?;
     let mut sources = vec![source("model", &onnx)];
     let mut heads = Vec::new();
     for (i, head) in spec.heads.iter().enumerate() {
         heads.push(build.head(i, head, read, &mut sources)?);
     }
     let policy = spec.policy();
+    let named = policy.diversity.iter().filter_map(|d| d.similarity.output.as_ref());
+    for name in named {
+        if build.plan.outputs.iter().all(|port| port.name != *name) {
+            let what = format!("policy.diversity.similarity.output: the model has no output {name:?}");
+            return Err(Error::new(ErrorKind::SpecInvalid, what));
+        }
+    }
+    let alike = policy.diversity.iter().flat_map(|d| &d.similarity.features);
+    for feature in alike.filter_map(|name| spec.features.features.iter().find(|f| f.name == *name)) {
+        if is_local_only(feature, &context) {
+            let what = format!(
+                "policy.diversity.similarity.features: {:?} reads a signal that never leaves the device, and a record holds \
+                 these vectors",
+                feature.name
+            );
+            return Err(Error::new(ErrorKind::SpecInvalid, what));
+        }
+    }
+    let statistics = training.map(|bytes| training::statistics(&bytes, spec, &encoder)).transpose()?;
+    let training = statistics.map(|(training, tensors)| {
+        build.tensors.extend(tensors);
+        training
+    });
     let manifest = Manifest {
         name: spec.name.clone(),
         version: spec.version,
         surfaces: spec.surfaces.clone(),
-        input: Some(input),
+        minor: u32::from(spec.is_of_minor_1()),
+        input: spec.inputs.is_empty().then_some(0),
+        inputs: spec.inputs.clone(),
         heads,
-        schema_digest: sha256_hex(json(&(&spec.features, &context)).as_bytes()),
+        schema_digest,
         schema: spec.features.clone(),
         context,
         policy_digest: sha256_hex(json(&policy).as_bytes()),
         policy,
+        training,
         ..build.manifest(sources)
     };
     Ok(build.finish(&manifest))
@@ -123,14 +159,14 @@ pub fn compile_onnx(
     storage: Storage,
     tamper: Option<Tamper<'_>>,
 ) -> Result<(Vec<u8>, Report)> {
-    let source_of = Source { onnx, dims, shared: &[], hints: &InputHints::default() };
+    let source_of = Source { onnx, dims, shared: &[], hints: &|_| Ok(InputHints::default()) };
     let build = Build::model(source_of, golden, storage, tamper)?;
     let sources = vec![source("model", onnx)];
     let manifest = Manifest { name: name.to_owned(), version: 1, ..build.manifest(sources) };
     Ok(build.finish(&manifest))
 }
 
-fn json<T: serde::Serialize>(value: &T) -> String {
+pub(super) fn json<T: serde::Serialize>(value: &T) -> String {
     // Through `Value`, whose maps are sorted: the text depends on the content alone.
     let value = serde_json::to_value(value).expect("the manifest holds only strings, numbers and lists");
     sorted(&value).to_string()
@@ -161,7 +197,8 @@ struct Source<'a> {
     dims: &'a BTreeMap<String, i64>,
     /// Columns that are the same for all candidates.
     shared: &'a [bool],
-    hints: &'a InputHints,
+    /// What is known of the inputs' values, once it is known what the inputs are.
+    hints: &'a dyn Fn(&Lowered) -> Result<InputHints>,
 }
 
 struct Build {
@@ -186,7 +223,7 @@ impl Build {
         let mut engine = Interpreter::new(lowered.plan.clone(), &lowered.tensors)?;
         let mut report =
             Report { steps: lowered.plan.steps.len(), warnings: lowered.warnings.clone(), ..Report::default() };
-        let inputs = check_inputs(&lowered, hints, SEED);
+        let inputs = check_inputs(&lowered, &hints(&lowered)?, SEED);
         let rows = check_rows(&inputs, &lowered.plan);
         let expected = lowered.oracle.run(&inputs, rows)?;
         let got: Tensors = engine.score(|name| inputs.get(name))?.into_iter().collect();
@@ -258,31 +295,6 @@ impl Build {
         }
         self.golden = golden;
         Ok(())
-    }
-
-    fn input(&self, name: Option<&str>, width: usize) -> Result<usize> {
-        let invalid = |what: String| Error::new(ErrorKind::SpecInvalid, what);
-        let names: Vec<&str> = self.plan.inputs.iter().map(|p| p.name.as_str()).collect();
-        let at = match name {
-            Some(name) => names.iter().position(|n| *n == name),
-            None => (names.len() == 1).then_some(0),
-        };
-        let at = at.ok_or_else(|| invalid(format!("model.input: the model's inputs are {}", names.join(", "))))?;
-        if names.len() > 1 {
-            let message = format!(
-                "a ranking model takes one input, this one {}; concatenate them in the graph",
-                names.join(", ")
-            );
-            return Err(invalid(message));
-        }
-        let value = self.plan.values[self.plan.inputs[at].value as usize];
-        if value.width as usize != width {
-            return Err(Error::new(
-                ErrorKind::SchemaMismatch,
-                format!("[[features]] fill {width} columns, input {:?} takes {}", names[at], value.width),
-            ));
-        }
-        Ok(at)
     }
 
     fn head(
@@ -363,7 +375,7 @@ impl Build {
     fn manifest(&self, sources: Vec<SourceDigest>) -> Manifest {
         Manifest {
             format: FORMAT,
-            minor: MINOR,
+            minor: 0,
             numerics: NUMERICS,
             plan: self.plan.clone(),
             golden: self.golden.clone(),
@@ -414,27 +426,4 @@ fn flat(data: Buffer) -> Tensor {
         Buffer::I64(v) => Tensor::i64(&[v.len()], v),
         Buffer::Bool(v) => Tensor::u8(&[v.len()], v),
     }
-}
-
-/// Values that each column of the matrix can really take, for the generated inputs.
-fn hints(schema: &Schema) -> InputHints {
-    let mut columns = Vec::new();
-    for f in &schema.features {
-        let whole = |n: usize| (0..n.min(64)).map(|i| i as f32).collect::<Vec<_>>();
-        let values = match (f.kind, f.encode, f.transforms.last()) {
-            (Kind::Categorical, Encode::OneHot, _) => vec![0.0, 1.0],
-            (Kind::Categorical, ..) => match f.hash_buckets {
-                Some(n) => whole(n as usize),
-                None => [vec![-1.0], whole(f.vocabulary.len())].concat(),
-            },
-            (_, _, Some(Transform::IsMissing)) => vec![0.0, 1.0],
-            (_, _, Some(Transform::Bucketise { edges })) => whole(edges.len() + 1),
-            (_, _, Some(Transform::Clip { low, high })) => vec![*low as f32, *high as f32],
-            (_, _, Some(Transform::Quantile { .. })) => vec![0.0, 0.5, 1.0],
-            (Kind::Boolean, ..) => vec![0.0, 1.0],
-            _ => Vec::new(),
-        };
-        columns.extend(std::iter::repeat_n(values, f.width()));
-    }
-    InputHints { columns }
 }

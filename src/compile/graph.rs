@@ -76,6 +76,12 @@ pub(crate) fn read(onnx: &[u8], dims: &BTreeMap<String, i64>, problems: &mut Pro
     from_proto(proto, dims, problems)
 }
 
+/// A text of the model's metadata.
+pub(super) fn metadata(onnx: &[u8], name: &str) -> Option<String> {
+    let proto = tract_onnx::onnx().proto_model_for_read(&mut &onnx[..]).ok()?;
+    proto.metadata_props.into_iter().find(|entry| entry.key == name).map(|entry| entry.value)
+}
+
 fn from_proto(proto: ModelProto, dims: &BTreeMap<String, i64>, problems: &mut Problems) -> Result<Graph> {
     let opsets = functions::opsets(&proto.opset_import);
     let bodies = functions::Bodies::new(proto.functions);

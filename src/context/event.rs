@@ -13,13 +13,13 @@ pub const MAX_TEXT: usize = 512;
 #[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum EventKind {
-    /// Half visible for a second, once per list and key.
+    /// Half visible for a second; counted once for a list and key.
     Impression,
     /// Opened for details.
     Open,
     /// Taken up.
     Accept,
-    /// Waved away, perhaps with a reason.
+    /// Waved away, perhaps with a reason; `value` may say for how long, ms.
     Dismiss,
     /// Put off; `value` is for how long, ms.
     Snooze,
@@ -81,7 +81,7 @@ impl EventKind {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum EventValue {
-    /// Milliseconds (dwell, snooze) or a field's number (edit).
+    /// Milliseconds (dwell, snooze, dismiss) or a field's number (edit).
     Number(f64),
     /// A field's text (edit) or what was searched for.
     Text(String),
@@ -113,6 +113,9 @@ pub struct Event {
     /// Where it happened, or for `navigate` where to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub surface: Option<String>,
+    /// Names the list that an impression was seen in; the session knows it where it has seen the candidate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub list: Option<String>,
     /// Milliseconds since the epoch.
     pub time: f64,
     /// See [`EventKind`].
@@ -168,6 +171,7 @@ impl Read for Event {
             key: identity(value, "key"),
             candidate_type: text(value, "candidate_type"),
             surface: text(value, "surface"),
+            list: identity(value, "list"),
             time: field(value, "time", notes),
             value: value.get("value").and_then(scalar),
             reason: text(value, "reason"),
@@ -193,20 +197,96 @@ impl Event {
     /// # Errors
     /// As [`from_json`](Self::from_json).
     pub fn check(&self) -> Result<()> {
-        let invalid =
-            |what: &str| Err(Error::new(ErrorKind::RequestInvalid, format!("event `{}`: {what}", self.kind.name())));
+        if self.candidate.as_ref().is_some_and(|c| c.len() > MAX_TEXT) {
+            return Err(invalid(self.kind, TOO_LONG));
+        }
+        self.happening().check()
+    }
+
+    /// The event as the context takes it: what it names no key for is known by its candidate's id.
+    pub fn happening(&self) -> Happening<'_> {
+        Happening {
+            kind: self.kind,
+            time: self.time,
+            id: self.id.as_deref(),
+            key: self.key.as_deref().or(self.candidate.as_deref()),
+            candidate_type: self.candidate_type.as_deref(),
+            surface: self.surface.as_deref(),
+            list: self.list.as_deref(),
+            reason: self.reason.as_deref(),
+            field: self.field.as_deref(),
+            value: match &self.value {
+                None => Given::Nothing,
+                Some(EventValue::Number(x)) => Given::Number(*x),
+                Some(EventValue::Text(text)) => Given::Text(text),
+                Some(EventValue::Flag(b)) => Given::Flag(*b),
+            },
+        }
+    }
+}
+
+/// What an event's `value` is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Given<'a> {
+    /// There is none.
+    Nothing,
+    /// See [`EventValue::Number`].
+    Number(f64),
+    /// See [`EventValue::Text`].
+    Text(&'a str),
+    /// See [`EventValue::Flag`].
+    Flag(bool),
+}
+
+/// An event with its candidate resolved: what a context takes in. Texts are borrowed, for a page calls this at every move.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Happening<'a> {
+    /// What happened.
+    pub kind: EventKind,
+    /// Milliseconds since the epoch.
+    pub time: f64,
+    /// For deduplication.
+    pub id: Option<&'a str>,
+    /// Stable identity of the candidate.
+    pub key: Option<&'a str>,
+    /// Its type.
+    pub candidate_type: Option<&'a str>,
+    /// Where it happened.
+    pub surface: Option<&'a str>,
+    /// The list it was seen in.
+    pub list: Option<&'a str>,
+    /// Why it was dismissed.
+    pub reason: Option<&'a str>,
+    /// Draft field.
+    pub field: Option<&'a str>,
+    /// See [`EventKind`].
+    pub value: Given<'a>,
+}
+
+const TOO_LONG: &str = "ids, keys, types, surfaces and fields have at most 512 bytes";
+
+fn invalid(kind: EventKind, what: &str) -> Error {
+    Error::new(ErrorKind::RequestInvalid, ["event `", kind.name(), "`: ", what].concat())
+}
+
+impl Happening<'_> {
+    /// Whether every field fits the kind.
+    ///
+    /// # Errors
+    /// `request_invalid` names the field and the mend.
+    pub fn check(&self) -> Result<()> {
+        let invalid = |what: &str| Err(invalid(self.kind, what));
         if !self.time.is_finite() {
             return invalid("`time` must be milliseconds since the epoch");
         }
-        if self.kind.has_candidate() && self.candidate.is_none() && self.key.is_none() {
-            let field = self.kind == EventKind::Undo && self.field.is_some();
-            if !field {
-                return invalid("give `candidate` or `key`");
-            }
+        let undone = self.kind == EventKind::Undo && self.field.is_some();
+        if self.kind.has_candidate() && self.key.is_none() && !undone {
+            return invalid("give `candidate` or `key`");
         }
-        let texts = [&self.id, &self.candidate, &self.key, &self.candidate_type, &self.surface, &self.field];
+        // A list's name is not kept, so it may be of any length.
+        let texts = [self.id, self.key, self.candidate_type, self.surface, self.field];
         if texts.into_iter().flatten().any(|t| t.len() > MAX_TEXT) {
-            return invalid("ids, keys, types, surfaces and fields have at most 512 bytes");
+            return invalid(TOO_LONG);
         }
         if self.kind == EventKind::Edit && self.field.is_none() {
             return invalid("give `field`");
@@ -214,11 +294,12 @@ impl Event {
         Ok(())
     }
 
-    /// The number in `value`, if it is one.
-    pub fn number(&self) -> Option<f64> {
-        match self.value {
-            Some(EventValue::Number(n)) if n.is_finite() => Some(n),
-            _ => None,
+    /// What it counts: 1, or the seconds of a dwell. One without a length, or with a negative one, counts nothing.
+    pub(super) fn amount(&self) -> f64 {
+        match (self.kind, self.value) {
+            (EventKind::Dwell, Given::Number(ms)) if ms > 0.0 && ms.is_finite() => ms / 1000.0,
+            (EventKind::Dwell, _) => 0.0,
+            _ => 1.0,
         }
     }
 }

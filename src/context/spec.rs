@@ -24,6 +24,20 @@ pub struct ContextSpec {
     pub dismiss_for: String,
     /// How long a snooze without a `value` suppresses.
     pub snooze_for: String,
+    /// Keys with counters; of more the lightest are forgotten.
+    pub keys: usize,
+    /// Reasons of dismissals that are counted apart: `type.dismiss_NAME.10m`.
+    pub reasons: Vec<Reason>,
+}
+
+/// A reason that dismissals may give.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Reason {
+    /// As events give it, and as it stands in signals: lower-case letters, digits and `_`.
+    pub name: String,
+    /// How long a dismissal for this reason suppresses; None: as any other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dismiss_for: Option<String>,
 }
 
 impl Default for ContextSpec {
@@ -37,6 +51,8 @@ impl Default for ContextSpec {
             sequence: 20,
             dismiss_for: "30d".into(),
             snooze_for: "1d".into(),
+            keys: 1024,
+            reasons: Vec::new(),
         }
     }
 }
@@ -49,8 +65,10 @@ read_struct!(ContextSpec {
     session_gap,
     sequence,
     dismiss_for,
-    snooze_for
+    snooze_for;
+    keys = ContextSpec::default().keys, reasons = Vec::new()
 });
+read_struct!(Reason { name, dismiss_for });
 
 /// A [`ContextSpec`] with its durations as milliseconds.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,11 +78,24 @@ pub(super) struct Durations {
     pub session_gap: f64,
     pub dismiss_for: f64,
     pub snooze_for: f64,
+    /// By reason.
+    pub reasons: Vec<f64>,
+    /// Place and length of the longest half-life, which eviction weighs by.
+    pub longest: (usize, f64),
+}
+
+/// Whether a reason can be part of a signal's name.
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }
 
 impl ContextSpec {
-    /// Half-lives at most: each costs ten counters a key.
+    /// Half-lives at most: each costs a number for every kind of event that a key has seen.
     pub const MAX_HALF_LIVES: usize = 8;
+    /// Keys at most.
+    pub const MAX_KEYS: usize = 4096;
+    /// Reasons at most.
+    pub const MAX_REASONS: usize = 8;
     /// Longest sequence.
     pub const MAX_SEQUENCE: usize = 256;
 
@@ -79,11 +110,30 @@ impl ContextSpec {
         if !(self.rate_prior >= 0.0 && self.rate_strength > 0.0) {
             return invalid(detail("`rate_prior` must not be negative and `rate_strength` must be positive"));
         }
+        if self.keys == 0 || self.keys > Self::MAX_KEYS {
+            return invalid(detail("`keys` is 1 to 4096"));
+        }
+        // `dismiss_rate` is a signal already.
+        let names = self.reasons.iter().map(|r| r.name.as_str());
+        let apart = |(i, name): (usize, &str)| self.reasons[..i].iter().all(|r| r.name != name);
+        if self.reasons.len() > Self::MAX_REASONS
+            || !names.clone().all(|name| is_name(name) && name != "rate")
+            || !names.enumerate().all(apart)
+        {
+            return invalid(detail("`reasons`: at most 8 different names of a-z, 0-9 and _, and none is `rate`"));
+        }
+        let half_lives = self.half_lives.iter().map(|h| parse_duration(h)).collect::<Result<Vec<_>>>()?;
+        let longest =
+            half_lives.iter().enumerate().fold((0, 0.0), |best, (h, &x)| if x > best.1 { (h, x) } else { best });
+        let dismiss_for = parse_duration(&self.dismiss_for)?;
+        let reason = |r: &Reason| r.dismiss_for.as_deref().map_or(Ok(dismiss_for), parse_duration);
         Ok(Durations {
-            half_lives: self.half_lives.iter().map(|h| parse_duration(h)).collect::<Result<_>>()?,
+            reasons: self.reasons.iter().map(reason).collect::<Result<_>>()?,
+            half_lives,
+            longest,
             step: parse_duration(&self.step)?,
             session_gap: parse_duration(&self.session_gap)?,
-            dismiss_for: parse_duration(&self.dismiss_for)?,
+            dismiss_for,
             snooze_for: parse_duration(&self.snooze_for)?,
         })
     }

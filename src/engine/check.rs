@@ -376,13 +376,17 @@ pub(super) fn check(plan: &Plan, tensors: &Tensors) -> Result<Checked> {
         }
     }
     let alike: Vec<u32> = (0..).zip(&alike).filter(|(_, alike)| **alike).map(|(column, _)| column).collect();
-    let list_wise = plan.steps.iter().any(|step| {
-        matches!(step.op, Op::Position | Op::Count) || (0..step.inputs.len()).any(|i| step.op.reads_whole(i))
-    });
-    if list_wise && !alike.is_empty() {
+    if is_list_wise(plan) && !alike.is_empty() {
         return Err(bad("values", "columns alike in all rows of a plan that compares candidates"));
     }
     Ok(Checked { steps, alike })
+}
+
+/// Whether a row of the plan sees other rows.
+pub(super) fn is_list_wise(plan: &Plan) -> bool {
+    plan.steps.iter().any(|step| {
+        matches!(step.op, Op::Position | Op::Count) || (0..step.inputs.len()).any(|i| step.op.reads_whole(i))
+    })
 }
 
 /// Whether a port's shape names the candidates as its value has them, in front of every other size but 1.

@@ -36,6 +36,11 @@ pub struct Prepared {
     rows: Option<usize>,
     /// Values of the plan, computed once.
     kept: Vec<Buffer>,
+    /// Inputs of the plan that are given once, in the order of its ports.
+    given: Vec<usize>,
+    /// The values' numbers, and the memory of what computes them.
+    frontier: Vec<u32>,
+    preparing: Memory,
     /// Inputs of the plan that are still to be given, in the order of its ports.
     open: Vec<usize>,
     memory: Memory,
@@ -184,20 +189,46 @@ impl Interpreter {
         self.check_inputs(&mut kept.iter().copied(), &slices, many)?;
         let frontier = self.frontier(&kept);
         let given: Vec<u32> = kept.iter().map(|&i| self.plan.inputs[i].value).collect();
+        let preparing = Memory::new(Schedule::new(&self.plan, &given, frontier.clone()));
+        let mut from = frontier.clone();
+        from.extend(open.iter().map(|&i| self.plan.inputs[i].value));
+        let wanted = self.plan.outputs.iter().map(|port| port.value).collect();
+        let memory = Memory::new(Schedule::new(&self.plan, &from, wanted));
         let mut buffers = Vec::new();
         fit_buffers(&self.plan, frontier.iter().copied(), many, &mut buffers)?;
-        let mut memory = Memory::new(Schedule::new(&self.plan, &given, frontier.clone()));
-        let widths: Vec<usize> =
-            frontier.iter().map(|&value| row_len(self.plan.values[value as usize], many)).collect();
-        let Interpreter { plan, steps, constants, alike, .. } = &mut *self;
-        execute(plan, steps, constants, alike, &mut memory, &slices, many, &mut |i, row, data| {
-            buffers[i].write(row * widths[i], data);
+        let mut prepared = Prepared { rows, kept: buffers, given: kept, frontier, preparing, open, memory };
+        self.fill(&mut prepared, &slices, many, None);
+        Ok(prepared)
+    }
+
+    /// Whether rows see each other, so that a row's values follow from all rows.
+    pub fn is_list_wise(&self) -> bool {
+        super::check::is_list_wise(&self.plan)
+    }
+
+    /// Brings some rows of what [`prepare`](Self::prepare) kept up to date: `inputs` has the inputs that were kept, in
+    /// their order, with those rows alone. The same bits as preparing anew; not for a plan whose rows see each other.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn refresh(&mut self, prepared: &mut Prepared, inputs: &[Slice<'_>], rows: &[usize]) -> Result<()> {
+        self.check_inputs(&mut prepared.given.iter().copied(), inputs, rows.len())?;
+        self.fill(prepared, inputs, rows.len(), Some(rows));
+        Ok(())
+    }
+
+    /// Computes what is kept for `n` candidates: all of them, or those `rows` of them.
+    #[inline(never)]
+    fn fill(&mut self, prepared: &mut Prepared, inputs: &[Slice<'_>], n: usize, rows: Option<&[usize]>) {
+        let Prepared { kept, frontier, preparing, .. } = prepared;
+        let Interpreter { plan, steps, constants, alike, .. } = self;
+        execute(plan, steps, constants, alike, preparing, inputs, n, &mut |i, first, data| {
+            let width = row_len(plan.values[frontier[i] as usize], n);
+            let Some(rows) = rows.filter(|_| width > 0) else { return kept[i].write(first * width, data) };
+            for r in 0..data.len() / width {
+                kept[i].write(rows[first + r] * width, data.range(r * width, (r + 1) * width));
+            }
         });
-        let mut given = frontier;
-        given.extend(open.iter().map(|&i| self.plan.inputs[i].value));
-        let wanted = self.plan.outputs.iter().map(|port| port.value).collect();
-        let memory = Memory::new(Schedule::new(&self.plan, &given, wanted));
-        Ok(Prepared { rows, kept: buffers, open, memory })
     }
 
     /// Runs what is left after [`prepare`](Self::prepare): `inputs` has the open ones in their order. The same bits as

@@ -31,6 +31,16 @@ impl<'a> Slice<'a> {
         self.len() == 0
     }
 
+    /// Some of them.
+    pub(super) fn range(self, from: usize, to: usize) -> Slice<'a> {
+        match self {
+            Slice::F32(v) => Slice::F32(&v[from..to]),
+            Slice::I32(v) => Slice::I32(&v[from..to]),
+            Slice::I64(v) => Slice::I64(&v[from..to]),
+            Slice::Bool(v) => Slice::Bool(&v[from..to]),
+        }
+    }
+
     /// Element type.
     pub fn dtype(self) -> DType {
         match self {

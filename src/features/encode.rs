@@ -1,57 +1,38 @@
-//! Fills the model's matrix, row by row.
+//! Fills the model's inputs: one row for what the request shares, one for each candidate.
 
-use super::schema::{Aggregate, Encode, Feature, Kind, Schema, Transform};
-use super::source::{Layout, Source, Sources, resolve};
+use super::fill::{Filler, Row, put};
+use super::schema::{Input, PerRow, Schema};
+use super::source::{Layout, resolve};
 use super::table::Table;
-use crate::context::{Context, ContextSpec, Signal, Subject, parse_duration};
-use crate::error::Result;
-use crate::sorted::sorted;
-use ranklet_kernels::{hash::hash64, math::f64 as math};
+use crate::context::{Context, ContextSpec, Subject};
+use crate::error::{Error, ErrorKind, Result, detail};
 
-/// A transform with everything resolved.
-#[derive(Debug, Clone)]
-enum Step {
-    Log1p,
-    Clip(f64, f64),
-    Standardise(f64, f64),
-    Bucketise(Vec<f64>),
-    Quantile(Vec<f64>),
-    Age(f64),
-    Ratio(Source),
-    Product(Source),
-    IsMissing,
-}
-
-#[derive(Debug, Clone)]
-enum Reader {
-    Number(Source),
-    Vocabulary { source: Source, index: Vocabulary, one_hot: bool },
-    Hash { source: Source, buckets: u64 },
-    Related { source: Source, signal: Signal, aggregate: Aggregate },
-}
-
-#[derive(Debug, Clone)]
-struct Plan {
-    first: usize,
-    width: usize,
-    reader: Reader,
-    steps: Vec<Step>,
-    missing: Option<f64>,
-    dynamic: bool,
-    /// Whether its columns are the same for all candidates of a request.
-    #[cfg(feature = "compile")]
-    shared: bool,
+/// Where the columns of one input of the model lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// The input's name; empty where the model has one and the schema names none.
+    pub name: String,
+    /// Whether they are of the one shared row or of each candidate's.
+    pub rows: PerRow,
+    /// First column of that row.
+    pub first: usize,
+    /// Number of columns.
+    pub width: usize,
+    /// Positions of a sequence's input, where it has an axis of its own.
+    pub length: Option<usize>,
 }
 
 /// A schema with every path, signal and vocabulary resolved.
 #[derive(Debug, Clone)]
 pub struct Encoder {
     layout: Layout,
-    features: Vec<Plan>,
+    features: Vec<Filler>,
+    parts: Vec<Part>,
     width: usize,
+    shared_width: usize,
 }
 
-/// What a matrix is computed from.
+/// What features are computed from.
 #[derive(Debug, Clone, Copy)]
 pub struct Scene<'a> {
     /// The request's columns.
@@ -64,48 +45,84 @@ pub struct Scene<'a> {
     pub now: f64,
 }
 
-/// What one row is computed from.
-struct Row<'a> {
-    table: &'a Table,
-    row: usize,
-    surface: Option<&'a str>,
-    context: &'a Context,
-    /// On the grid of the context's step.
-    now: f64,
-    subject: Subject<'a>,
+/// The features of a request.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Matrix {
+    /// `[shared width]`: the inputs that have one row for the whole request.
+    pub shared: Vec<f32>,
+    /// Whether a bit of it differs from what the scores were computed from.
+    pub shared_changed: bool,
+    /// `[candidates, width]`: the inputs that have a row for each candidate.
+    pub rows: Vec<f32>,
+    /// By candidate, whether a bit of its row differs from what its scores were computed from.
+    pub changed: Vec<bool>,
 }
 
 impl Encoder {
-    /// Resolves `schema` against the signals of `spec`.
+    /// Resolves `schema` against the signals of `spec`, for a model with one input.
     ///
     /// # Errors
     /// `schema_mismatch` names the feature and the mend.
-    #[inline(never)]
     pub fn new(schema: &Schema, spec: &ContextSpec) -> Result<Encoder> {
-        schema.check()?;
+        Encoder::with_inputs(schema, &[], spec)
+    }
+
+    /// The same for a model with several inputs; with none named there is one, which has a row for each candidate.
+    ///
+    /// # Errors
+    /// `schema_mismatch` names the feature or input and the mend.
+    #[inline(never)]
+    pub fn with_inputs(schema: &Schema, inputs: &[Input], spec: &ContextSpec) -> Result<Encoder> {
+        schema.check(inputs)?;
         let (layout, sources) = resolve(schema, spec)?;
-        let mut features = Vec::with_capacity(sources.len());
-        let mut first = 0;
+        let mut encoder = Encoder { layout, features: Vec::new(), parts: Vec::new(), width: 0, shared_width: 0 };
         for (f, s) in schema.features.iter().zip(sources) {
-            let steps = steps(f, &s)?;
-            let dynamic = s.own.is_dynamic()
-                || s.signal.is_some()
-                || s.by.iter().any(|b| b.is_dynamic())
-                || steps.iter().any(|s| matches!(s, Step::Age(_)));
-            let width = f.width();
-            features.push(Plan {
-                first,
-                width,
-                reader: reader(f, &s),
-                steps,
-                missing: f.missing,
-                dynamic,
-                #[cfg(feature = "compile")]
-                shared: s.signal.is_none() && s.own.is_shared() && s.by.iter().all(|by| by.is_shared()),
-            });
-            first += width;
+            encoder.features.push(Filler::new(f, s)?);
         }
-        Ok(Encoder { layout, features, width: first })
+        if inputs.is_empty() {
+            let all = Input { name: String::new(), rows: Some(PerRow::Candidate), length: None };
+            encoder.place(schema, &all)?;
+        }
+        for input in inputs {
+            encoder.place(schema, input)?;
+        }
+        Ok(encoder)
+    }
+
+    /// Gives the features of an input their columns.
+    #[inline(never)]
+    fn place(&mut self, schema: &Schema, input: &Input) -> Result<()> {
+        let own = |i: &usize| input.name.is_empty() || schema.features[*i].input.as_ref() == Some(&input.name);
+        let members: Vec<usize> = (0..schema.features.len()).filter(own).collect();
+        let foreign = members.iter().find(|&&i| !self.features[i].shared);
+        let rows = input.rows.unwrap_or(if foreign.is_some() { PerRow::Candidate } else { PerRow::Request });
+        let shared = rows == PerRow::Request;
+        if let Some(&i) = foreign.filter(|_| shared) {
+            let what = detail("it depends on the candidate, and its input has one row for the whole request");
+            return Err(Error::new(
+                ErrorKind::SchemaMismatch,
+                format!("feature `{}`, input `{}`: {what}", schema.features[i].name, input.name),
+            ));
+        }
+        let total = if shared { &mut self.shared_width } else { &mut self.width };
+        let (first, mut next) = (*total, *total);
+        let stride: usize = members.iter().map(|&i| self.features[i].step).sum();
+        for i in members {
+            let f = &mut self.features[i];
+            (f.first, f.in_shared_row) = (next, shared);
+            match input.length {
+                Some(_) => {
+                    f.stride = stride;
+                    next += f.step;
+                }
+                None => next += f.step * f.positions,
+            }
+        }
+        let length = input.length.map(|n| n as usize);
+        let width = length.map_or(next - first, |n| n * stride);
+        *total = first + width;
+        self.parts.push(Part { name: input.name.clone(), rows, first, width, length });
+        Ok(())
     }
 
     /// The columns that a request is read into.
@@ -113,296 +130,67 @@ impl Encoder {
         &self.layout
     }
 
-    /// Columns of the matrix.
+    /// The inputs, in the schema's order.
+    pub fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    /// Columns of a candidate's row.
     pub fn width(&self) -> usize {
         self.width
     }
 
-    /// For each column of the matrix, whether it is the same for all candidates of a request.
+    /// Columns of the request's row.
+    pub fn shared_width(&self) -> usize {
+        self.shared_width
+    }
+
+    /// For each column of a candidate's row, whether it is the same for all candidates of a request.
     #[cfg(feature = "compile")]
     pub fn shared_columns(&self) -> Vec<bool> {
-        self.features.iter().flat_map(|f| std::iter::repeat_n(f.shared, f.width)).collect()
+        let mut shared = vec![false; self.width];
+        for f in self.features.iter().filter(|f| f.shared && !f.in_shared_row) {
+            f.columns().for_each(|column| shared[column] = true);
+        }
+        shared
     }
 
-    /// Fills `matrix` `[table.len(), width]`: all of it, or only what local signals and the clock can have
-    /// changed. `changed[row]` becomes true where a bit differs from before.
-    pub fn encode(&self, scene: &Scene<'_>, only_dynamic: bool, matrix: &mut [f32], changed: &mut [bool]) {
+    /// The features in the order of the schema, each by its columns: of the shared row or of a candidate's.
+    pub fn columns(&self) -> Vec<(PerRow, Vec<usize>)> {
+        let rows = |shared| if shared { PerRow::Request } else { PerRow::Candidate };
+        self.features.iter().map(|f| (rows(f.in_shared_row), f.columns().collect())).collect()
+    }
+
+    /// Fills `matrix` for the candidates of the scene: all of it, or only what local signals and the clock can have
+    /// changed. New rows, and those of which a bit changes, are marked in it; nothing takes a mark away.
+    pub fn encode(&self, scene: &Scene<'_>, only_dynamic: bool, matrix: &mut Matrix) {
         let Scene { table, surface, context, now } = *scene;
         let now = context.quantise(now);
-        for (row, (cells, changed)) in matrix.chunks_exact_mut(self.width.max(1)).zip(changed).enumerate() {
-            let subject = Subject {
-                key: table.key(row),
-                candidate_type: table.candidate_type(row),
-                surface,
-                field: table.field(row),
-            };
+        let Matrix { shared, shared_changed, rows, changed } = matrix;
+        rows.resize(table.len() * self.width, 0.0);
+        changed.resize(table.len(), true);
+        if shared.len() != self.shared_width {
+            *shared = vec![0.0; self.shared_width];
+            *shared_changed = true;
+        }
+        let wanted = |f: &&Filler| f.dynamic || !only_dynamic;
+        let nobody = Subject { surface, ..Subject::default() };
+        let scope = Row { table, row: 0, surface, context, now, subject: nobody };
+        for f in self.features.iter().filter(|f| f.in_shared_row).filter(wanted) {
+            *shared_changed |= f.fill(&scope, shared);
+        }
+        for (row, changed) in changed.iter_mut().enumerate() {
+            let (before, rest) = rows.split_at_mut(row * self.width);
+            let cells = &mut rest[..self.width];
+            let subject = table.subject(row, surface);
             let scope = Row { table, row, surface, context, now, subject };
-            for f in self.features.iter().filter(|f| f.dynamic || !only_dynamic) {
-                *changed |= f.fill(&scope, &mut cells[f.first..f.first + f.width]);
+            for f in self.features.iter().filter(|f| !f.in_shared_row).filter(wanted) {
+                *changed |= match row {
+                    // The first row has it already.
+                    1.. if f.shared => f.columns().fold(false, |any, c| put(&mut cells[c], f64::from(before[c])) | any),
+                    _ => f.fill(&scope, cells),
+                };
             }
-        }
-    }
-}
-
-#[inline(never)]
-fn steps(f: &Feature, s: &Sources) -> Result<Vec<Step>> {
-    let mut by = s.by.iter().copied();
-    let mut next = || by.next().unwrap_or(Source::Hour);
-    f.transforms
-        .iter()
-        .map(|t| {
-            Ok(match t {
-                Transform::Log1p => Step::Log1p,
-                Transform::Clip { low, high } => Step::Clip(*low, *high),
-                Transform::Standardise { mean, std } => Step::Standardise(*mean, *std),
-                Transform::Bucketise { edges } => Step::Bucketise(edges.clone()),
-                Transform::Quantile { knots } => Step::Quantile(knots.clone()),
-                Transform::Age { unit } => Step::Age(parse_duration(unit)?),
-                Transform::Ratio { .. } => Step::Ratio(next()),
-                Transform::Product { .. } => Step::Product(next()),
-                Transform::IsMissing => Step::IsMissing,
-            })
-        })
-        .collect()
-}
-
-#[inline(never)]
-fn reader(f: &Feature, s: &Sources) -> Reader {
-    match (f.kind, s.signal, f.hash_buckets) {
-        (Kind::Related, Some(signal), _) => Reader::Related { source: s.own, signal, aggregate: f.aggregate },
-        (Kind::Categorical, _, Some(buckets)) => Reader::Hash { source: s.own, buckets: u64::from(buckets) },
-        (Kind::Categorical, ..) => {
-            let index = Vocabulary::new(&f.vocabulary);
-            Reader::Vocabulary { source: s.own, index, one_hot: f.encode == Encode::OneHot }
-        }
-        _ => Reader::Number(s.own),
-    }
-}
-
-/// Values and their places, sorted by value.
-#[derive(Debug, Clone)]
-struct Vocabulary {
-    values: Vec<String>,
-    /// Places in the order of the values.
-    order: Vec<usize>,
-}
-
-impl Vocabulary {
-    fn new(values: &[String]) -> Self {
-        let order = sorted(values.len(), &|a, b| values[a].cmp(&values[b]));
-        Vocabulary { values: values.to_vec(), order }
-    }
-
-    /// Place of `text`; of a value that stands twice the first.
-    fn place(&self, text: &str) -> Option<usize> {
-        let at = self.order.partition_point(|&i| self.values[i].as_str() < text);
-        self.order.get(at).copied().filter(|&i| self.values[i] == text)
-    }
-}
-
-/// Writes `x` and tells whether the bits changed; every NaN is the same NaN.
-fn put(cell: &mut f32, x: f64) -> bool {
-    let x = x as f32;
-    let x = if x.is_nan() { f32::NAN } else { x };
-    let differs = cell.to_bits() != x.to_bits();
-    *cell = x;
-    differs
-}
-
-impl Plan {
-    fn fill(&self, row: &Row<'_>, cells: &mut [f32]) -> bool {
-        if let Reader::Vocabulary { source, index, one_hot: true } = &self.reader {
-            let at = row.text(*source).and_then(|t| index.place(t));
-            let mut changed = false;
-            for (i, cell) in cells.iter_mut().enumerate() {
-                changed |= put(cell, if at == Some(i) { 1.0 } else { 0.0 });
-            }
-            return changed;
-        }
-        let mut x = match &self.reader {
-            Reader::Number(source) => row.number(*source),
-            Reader::Vocabulary { source, index, .. } => {
-                row.text(*source).map_or(f64::NAN, |t| index.place(t).map_or(-1.0, |i| i as f64))
-            }
-            Reader::Hash { source, buckets } => row.text(*source).map_or(f64::NAN, |t| (hash64(t) % buckets) as f64),
-            Reader::Related { source, signal, aggregate } => row.related(*source, *signal, *aggregate),
-        };
-        for step in &self.steps {
-            x = step.apply(x, row);
-        }
-        if x.is_nan() {
-            x = self.missing.unwrap_or(x);
-        }
-        put(&mut cells[0], x)
-    }
-}
-
-impl Row<'_> {
-    fn number(&self, source: Source) -> f64 {
-        match source {
-            Source::Candidate(c) => self.table.number(c, self.row),
-            Source::Request(c) => self.table.request_number(c),
-            Source::ServerRank => (self.row + 1) as f64,
-            Source::Hour => libm::floor(libm::fmod(self.now, 86_400e3) / 3_600e3),
-            Source::Local(signal) => self.context.value(signal, &self.subject, self.now),
-            Source::Surface => f64::NAN,
-        }
-    }
-
-    fn text(&self, source: Source) -> Option<&str> {
-        match source {
-            Source::Candidate(c) => self.table.text(c, self.row),
-            Source::Request(c) => self.table.request_text(c),
-            Source::Surface => self.surface,
-            _ => None,
-        }
-    }
-
-    fn related(&self, source: Source, signal: Signal, aggregate: Aggregate) -> f64 {
-        let keys = match source {
-            Source::Candidate(c) => self.table.texts(c, self.row),
-            Source::Request(c) => self.table.request_texts(c),
-            _ => &[],
-        };
-        let Signal::Counter(_, kind, h) = signal else { return f64::NAN };
-        let values = keys.iter().map(|k| self.context.key_counter(k, kind, h, self.now));
-        values.fold(0.0, |sum, v| match aggregate {
-            Aggregate::Sum => sum + v,
-            Aggregate::Max => math::max(sum, v),
-        })
-    }
-}
-
-impl Step {
-    fn apply(&self, x: f64, row: &Row<'_>) -> f64 {
-        if let Step::IsMissing = self {
-            return if x.is_nan() { 1.0 } else { 0.0 };
-        }
-        if x.is_nan() {
-            return x;
-        }
-        match self {
-            Step::Log1p => math::ln_1p(math::max(x, 0.0)),
-            Step::Clip(low, high) => math::clamp(x, *low, *high),
-            Step::Standardise(mean, std) => (x - mean) / std,
-            Step::Bucketise(edges) => edges.partition_point(|e| *e <= x) as f64,
-            Step::Quantile(knots) => quantile(knots, x),
-            Step::Age(unit) => (row.now - x) / unit,
-            Step::Ratio(by) => {
-                let by = row.number(*by);
-                if by == 0.0 { f64::NAN } else { x / by }
-            }
-            Step::Product(by) => x * row.number(*by),
-            Step::IsMissing => x,
-        }
-    }
-}
-
-/// Rank of `x` among ascending `knots`, linear between them; of equal knots the last.
-fn quantile(knots: &[f64], x: f64) -> f64 {
-    let last = (knots.len() - 1) as f64;
-    let above = knots.partition_point(|k| *k <= x);
-    if above == 0 {
-        return 0.0;
-    }
-    if above == knots.len() {
-        return 1.0;
-    }
-    let (low, high) = (knots[above - 1], knots[above]);
-    ((above - 1) as f64 + (x - low) / (high - low)) / last
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::request::Request;
-    use super::*;
-    use serde_json::{Value, json};
-
-    fn encode(features: Value, candidate: Value, facts: Value) -> Vec<f32> {
-        let schema: Schema = crate::json::from_value(&features).unwrap();
-        let spec = ContextSpec::default();
-        let encoder = Encoder::new(&schema, &spec).unwrap();
-        let request: Request =
-            crate::json::from_value(&json!({ "now": 7_200_000.0, "candidates": [candidate], "facts": facts })).unwrap();
-        let table = Table::from_json(encoder.layout(), &request).unwrap();
-        let mut matrix = vec![0.0; encoder.width()];
-        let context = Context::new(&spec).unwrap();
-        let scene = Scene { table: &table, surface: Some("assistant"), context: &context, now: request.now };
-        encoder.encode(&scene, false, &mut matrix, &mut [false]);
-        matrix
-    }
-
-    fn one(transforms: Value, x: Value) -> f32 {
-        let feature = json!([{ "name": "x", "from": "candidate.features.x", "transforms": transforms }]);
-        encode(feature, json!({ "id": 1, "features": { "x": x, "y": 4.0, "z": 0.0 } }), json!({}))[0]
-    }
-
-    #[test]
-    fn each_transform_by_hand() {
-        assert_eq!(one(json!([]), json!(2.5)), 2.5);
-        assert_eq!(one(json!([]), json!(true)), 1.0);
-        assert_eq!(one(json!([{ "op": "log1p" }]), json!(-3)), 0.0);
-        assert!((one(json!([{ "op": "log1p" }]), json!(1)) - std::f32::consts::LN_2).abs() < 1e-7);
-        assert_eq!(one(json!([{ "op": "clip", "low": 0, "high": 2 }]), json!(7)), 2.0);
-        assert_eq!(one(json!([{ "op": "standardise", "mean": 1, "std": 2 }]), json!(5)), 2.0);
-        let edges = json!([{ "op": "bucketise", "edges": [1, 2, 2, 5] }]);
-        assert_eq!([0.5, 1.0, 2.0, 9.0].map(|x| one(edges.clone(), json!(x))), [0.0, 1.0, 3.0, 4.0]);
-        let knots = json!([{ "op": "quantile", "knots": [0, 10, 20] }]);
-        assert_eq!([-1.0, 5.0, 20.0].map(|x| one(knots.clone(), json!(x))), [0.0, 0.25, 1.0]);
-        assert_eq!(one(json!([{ "op": "age", "unit": "1h" }]), json!(0)), 2.0);
-        assert_eq!(one(json!([{ "op": "ratio", "by": "candidate.features.y" }]), json!(2)), 0.5);
-        assert!(one(json!([{ "op": "ratio", "by": "candidate.features.z" }]), json!(2)).is_nan());
-        assert_eq!(one(json!([{ "op": "product", "by": "candidate.features.y" }]), json!(2)), 8.0);
-        assert_eq!(one(json!([{ "op": "product", "by": "candidate.server_rank" }]), json!(2)), 2.0);
-        assert_eq!([json!(null), json!(1)].map(|x| one(json!([{ "op": "is_missing" }]), x)), [1.0, 0.0]);
-    }
-
-    #[test]
-    fn missing_stays_missing_unless_replaced() {
-        for x in [json!(null), json!("7"), json!([1])] {
-            assert!(one(json!([{ "op": "log1p" }, { "op": "clip", "low": 0, "high": 1 }]), x).is_nan());
-        }
-        let feature = json!([{ "name": "x", "from": "candidate.features.x", "missing": -1.0 }]);
-        assert_eq!(encode(feature, json!({ "id": 1 }), json!({})), [-1.0]);
-    }
-
-    #[test]
-    fn categories() {
-        let from = "candidate.type";
-        let index = json!([{ "name": "t", "from": from, "kind": "categorical", "vocabulary": ["a", "b"] }]);
-        let value = |t: Value| encode(index.clone(), json!({ "id": 1, "type": t }), json!({}))[0];
-        assert_eq!((value(json!("b")), value(json!("z"))), (1.0, -1.0));
-        assert!(value(json!(null)).is_nan());
-        let hot = json!([
-            { "name": "s", "from": "surface", "kind": "categorical", "vocabulary": ["ads_manager", "assistant"], "encode": "one_hot" },
-            { "name": "h", "from": "facts.account.country", "kind": "categorical", "hash_buckets": 16 },
-        ]);
-        let row = encode(hot, json!({ "id": 1 }), json!({ "account": { "country": "NL" } }));
-        assert_eq!(row[..2], [0.0, 1.0]);
-        assert_eq!(row[2], (hash64("NL") % 16) as f32);
-    }
-
-    #[test]
-    fn bad_schemas_are_refused_with_the_feature_named() {
-        for (feature, word) in [
-            (json!({ "name": "x", "from": "candidate.colour" }), "candidate.features.NAME"),
-            (json!({ "name": "x", "from": "local.key.open.3h" }), "half-lives"),
-            (json!({ "name": "x", "from": "surface" }), "categorical"),
-            (json!({ "name": "x", "from": "surface", "kind": "categorical" }), "vocabulary"),
-            (json!({ "name": "x", "from": "candidate.features.r", "kind": "related" }), "signal"),
-            (
-                json!({ "name": "x", "from": "candidate.value", "transforms": [{ "op": "age", "unit": "1 week" }] }),
-                "duration",
-            ),
-            (
-                json!({ "name": "x", "from": "candidate.value", "transforms": [{ "op": "standardise", "mean": 0, "std": 0 }] }),
-                "std",
-            ),
-        ] {
-            let schema: Schema = crate::json::from_value(&json!([feature])).unwrap();
-            let error = Encoder::new(&schema, &ContextSpec::default()).unwrap_err().to_string();
-            assert!(error.contains("`x`") || error.contains("duration"), "{error}");
-            assert!(error.contains(word), "{error}");
         }
     }
 }

@@ -17,6 +17,8 @@ pub struct Request {
     pub session: Option<String>,
     /// Where it is shown.
     pub surface: Option<String>,
+    /// Of exploration: a whole number, or any text.
+    pub seed: Option<u64>,
     /// What must stay where it stands.
     pub frozen: Asked,
     /// Milliseconds since the epoch.
@@ -65,6 +67,11 @@ impl Read for Asked {
     }
 }
 
+/// A seed as JSON or a page gives it: a whole number, its digits, or any other text, hashed.
+fn seed(value: &Value) -> Option<u64> {
+    text(value).map(|text| crate::policy::seed(&text))
+}
+
 impl Read for Request {
     fn read(value: &Value, notes: &mut Notes) -> Self {
         Request {
@@ -72,6 +79,7 @@ impl Read for Request {
             list_id: identity(value, "list_id"),
             session: identity(value, "session"),
             surface: value.get("surface").and_then(Value::as_str).map(str::to_owned),
+            seed: value.get("seed").and_then(seed),
             frozen: json::field_or(value, "frozen", Asked::default(), notes),
             now: json::field(value, "now", notes),
             candidates: json::field(value, "candidates", notes),

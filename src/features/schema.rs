@@ -1,7 +1,9 @@
-//! The declared schema: the `features` section of a specification and of a bundle.
+//! The declared schema: the `features` and `inputs` sections of a specification and of a bundle.
 
+use super::transform::Transform;
 use crate::error::{Error, ErrorKind, Result, detail};
 use crate::json::{Notes, Read, read_names, read_struct};
+use ranklet_kernels::sorted::sorted;
 use serde::Serialize;
 
 /// What a source's values are.
@@ -17,17 +19,31 @@ pub enum Kind {
     Categorical,
     /// A list of keys, crossed with a key-scope signal of the local context.
     Related,
+    /// A list of categories, a column each.
+    List,
+    /// A vector of `width` numbers.
+    Embedding,
+    /// The last `length` of a list (of numbers, vectors or categories) or of the local context, the oldest first.
+    Sequence,
 }
 
-/// How a categorical value becomes numbers.
+/// How categories become numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Encode {
-    /// Its place in the vocabulary; unknown is -1, missing stays missing.
+    /// Its place in the vocabulary, or its hash bucket; missing stays missing.
     #[default]
     Index,
-    /// One column a vocabulary entry; unknown and missing are all zeros.
+    /// One column a category; unknown and missing are all zeros.
     OneHot,
+    /// Of a list: 1 where the category is in it.
+    MultiHot,
+    /// Of a list: how often the category is in it.
+    Counts,
+    /// Of a list: the share of its positions that hold the category (the mean of their one-hot rows).
+    Mean,
+    /// Of a sequence: 1 at each position that holds something.
+    Mask,
 }
 
 /// How the signals of related keys are joined.
@@ -41,139 +57,28 @@ pub enum Aggregate {
     Max,
 }
 
-/// A numeric transform. NaN (missing) passes through all but [`Transform::IsMissing`].
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(into = "Written")]
-pub enum Transform {
-    /// ln(1 + max(x, 0)).
-    Log1p,
-    /// Into `[low, high]`.
-    Clip {
-        /// Lower bound.
-        low: f64,
-        /// Upper bound.
-        high: f64,
-    },
-    /// (x - mean) / std.
-    Standardise {
-        /// Training mean.
-        mean: f64,
-        /// Training standard deviation, above 0.
-        std: f64,
-    },
-    /// Number of edges that are <= x.
-    Bucketise {
-        /// Ascending.
-        edges: Vec<f64>,
-    },
-    /// Rank among sorted knots, linear between them, in `[0, 1]`.
-    Quantile {
-        /// Ascending, at least two.
-        knots: Vec<f64>,
-    },
-    /// (now - x) / unit, x in ms since the epoch.
-    Age {
-        /// A duration, e.g. `1d`.
-        unit: String,
-    },
-    /// x / by; missing when `by` is 0 or missing.
-    Ratio {
-        /// Another numeric source.
-        by: String,
-    },
-    /// x * by: a cross, for example of a fact with a local signal.
-    Product {
-        /// Another numeric source.
-        by: String,
-    },
-    /// 1 when missing, else 0.
-    IsMissing,
+/// How many rows an input of the model has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PerRow {
+    /// One for the whole request.
+    Request,
+    /// One for each candidate.
+    Candidate,
 }
 
-/// A transform as it is written: `op` and the parameters it takes. (An internally tagged enum reads the
-/// same text, at several times the bytes in the page.)
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
-struct Written {
-    op: String,
+/// One of several inputs of the model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Input {
+    /// The graph's own name for it.
+    pub name: String,
+    /// Left out: the request's where no feature of it depends on the candidate.
     #[serde(skip_serializing_if = "Option::is_none")]
-    low: Option<f64>,
+    pub rows: Option<PerRow>,
+    /// Positions of an input `[rows, length, width]`: its features are sequences of this length, and stand side by side
+    /// at each position. Without it they stand one after another.
     #[serde(skip_serializing_if = "Option::is_none")]
-    high: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    mean: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    std: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    edges: Option<Vec<f64>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    knots: Option<Vec<f64>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    unit: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    by: Option<String>,
-}
-
-impl Read for Transform {
-    #[inline(never)]
-    fn read(value: &serde_json::Value, notes: &mut Notes) -> Self {
-        let w = Written::read(value, notes);
-        let given = [&w.low, &w.high, &w.mean, &w.std].map(Option::is_some);
-        let lists = [w.edges.is_some(), w.knots.is_some()];
-        let texts = [w.unit.is_some(), w.by.is_some()];
-        // What each takes: of low, high, mean, std; of edges, knots; of unit, by.
-        let takes = match w.op.as_str() {
-            "log1p" | "is_missing" => (0b0000, 0b00, 0b00),
-            "clip" => (0b0011, 0b00, 0b00),
-            "standardise" => (0b1100, 0b00, 0b00),
-            "bucketise" => (0b0000, 0b01, 0b00),
-            "quantile" => (0b0000, 0b10, 0b00),
-            "age" => (0b0000, 0b00, 0b01),
-            "ratio" | "product" => (0b0000, 0b00, 0b10),
-            _ => {
-                notes.wrong(detail(
-                    "`op` is none of log1p, clip {low, high}, standardise {mean, std}, bucketise {edges}, \
-                     quantile {knots}, age {unit}, ratio {by}, product {by}, is_missing",
-                ));
-                return Transform::IsMissing;
-            }
-        };
-        let bits = |given: &[bool]| given.iter().rev().fold(0, |bits, &g| bits << 1 | u32::from(g));
-        if (bits(&given), bits(&lists), bits(&texts)) != takes {
-            notes.wrong(detail(
-                "parameters do not fit the `op`: clip {low, high}, standardise {mean, std}, bucketise {edges}, \
-                 quantile {knots}, age {unit}, ratio {by}, product {by}",
-            ));
-        }
-        let number = |x: Option<f64>| x.unwrap_or(0.0);
-        match w.op.as_str() {
-            "log1p" => Transform::Log1p,
-            "clip" => Transform::Clip { low: number(w.low), high: number(w.high) },
-            "standardise" => Transform::Standardise { mean: number(w.mean), std: number(w.std) },
-            "bucketise" => Transform::Bucketise { edges: w.edges.unwrap_or_default() },
-            "quantile" => Transform::Quantile { knots: w.knots.unwrap_or_default() },
-            "age" => Transform::Age { unit: w.unit.unwrap_or_default() },
-            "ratio" => Transform::Ratio { by: w.by.unwrap_or_default() },
-            "product" => Transform::Product { by: w.by.unwrap_or_default() },
-            _ => Transform::IsMissing,
-        }
-    }
-}
-
-impl From<Transform> for Written {
-    fn from(t: Transform) -> Written {
-        let op = |op: &str| Written { op: op.to_owned(), ..Written::default() };
-        match t {
-            Transform::Log1p => op("log1p"),
-            Transform::Clip { low, high } => Written { low: Some(low), high: Some(high), ..op("clip") },
-            Transform::Standardise { mean, std } => Written { mean: Some(mean), std: Some(std), ..op("standardise") },
-            Transform::Bucketise { edges } => Written { edges: Some(edges), ..op("bucketise") },
-            Transform::Quantile { knots } => Written { knots: Some(knots), ..op("quantile") },
-            Transform::Age { unit } => Written { unit: Some(unit), ..op("age") },
-            Transform::Ratio { by } => Written { by: Some(by), ..op("ratio") },
-            Transform::Product { by } => Written { by: Some(by), ..op("product") },
-            Transform::IsMissing => op("is_missing"),
-        }
-    }
+    pub length: Option<u32>,
 }
 
 /// One feature: a source, how it is read, and its transforms.
@@ -185,17 +90,41 @@ pub struct Feature {
     pub from: String,
     /// What the source's values are.
     pub kind: Kind,
-    /// Numeric transforms, in order.
+    /// The input that it fills, where the model has several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input: Option<String>,
+    /// Numeric transforms, in order; of vectors and sequences on each number.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub transforms: Vec<Transform>,
-    /// Categorical: known values.
+    /// Categories: known values.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub vocabulary: Vec<String>,
-    /// Categorical with a vocabulary: form.
+    /// Categories: form.
     pub encode: Encode,
-    /// Categorical without a vocabulary: number of hash buckets.
+    /// Categories without a vocabulary: number of hash buckets.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hash_buckets: Option<u32>,
+    /// Hash functions, a column each (1 by default): two categories rarely collide in all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hashes: Option<u32>,
+    /// Further categorical sources, hashed together with the first; missing where one is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cross: Vec<String>,
+    /// Added to each place or bucket (0 by default), so that lower numbers are free for padding and the unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offset: Option<u32>,
+    /// The index of what is not in the vocabulary: -1 by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unknown: Option<f64>,
+    /// Embedding: its numbers. Sequence of vectors: the numbers of each.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub width: Option<u32>,
+    /// Sequence: its positions. List: how many of its first values are read (64 by default).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub length: Option<u32>,
+    /// Sequence: what positions behind its end hold (0 by default).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub padding: Option<f64>,
     /// Related: the key-scope counter, e.g. `key.accept.10m`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signal: Option<String>,
@@ -215,9 +144,129 @@ pub struct Schema {
 }
 
 impl Feature {
+    /// Values of a list that are read when the schema names no number.
+    pub const LIST: u32 = 64;
+    /// Longest list or sequence.
+    pub const MAX_LENGTH: u32 = 1024;
+    /// Hash functions at most.
+    pub const MAX_HASHES: u32 = 8;
+    /// Columns of a feature at most.
+    pub const MAX_WIDTH: u64 = 65_536;
+
+    /// Categories that it tells apart; 0: its values are numbers.
+    pub(crate) fn categories(&self) -> u64 {
+        self.hash_buckets.map_or(self.vocabulary.len() as u64, u64::from)
+    }
+
+    /// Numbers of each position of a sequence, or of the whole feature.
+    fn step(&self) -> u64 {
+        match (self.kind, self.encode) {
+            (Kind::List, _) | (_, Encode::OneHot) => self.categories(),
+            (Kind::Embedding, _) => u64::from(self.width.unwrap_or(0)),
+            (Kind::Sequence, Encode::Mask) => 1,
+            (Kind::Categorical | Kind::Sequence, _) if self.categories() > 0 => u64::from(self.hashes.unwrap_or(1)),
+            (Kind::Sequence, _) => u64::from(self.width.unwrap_or(1)),
+            _ => 1,
+        }
+    }
+
+    /// Positions: 1 but for a sequence.
+    pub(super) fn positions(&self) -> u64 {
+        if self.kind == Kind::Sequence { u64::from(self.length.unwrap_or(0)) } else { 1 }
+    }
+
     /// Columns that it fills.
     pub fn width(&self) -> usize {
-        if self.kind == Kind::Categorical && self.encode == Encode::OneHot { self.vocabulary.len() } else { 1 }
+        (self.step() * self.positions()) as usize
+    }
+
+    /// Columns at each of its positions.
+    pub(super) fn step_width(&self) -> usize {
+        self.step() as usize
+    }
+
+    /// What is wrong with it, apart from its sources. What else a page's bundle may hold fills its columns somehow.
+    #[cfg(not(feature = "compile"))]
+    fn problem(&self) -> Option<&'static str> {
+        let (step, positions) = (self.step(), self.positions());
+        (step > Self::MAX_WIDTH || positions > Self::MAX_WIDTH || step * positions > Self::MAX_WIDTH).then_some("")
+    }
+
+    /// What is wrong with it, apart from its sources.
+    #[cfg(feature = "compile")]
+    fn problem(&self) -> Option<&'static str> {
+        let categorical = matches!(self.kind, Kind::Categorical | Kind::List)
+            || self.kind == Kind::Sequence && (self.categories() > 0 || self.encode == Encode::OneHot);
+        let numbers = !categorical && self.encode != Encode::Mask;
+        let encodes = match self.kind {
+            Kind::Categorical => matches!(self.encode, Encode::Index | Encode::OneHot),
+            Kind::List => matches!(self.encode, Encode::MultiHot | Encode::Counts | Encode::Mean),
+            Kind::Sequence => matches!(self.encode, Encode::Index | Encode::OneHot | Encode::Mask),
+            _ => self.encode == Encode::Index,
+        };
+        let one_column = !self.cross.is_empty() || self.hashes.is_some();
+        let wants = |kind: bool, given: bool| kind != given;
+        let problems = [
+            (
+                !encodes,
+                "`encode`: a category takes index or one_hot, a list multi_hot, counts or mean, a sequence \
+                        index, one_hot or mask",
+            ),
+            (!numbers && !self.transforms.is_empty(), "a categorical feature takes no transforms"),
+            (
+                !categorical && (self.categories() > 0 || self.hash_buckets.is_some()),
+                "`vocabulary` and `hash_buckets` need `kind = \"categorical\"`, a list or a sequence of categories",
+            ),
+            (
+                categorical && self.vocabulary.is_empty() == self.hash_buckets.is_none_or(|b| b == 0),
+                "give either a `vocabulary` or `hash_buckets` above 0",
+            ),
+            (self.vocabulary.len() > 65_536, "a vocabulary has at most 65,536 entries"),
+            (self.hash_buckets.is_none() && one_column, "`hashes` and `cross` need `hash_buckets`"),
+            (
+                self.hashes.is_some() && (self.encode != Encode::Index || self.kind == Kind::List),
+                "`hashes` goes with `encode = \"index\"`",
+            ),
+            (self.hashes.is_some_and(|n| n == 0 || n > Self::MAX_HASHES), "`hashes` is 1 to 8"),
+            (self.kind != Kind::Categorical && !self.cross.is_empty(), "`cross` needs `kind = \"categorical\"`"),
+            (
+                !(categorical && self.encode == Encode::Index) && self.offset.is_some(),
+                "`offset` goes with categories as an index",
+            ),
+            (
+                (self.vocabulary.is_empty() || self.encode != Encode::Index) && self.unknown.is_some(),
+                "`unknown` goes with a vocabulary as an index",
+            ),
+            (
+                wants(self.kind == Kind::Related, self.signal.is_some()),
+                "`signal` goes with `kind = \"related\"`, and it needs one",
+            ),
+            (self.kind == Kind::Embedding && self.width.is_none_or(|w| w == 0), "an embedding needs its `width`"),
+            (
+                self.width.is_some() && !(self.kind == Kind::Embedding || self.kind == Kind::Sequence && !categorical),
+                "`width` goes with an embedding or a sequence of vectors",
+            ),
+            (self.width == Some(0), "`width` is above 0"),
+            (self.kind == Kind::Sequence && self.length.is_none(), "a sequence needs its `length`"),
+            (
+                self.length.is_some() && !matches!(self.kind, Kind::Sequence | Kind::List),
+                "`length` goes with a sequence or a list",
+            ),
+            (self.length.is_some_and(|n| n == 0 || n > Self::MAX_LENGTH), "`length` is 1 to 1,024"),
+            (self.kind != Kind::Sequence && self.padding.is_some(), "`padding` goes with a sequence"),
+            (
+                self.transforms.contains(&Transform::IsMissing)
+                    && (self.transforms.len() > 1 || self.kind == Kind::Sequence),
+                "is_missing must be the only transform, and not a sequence's: that has a mask",
+            ),
+            (
+                self.encode == Encode::Index && self.categories() + u64::from(self.offset.unwrap_or(0)) > 1 << 24,
+                "an f32 tells 16,777,216 categories apart, no more",
+            ),
+            (self.step() * self.positions() > Self::MAX_WIDTH, "a feature fills at most 65,536 columns"),
+        ];
+        let found = problems.iter().find(|(wrong, _)| *wrong).map(|(_, what)| detail(what));
+        found.or_else(|| self.transforms.iter().find_map(Transform::problem))
     }
 }
 
@@ -225,19 +274,29 @@ impl Schema {
     /// Features at most.
     pub const MAX_FEATURES: usize = 4096;
 
-    /// Columns of the matrix.
+    /// Columns of all features.
     pub fn width(&self) -> usize {
         self.features.iter().map(Feature::width).sum()
     }
 
-    /// A name for each column: the feature's, with `=value` for one-hot columns.
+    /// A name for each column, feature after feature: the feature's; with `=value` for a column of a category, `[i]`
+    /// for one of several numbers, `[position]` before either in a sequence.
     pub fn column_names(&self) -> Vec<String> {
         let mut names = Vec::new();
         for f in &self.features {
-            if f.width() == 1 && f.encode == Encode::Index {
-                names.push(f.name.clone());
-            } else {
-                names.extend(f.vocabulary.iter().map(|v| format!("{}={v}", f.name)));
+            let hot = f.categories() > 0 && f.kind != Kind::Categorical || f.encode == Encode::OneHot;
+            let hot = hot && !matches!(f.encode, Encode::Index | Encode::Mask);
+            for position in 0..f.positions() {
+                let place = if f.kind == Kind::Sequence { format!("[{position}]") } else { String::new() };
+                for i in 0..f.step_width() {
+                    let column = match f.vocabulary.get(i) {
+                        _ if f.step_width() == 1 && !hot => String::new(),
+                        Some(value) if hot => format!("={value}"),
+                        _ if hot => format!("={i}"),
+                        _ => format!("[{i}]"),
+                    };
+                    names.push(format!("{}{place}{column}", f.name));
+                }
             }
         }
         names
@@ -246,68 +305,63 @@ impl Schema {
     /// Checks what can be checked without sources.
     ///
     /// # Errors
-    /// `schema_mismatch` names the feature and the mend.
+    /// `schema_mismatch` names the feature or input and the mend.
     #[inline(never)]
-    pub fn check(&self) -> Result<()> {
+    pub fn check(&self, inputs: &[Input]) -> Result<()> {
         if self.features.len() > Self::MAX_FEATURES {
             return Err(Error::new(ErrorKind::LimitExceeded, "a schema has at most 4096 features"));
         }
-        let mut names = std::collections::BTreeSet::new();
-        for f in &self.features {
+        let names = sorted(self.features.len(), &|a, b| self.features[a].name.cmp(&self.features[b].name));
+        let twice = names.windows(2).filter(|two| self.features[two[0]].name == self.features[two[1]].name);
+        // The first in the schema's order that repeats a name before it.
+        let twice = twice.map(|two| two[1]).min();
+        for (at, f) in self.features.iter().enumerate() {
             let bad = |what: &str| Err(Error::new(ErrorKind::SchemaMismatch, format!("feature `{}`: {what}", f.name)));
-            if !names.insert(&f.name) {
+            if twice == Some(at) {
                 return bad(detail("the name stands twice"));
             }
-            let numeric = matches!(f.kind, Kind::Numeric | Kind::Boolean | Kind::Related);
-            if !numeric && !f.transforms.is_empty() {
-                return bad(detail("a categorical feature takes no transforms"));
+            if let Some(what) = f.problem() {
+                return bad(what);
             }
-            if numeric && (!f.vocabulary.is_empty() || f.hash_buckets.is_some()) {
-                return bad(detail("`vocabulary` and `hash_buckets` need `kind = \"categorical\"`"));
-            }
-            if !numeric && f.vocabulary.is_empty() == f.hash_buckets.is_none_or(|b| b == 0) {
-                return bad(detail("give either a `vocabulary` or `hash_buckets` above 0"));
-            }
-            if f.vocabulary.len() > 65_536 {
-                return bad(detail("a vocabulary has at most 65,536 entries"));
-            }
-            if (f.kind == Kind::Related) != f.signal.is_some() {
-                return bad(detail("`signal` goes with `kind = \"related\"`, and it needs one"));
-            }
-            for t in &f.transforms {
-                let ascending = |v: &[f64]| v.windows(2).all(|w| w[0] <= w[1]) && v.iter().all(|x| x.is_finite());
-                match t {
-                    Transform::Clip { low, high } if low.is_nan() || high.is_nan() || low > high => {
-                        return bad(detail("clip: `low` must not be above `high`"));
-                    }
-                    Transform::Standardise { mean, std } if !(mean.is_finite() && *std > 0.0) => {
-                        return bad(detail("standardise: `std` must be above 0"));
-                    }
-                    Transform::Bucketise { edges } if edges.is_empty() || !ascending(edges) => {
-                        return bad(detail("bucketise: `edges` must be ascending"));
-                    }
-                    Transform::Quantile { knots } if knots.len() < 2 || !ascending(knots) => {
-                        return bad(detail("quantile: give at least two ascending `knots`"));
-                    }
-                    Transform::IsMissing if f.transforms.len() > 1 => {
-                        return bad(detail("is_missing must be the only transform"));
-                    }
-                    _ => {}
+            match (&f.input, inputs.iter().find(|input| Some(&input.name) == f.input.as_ref())) {
+                (None, _) if !inputs.is_empty() => {
+                    return bad(detail("say with `input` which of the [[inputs]] it fills"));
                 }
+                (Some(_), None) => return bad(detail("its `input` is none of the [[inputs]]")),
+                (_, Some(input)) if input.length.is_some_and(|n| f.kind != Kind::Sequence || f.length != Some(n)) => {
+                    return bad(detail("its input has a `length`, so it must be a sequence of that length"));
+                }
+                _ => {}
+            }
+        }
+        for (i, input) in inputs.iter().enumerate() {
+            let bad =
+                |what: &str| Err(Error::new(ErrorKind::SchemaMismatch, format!("input `{}`: {what}", input.name)));
+            if inputs[..i].iter().any(|other| other.name == input.name) {
+                return bad(detail("the name stands twice"));
+            }
+            if !self.features.iter().any(|f| f.input.as_ref() == Some(&input.name)) {
+                return bad(detail("no feature fills it; name it as the `input` of one"));
             }
         }
         Ok(())
     }
 }
 
-read_names!(Kind { "numeric" => Numeric, "boolean" => Boolean, "categorical" => Categorical, "related" => Related });
-read_names!(Encode { "index" => Index, "one_hot" => OneHot });
+read_names!(Kind {
+    "numeric" => Numeric, "boolean" => Boolean, "categorical" => Categorical, "related" => Related, "list" => List,
+    "embedding" => Embedding, "sequence" => Sequence
+});
+read_names!(Encode {
+    "index" => Index, "one_hot" => OneHot, "multi_hot" => MultiHot, "counts" => Counts, "mean" => Mean, "mask" => Mask
+});
 read_names!(Aggregate { "sum" => Sum, "max" => Max });
-read_struct!(Written { op, low, high, mean, std, edges, knots, unit, by });
+read_names!(PerRow { "candidate" => Candidate, "request" => Request });
+read_struct!(Input { name, rows, length });
 read_struct!(Feature {
-    name, from, hash_buckets, signal, missing;
+    name, from, input, hash_buckets, hashes, offset, unknown, width, length, padding, signal, missing;
     kind = Kind::Numeric, transforms = Vec::new(), vocabulary = Vec::new(), encode = Encode::Index,
-    aggregate = Aggregate::Sum
+    cross = Vec::new(), aggregate = Aggregate::Sum
 });
 
 impl Read for Schema {

@@ -2,16 +2,22 @@
 
 use super::request::Request;
 use super::source::{CellKind, Column, Layout};
-use crate::context::MAX_TEXT;
+use crate::context::{MAX_TEXT, Subject, Suggestion};
 use crate::error::{Error, ErrorKind, Result};
-use crate::sorted::sorted;
+use ranklet_kernels::sorted::sorted;
 use serde_json::Value;
 
 /// Candidates at most.
 pub const MAX_CANDIDATES: usize = 16_384;
 /// Where a candidate names the draft field that it would change.
 pub(super) const FIELD_PATH: &str = "candidate.features.field";
-/// A `Strings` cell is `start * LIST + count` over the pool.
+/// What it would put there, and what stands there now.
+pub(super) const SUGGESTION: [(&str, CellKind); 3] = [
+    ("candidate.features.suggested", CellKind::Number),
+    ("candidate.features.suggested", CellKind::String),
+    ("candidate.features.current", CellKind::Number),
+];
+/// A cell that holds a list is `start * LIST + count` over the pool of its kind.
 const LIST: u64 = 65_536;
 
 /// One cell while it is read.
@@ -25,12 +31,14 @@ pub enum Cell {
     Text(String),
     /// Texts.
     List(Vec<String>),
+    /// Numbers.
+    Numbers(Vec<f64>),
 }
 
-/// Columns of a request, with one pool of texts.
+/// Columns of a request, with one pool of texts and one of numbers.
 ///
 /// A cell is an f64: the number itself, or for texts the index into the pool, or for lists
-/// `start * 65536 + count`; NaN is missing. The JavaScript face fills the same form.
+/// `start * 65536 + count` over one of them; NaN is missing. The JavaScript face fills the same form.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Table {
     n: usize,
@@ -39,8 +47,11 @@ pub struct Table {
     /// By candidate column, `n` cells each.
     columns: Vec<Vec<f64>>,
     pool: Vec<String>,
+    numbers: Vec<f64>,
     /// Column of the candidate's draft field, if the schema asks for it.
     field: Option<usize>,
+    /// Columns of its [`SUGGESTION`], likewise.
+    suggestion: [Option<usize>; 3],
 }
 
 pub(super) fn invalid(what: impl Into<String>) -> Error {
@@ -49,7 +60,7 @@ pub(super) fn invalid(what: impl Into<String>) -> Error {
 
 impl Table {
     /// Reads the typed buffer of the JavaScript face: one f64 a request column, then `n` f64 a
-    /// candidate column. `pool` is all texts concatenated, `lengths` their UTF-16 lengths.
+    /// candidate column, then the numbers of lists. `pool` is all texts concatenated, `lengths` their UTF-16 lengths.
     ///
     /// # Errors
     /// `request_invalid` (a length or an index is off, an id is missing or stands twice), `limit_exceeded`.
@@ -57,9 +68,11 @@ impl Table {
         if n > MAX_CANDIDATES {
             return Err(Error::new(ErrorKind::LimitExceeded, format!("{n} candidates; at most {MAX_CANDIDATES}")));
         }
-        if cells.len() != layout.request.len() + n * layout.candidate.len() {
+        let lists = layout.request.iter().chain(&layout.candidate).any(|c| c.kind == CellKind::Numbers);
+        let split = cells.split_at_checked(layout.request.len() + n * layout.candidate.len());
+        let Some((cells, numbers)) = split.filter(|(_, numbers)| lists || numbers.is_empty()) else {
             return Err(invalid("the column buffer does not fit the layout"));
-        }
+        };
         let (request, rest) = cells.split_at(layout.request.len());
         let columns = match n {
             0 => vec![Vec::new(); layout.candidate.len()],
@@ -70,7 +83,9 @@ impl Table {
             request: Vec::new(),
             columns,
             pool: split_utf16(pool, lengths).ok_or_else(|| invalid("text lengths do not fit the pool"))?,
+            numbers: numbers.to_vec(),
             field: field_column(layout),
+            suggestion: suggestion_columns(layout),
         };
         table.check(layout, request)?;
         table.request = layout.request.iter().zip(request).map(|(c, &cell)| table.resolved(c.kind, cell)).collect();
@@ -86,14 +101,15 @@ impl Table {
         if n > MAX_CANDIDATES {
             return Err(Error::new(ErrorKind::LimitExceeded, format!("{n} candidates; at most {MAX_CANDIDATES}")));
         }
-        let mut table = Table { n, field: field_column(layout), ..Table::default() };
+        let mut table =
+            Table { n, field: field_column(layout), suggestion: suggestion_columns(layout), ..Table::default() };
         for column in &layout.request {
             let value = column.path.strip_prefix("facts.").and_then(|p| lookup(&request.facts, p));
-            table.request.push(read(value, column.kind));
+            table.request.push(read(value, column));
         }
         for column in &layout.candidate {
             let path = column.path.strip_prefix("candidate.").unwrap_or(&column.path);
-            let cells = request.candidates.iter().map(|c| table.put(read(lookup(c, path), column.kind))).collect();
+            let cells = request.candidates.iter().map(|c| table.put(read(lookup(c, path), column))).collect();
             table.columns.push(cells);
         }
         table.check(layout, &[])?;
@@ -105,7 +121,8 @@ impl Table {
             _ if cell.is_nan() => Cell::Missing,
             CellKind::Number => Cell::Number(cell),
             CellKind::String => Cell::Text(self.pooled(cell).unwrap_or_default().to_owned()),
-            CellKind::Strings => Cell::List(self.pooled_list(cell).to_vec()),
+            CellKind::Strings => Cell::List(pooled(&self.pool, cell).unwrap_or_default().to_vec()),
+            CellKind::Numbers => Cell::Numbers(pooled(&self.numbers, cell).unwrap_or_default().to_vec()),
         }
     }
 
@@ -117,11 +134,8 @@ impl Table {
                 self.pool.push(text);
                 (self.pool.len() - 1) as f64
             }
-            Cell::List(texts) => {
-                let cell = self.pool.len() as u64 * LIST + texts.len() as u64;
-                self.pool.extend(texts);
-                cell as f64
-            }
+            Cell::List(texts) => run(&mut self.pool, texts),
+            Cell::Numbers(numbers) => run(&mut self.numbers, numbers),
         }
     }
 
@@ -131,15 +145,16 @@ impl Table {
             CellKind::Number => true,
             _ if cell.is_nan() => true,
             CellKind::String => cell >= 0.0 && (cell as usize) < self.pool.len(),
-            CellKind::Strings => {
-                let (start, count) = list(cell);
-                cell >= 0.0 && start.checked_add(count).is_some_and(|end| end <= self.pool.len())
+            CellKind::Strings => cell >= 0.0 && pooled(&self.pool, cell).is_some(),
+            CellKind::Numbers => {
+                cell >= 0.0
+                    && pooled(&self.numbers, cell).is_some_and(|v| v.len().is_multiple_of(column.width.max(1) as usize))
             }
         };
         let whole = layout.request.iter().zip(request).all(|(c, &cell)| fits(c, cell))
             && layout.candidate.iter().zip(&self.columns).all(|(c, cells)| cells.iter().all(|&cell| fits(c, cell)));
         if !whole {
-            return Err(invalid("a text index lies outside the pool"));
+            return Err(invalid("a cell's index lies outside its pool"));
         }
         for row in 0..self.n {
             if self.text(Layout::ID, row).is_none() {
@@ -168,8 +183,9 @@ impl Table {
     /// `request_invalid` or `limit_exceeded`; nothing is changed then.
     pub fn append(&mut self, layout: &Layout, more: &Table) -> Result<()> {
         let mut joined = self.clone();
-        let shift = joined.pool.len();
+        let shift = (joined.pool.len(), joined.numbers.len());
         joined.pool.extend(more.pool.iter().cloned());
+        joined.numbers.extend(&more.numbers);
         joined.n += more.n;
         if joined.n > MAX_CANDIDATES {
             return Err(Error::new(ErrorKind::LimitExceeded, format!("at most {MAX_CANDIDATES} candidates")));
@@ -207,9 +223,14 @@ impl Table {
         self.pooled(self.columns[column][row])
     }
 
-    /// The texts of a candidate's list.
-    pub fn texts(&self, column: usize, row: usize) -> &[String] {
-        self.pooled_list(self.columns[column][row])
+    /// The texts of a candidate's list; None where it is missing.
+    pub fn texts(&self, column: usize, row: usize) -> Option<&[String]> {
+        pooled(&self.pool, self.columns[column][row])
+    }
+
+    /// The numbers of a candidate's list; None where it is missing.
+    pub fn numbers(&self, column: usize, row: usize) -> Option<&[f64]> {
+        pooled(&self.numbers, self.columns[column][row])
     }
 
     /// A number of the request.
@@ -228,11 +249,19 @@ impl Table {
         }
     }
 
-    /// The texts of a request's list.
-    pub fn request_texts(&self, column: usize) -> &[String] {
+    /// The texts of a request's list; None where it is missing.
+    pub fn request_texts(&self, column: usize) -> Option<&[String]> {
         match self.request.get(column) {
-            Some(Cell::List(texts)) => texts,
-            _ => &[],
+            Some(Cell::List(texts)) => Some(texts),
+            _ => None,
+        }
+    }
+
+    /// The numbers of a request's list; None where it is missing.
+    pub fn request_numbers(&self, column: usize) -> Option<&[f64]> {
+        match self.request.get(column) {
+            Some(Cell::Numbers(numbers)) => Some(numbers),
+            _ => None,
         }
     }
 
@@ -256,34 +285,57 @@ impl Table {
         self.field.and_then(|c| self.text(c, row))
     }
 
+    /// What local signals are asked about a row.
+    pub fn subject<'a>(&'a self, row: usize, surface: Option<&'a str>) -> Subject<'a> {
+        let [number, text, current] = self.suggestion;
+        let number_of = |column: Option<usize>| column.map(|c| self.number(c, row)).filter(|x| !x.is_nan());
+        let suggested = Suggestion {
+            number: number_of(number),
+            text: text.and_then(|c| self.text(c, row)),
+            current: number_of(current),
+        };
+        let (key, candidate_type) = (self.key(row), self.candidate_type(row));
+        Subject { key, candidate_type, surface, field: self.field(row), suggested }
+    }
+
     fn pooled(&self, cell: f64) -> Option<&str> {
         if cell.is_nan() { None } else { self.pool.get(cell as usize).map(String::as_str) }
     }
+}
 
-    fn pooled_list(&self, cell: f64) -> &[String] {
-        if cell.is_nan() {
-            return &[];
-        }
-        let (start, count) = list(cell);
-        self.pool.get(start..start + count).unwrap_or_default()
+/// The list that a cell names in its pool; None for a missing one.
+fn pooled<T>(pool: &[T], cell: f64) -> Option<&[T]> {
+    if cell.is_nan() {
+        return None;
     }
-}
-
-fn list(cell: f64) -> (usize, usize) {
     let cell = cell as u64;
-    ((cell / LIST) as usize, (cell % LIST) as usize)
+    let start = usize::try_from(cell / LIST).ok()?;
+    pool.get(start..start.checked_add((cell % LIST) as usize)?)
 }
 
-fn shifted(kind: CellKind, cell: f64, by: usize) -> f64 {
+/// Puts a list into its pool; its cell.
+fn run<T>(pool: &mut Vec<T>, values: Vec<T>) -> f64 {
+    let cell = pool.len() as u64 * LIST + values.len() as u64;
+    pool.extend(values);
+    cell as f64
+}
+
+/// A cell whose pools, of texts and of numbers, are joined behind others of these lengths.
+fn shifted(kind: CellKind, cell: f64, (texts, numbers): (usize, usize)) -> f64 {
     match kind {
         CellKind::Number => cell,
-        CellKind::String => cell + by as f64,
-        CellKind::Strings => cell + (by as u64 * LIST) as f64,
+        CellKind::String => cell + texts as f64,
+        CellKind::Strings => cell + (texts as u64 * LIST) as f64,
+        CellKind::Numbers => cell + (numbers as u64 * LIST) as f64,
     }
 }
 
 fn field_column(layout: &Layout) -> Option<usize> {
     layout.candidate.iter().position(|c| c.path == FIELD_PATH && c.kind == CellKind::String)
+}
+
+fn suggestion_columns(layout: &Layout) -> [Option<usize>; 3] {
+    SUGGESTION.map(|(path, kind)| layout.candidate.iter().position(|c| c.path == path && c.kind == kind))
 }
 
 /// Cuts `pool` into texts of the given UTF-16 lengths (JavaScript counts so).
@@ -319,17 +371,46 @@ fn lookup<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
 }
 
 /// Reads a JSON value as a column's kind; anything else is missing.
-fn read(value: Option<&Value>, kind: CellKind) -> Cell {
+fn read(value: Option<&Value>, column: &Column) -> Cell {
     let Some(value) = value else { return Cell::Missing };
-    match (kind, value) {
-        (CellKind::Number, Value::Number(x)) => x.as_f64().map_or(Cell::Missing, Cell::Number),
-        (CellKind::Number, Value::Bool(b)) => Cell::Number(f64::from(u8::from(*b))),
+    match (column.kind, value) {
+        (CellKind::Number, value) => number(value).map_or(Cell::Missing, Cell::Number),
+        (CellKind::Numbers, Value::Array(items)) => {
+            vectors(items, column.width.max(1) as usize).map_or(Cell::Missing, Cell::Numbers)
+        }
         (CellKind::String, value) => text(value).map_or(Cell::Missing, Cell::Text),
         (CellKind::Strings, Value::Array(items)) if items.len() < LIST as usize => {
-            Cell::List(items.iter().filter_map(text).collect())
+            // What is no text keeps its place: a sequence's other columns count on it.
+            Cell::List(items.iter().map(|item| text(item).unwrap_or_default()).collect())
         }
         _ => Cell::Missing,
     }
+}
+
+/// A number, or a boolean as 0 or 1.
+fn number(value: &Value) -> Option<f64> {
+    match value {
+        Value::Number(x) => x.as_f64(),
+        Value::Bool(b) => Some(f64::from(u8::from(*b))),
+        _ => None,
+    }
+}
+
+/// Numbers one after another, or lists of `width` of them each; None where the shape is another. What is no number in
+/// them is NaN.
+fn vectors(items: &[Value], width: usize) -> Option<Vec<f64>> {
+    let mut numbers = Vec::with_capacity(items.len());
+    let nested = items.iter().any(Value::is_array);
+    for item in items {
+        match item {
+            Value::Array(vector) if vector.len() == width => {
+                numbers.extend(vector.iter().map(|x| number(x).unwrap_or(f64::NAN)));
+            }
+            item if !nested => numbers.push(number(item).unwrap_or(f64::NAN)),
+            _ => return None,
+        }
+    }
+    (numbers.len() < LIST as usize && numbers.len().is_multiple_of(width)).then_some(numbers)
 }
 
 /// Texts, integers and booleans as JavaScript's `String(value)` writes them.
@@ -355,8 +436,8 @@ mod tests {
 
     fn layout() -> Layout {
         let mut layout = Layout::new();
-        layout.request.push(Column { path: "facts.account.age".into(), kind: CellKind::Number });
-        layout.candidate.push(Column { path: "candidate.features.tags".into(), kind: CellKind::Strings });
+        layout.request.push(Column { path: "facts.account.age".into(), kind: CellKind::Number, width: 1 });
+        layout.candidate.push(Column { path: "candidate.features.tags".into(), kind: CellKind::Strings, width: 1 });
         layout
     }
 
@@ -376,17 +457,20 @@ mod tests {
         assert_eq!((json.id(1), json.key(1)), ("18446744073709551615", "k"));
         assert_eq!(json.number(Layout::SERVER_SCORE, 0), 1.0);
         assert!(json.number(Layout::VALUE, 1).is_nan());
-        assert_eq!(json.texts(6, 0), ["x", "1"]);
+        assert_eq!(json.texts(10, 0).unwrap(), ["x", "1", ""]);
         assert_eq!(json.request_number(0), 3.0);
 
         let nan = f64::NAN;
         #[rustfmt::skip]
-        let cells = [3.0, 0.0, 1.0, nan, 2.0, 3.0, nan, 1.0, nan, nan, nan, nan, 0.5, 4.0 * 65536.0 + 2.0, nan];
+        let cells = [
+            3.0, 0.0, 1.0, nan, 2.0, 3.0, nan, 1.0, nan, nan, nan, nan, 0.5, nan, nan, nan, nan, nan, nan, nan, nan,
+            4.0 * 65536.0 + 3.0, nan,
+        ];
         let pool = "ä𝄞18446744073709551615k7x1";
-        let columns = Table::from_columns(&layout(), 2, &cells, pool, &[3, 20, 1, 1, 1, 1]).unwrap();
+        let columns = Table::from_columns(&layout(), 2, &cells, pool, &[3, 20, 1, 1, 1, 1, 0]).unwrap();
         assert_eq!(columns.id(0), json.id(0));
         assert_eq!((columns.id(1), columns.key(1), columns.candidate_type(0)), (json.id(1), "k", Some("7")));
-        assert_eq!(columns.texts(6, 0), json.texts(6, 0));
+        assert_eq!(columns.texts(10, 0), json.texts(10, 0));
     }
 
     #[test]
@@ -401,12 +485,63 @@ mod tests {
             (1, vec![0.0], "", vec![]),
             (0, vec![0.0], "x", vec![2]),
             (0, vec![0.0], "xy", vec![1]),
-            (1, vec![0.0, 5.0, 0.0, 0.0, 0.0, 0.0, 0.0, f64::NAN], "x", vec![1]),
-            (1, vec![0.0, 0.0, f64::NAN, f64::NAN, 0.0, 0.0, 0.0, 65536.0 * 3.0], "x", vec![1]),
+            (1, vec![0.0, 5.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, f64::NAN], "x", vec![1]),
+            (1, vec![0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 7.0, f64::NAN], "x", vec![1]),
+            (
+                1,
+                vec![0.0, 0.0, f64::NAN, f64::NAN, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, f64::NAN, 65536.0 * 3.0],
+                "x",
+                vec![1],
+            ),
         ] {
             let error = Table::from_columns(&layout(), n, &cells, pool, &lengths).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::RequestInvalid);
         }
+    }
+
+    #[test]
+    fn vectors_of_any_other_shape_are_missing() {
+        let mut layout = layout();
+        layout.candidate.push(Column { path: "candidate.features.v".into(), kind: CellKind::Numbers, width: 2 });
+        layout.request.push(Column { path: "facts.market.h".into(), kind: CellKind::Numbers, width: 1 });
+        let read = |v: Value| {
+            let candidates = json!([{ "id": 1, "features": { "v": v } }]);
+            let table = Table::from_json(&layout, &request(candidates)).unwrap();
+            table.numbers(11, 0).map(<[f64]>::to_vec)
+        };
+        assert_eq!(read(json!([1, true, 2.5, 4])), Some(vec![1.0, 1.0, 2.5, 4.0]));
+        assert_eq!(read(json!([[1, 2], [3, 4]])), Some(vec![1.0, 2.0, 3.0, 4.0]));
+        assert_eq!(read(json!([])), Some(vec![]));
+        assert!(read(json!([[1, null]])).is_some_and(|v| v[0] == 1.0 && v[1].is_nan()));
+        for other in
+            [json!([1, 2, 3]), json!([[1, 2], [3]]), json!([[1, 2], 3]), json!("12"), json!({ "0": 1 }), json!(7)]
+        {
+            assert_eq!(read(other.clone()), None, "{other}");
+        }
+        let long: Vec<u32> = (0..65_536).collect();
+        assert_eq!(read(json!(long)), None);
+    }
+
+    #[test]
+    fn lists_of_numbers_travel_behind_the_columns_and_are_checked() {
+        let mut layout = Layout::new();
+        layout.request.push(Column { path: "facts.market.h".into(), kind: CellKind::Numbers, width: 1 });
+        layout.candidate.push(Column { path: "candidate.features.v".into(), kind: CellKind::Numbers, width: 2 });
+        let nan = f64::NAN;
+        let cells = |h: f64, v: f64| [h, 0.0, nan, nan, nan, nan, nan, nan, nan, nan, nan, v, 7.0, 8.0, 9.0];
+        let table = |cells: &[f64]| Table::from_columns(&layout, 1, cells, "x", &[1]);
+        let mut read = table(&cells(65_536.0 * 2.0 + 1.0, 2.0)).unwrap();
+        assert_eq!((read.request_numbers(0), read.numbers(10, 0)), (Some(&[9.0][..]), Some(&[7.0, 8.0][..])));
+        let more = table(&cells(nan, 65_536.0 + 2.0)).unwrap();
+        let mut other = more.clone();
+        other.pool = vec!["y".to_owned()];
+        read.append(&layout, &other).unwrap();
+        assert_eq!((read.numbers(10, 0), read.numbers(10, 1)), (Some(&[7.0, 8.0][..]), Some(&[8.0, 9.0][..])));
+        for (h, v) in [(nan, 65_536.0 * 2.0 + 2.0), (nan, 1.0), (-1.0, nan), (nan, 1e300), (65_536.0 * 4.0, nan)] {
+            assert_eq!(table(&cells(h, v)).unwrap_err().kind(), ErrorKind::RequestInvalid, "{h} {v}");
+        }
+        // Without a column for them there is nothing behind the columns.
+        assert!(Table::from_columns(&Layout::new(), 0, &[1.0], "", &[]).is_err());
     }
 
     #[test]
@@ -416,7 +551,7 @@ mod tests {
         let b =
             Table::from_json(&layout(), &request(json!([{ "id": "b", "features": { "tags": ["q", "r"] } }]))).unwrap();
         a.append(&layout(), &b).unwrap();
-        assert_eq!((a.len(), a.id(1), a.texts(6, 1).len()), (2, "b", 2));
+        assert_eq!((a.len(), a.id(1), a.texts(10, 1).unwrap().len()), (2, "b", 2));
         assert_eq!(a.append(&layout(), &b).unwrap_err().kind(), ErrorKind::RequestInvalid);
         assert_eq!(a.len(), 2);
     }

@@ -1,13 +1,13 @@
 //! A list: one server response, ranked again and again as the context moves.
 
+use super::decide::Named;
 use super::open::Ranker;
 use super::record::HeadValue;
+use super::score::Scored;
 use super::session::Session;
 use crate::context::Suppression;
-use crate::engine::Slice;
 use crate::error::{ErrorKind, Result};
-use crate::features::{Layout, Request, Scene, Table};
-use crate::policy::{self, Item, Placed, Standing};
+use crate::features::{Request, Table};
 
 /// Cells of a list's matrix: 128 MB.
 const MAX_CELLS: usize = 1 << 25;
@@ -34,6 +34,13 @@ pub struct Options {
     pub now: f64,
     /// What stays.
     pub frozen: Frozen,
+    /// Work budget: candidates to score at most, the first in the server's order; the others follow in that order.
+    pub rows: Option<usize>,
+    /// Of exploration, in place of the request's.
+    pub seed: Option<u64>,
+    /// Of this decision. By default the request's, followed by `#2`, `#3`... from the second decision on, so that what is
+    /// drawn for the next context is drawn anew.
+    pub decision_id: Option<String>,
 }
 
 /// What identifies a request in records.
@@ -45,6 +52,8 @@ pub struct Identity {
     pub list_id: Option<String>,
     /// Where it is shown.
     pub surface: Option<String>,
+    /// Of exploration.
+    pub seed: Option<u64>,
 }
 
 /// One item of a ranking.
@@ -60,8 +69,14 @@ pub struct Entry {
     pub heads: Vec<HeadValue>,
     /// Dismissed or snoozed.
     pub suppressed: Option<Suppression>,
-    /// Bits named by [`policy::CONSTRAINTS`].
+    /// Bits named by [`CONSTRAINTS`](crate::policy::CONSTRAINTS).
     pub constraints: u32,
+    /// Those that it breaks, because nothing that keeps them could stand there.
+    pub relaxed: u32,
+    /// P(this choice | what stands before it); 1 where nothing was drawn.
+    pub propensity: f64,
+    /// Its natural logarithm.
+    pub log_propensity: f64,
 }
 
 /// An order of all candidates.
@@ -73,6 +88,17 @@ pub struct Ranking {
     pub entries: Vec<Entry>,
     /// Rows that the model was run for in this re-rank; the others' features had not changed a bit.
     pub rows_run: usize,
+    /// What the policy decided from, and what it decided; None in server order.
+    pub decided: Option<Box<Decided>>,
+}
+
+/// A decision with all that it was made from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decided {
+    /// What the policy saw.
+    pub input: crate::policy::Input,
+    /// What it made of it.
+    pub decision: crate::policy::Decision,
 }
 
 impl Ranking {
@@ -85,21 +111,15 @@ impl Ranking {
 /// A server response with everything that is kept between re-ranks.
 #[derive(Debug)]
 pub struct List {
-    identity: Identity,
-    table: Table,
-    /// `[n, width]`.
-    matrix: Vec<f32>,
-    /// Whether the row's features changed since its heads were computed.
-    changed: Vec<bool>,
-    /// `[n, heads]`, as the model gave them.
-    raw: Vec<f32>,
-    /// Whether request-dependent features are filled in.
-    encoded: bool,
+    pub(super) identity: Identity,
+    pub(super) table: Table,
+    /// Features and raw heads.
+    pub(super) scored: Scored,
     /// Rows in the order last shown.
-    order: Option<Vec<usize>>,
-    /// Working memory: rows to run, gathered.
-    gathered: Vec<f32>,
-    gathered_rows: Vec<usize>,
+    pub(super) order: Option<Vec<usize>>,
+    pub(super) named: Named,
+    /// Decisions of the model so far.
+    pub(super) decisions: u64,
 }
 
 impl Ranker {
@@ -115,24 +135,13 @@ impl Ranker {
             ));
         }
         self.check_size(table.len())?;
-        let mut list = List {
-            identity,
-            table,
-            matrix: Vec::new(),
-            changed: Vec::new(),
-            raw: Vec::new(),
-            encoded: false,
-            order: None,
-            gathered: Vec::new(),
-            gathered_rows: Vec::new(),
-        };
-        list.resize(self);
-        Ok(list)
+        let scored = Scored::default();
+        Ok(List { identity, table, scored, order: None, named: Named::default(), decisions: 0 })
     }
 
     /// A list's matrix must fit a page's memory.
     fn check_size(&self, candidates: usize) -> Result<()> {
-        if candidates * self.encoder.width() > MAX_CELLS {
+        if candidates.saturating_mul(self.encoder.width()) > MAX_CELLS {
             let message = format!("{candidates} candidates of {} columns; at most 2^25 cells", self.encoder.width());
             return Err(crate::error::Error::new(ErrorKind::LimitExceeded, message));
         }
@@ -149,6 +158,7 @@ impl Ranker {
             decision_id: request.decision_id.clone(),
             list_id: request.list_id.clone(),
             surface: request.surface.clone(),
+            seed: request.seed,
         };
         self.prepare(table, identity)
     }
@@ -166,93 +176,18 @@ impl Ranker {
         let frozen = list.frozen_positions(&options.frozen);
         let suppressed: Vec<Option<Suppression>> =
             (0..list.table.len()).map(|row| session.context().suppression(list.table.key(row), options.now)).collect();
-        let outcome = self.score(session, list, options.now);
-        let ranking = match outcome {
-            Ok(rows_run) => self.decide(list, &frozen, &suppressed, rows_run),
-            Err(reason) => Err(reason),
-        };
+        let ranking = self.budget(list, options.rows).and_then(|rows| {
+            let rows_run = self.score(session, list, options.now, rows)?;
+            self.decide(session, list, (options, frozen.clone(), rows), &suppressed, rows_run)
+        });
         match ranking {
             Ok(ranking) => {
                 list.order = Some(ranking.entries.iter().map(|e| e.row).collect());
+                list.decisions += 1;
                 ranking
             }
             Err(reason) => list.server_order(reason, &frozen, &suppressed),
         }
-    }
-
-    /// Brings features and raw heads up to date; returns the number of rows that were run.
-    fn score(&mut self, session: &Session, list: &mut List, now: f64) -> Result<usize, ErrorKind> {
-        let width = self.encoder.width();
-        let surface = list.identity.surface.as_deref();
-        let scene = Scene { table: &list.table, surface, context: session.context(), now };
-        self.encoder.encode(&scene, list.encoded, &mut list.matrix, &mut list.changed);
-        list.encoded = true;
-        list.gathered.clear();
-        list.gathered_rows.clear();
-        for row in 0..list.table.len() {
-            if list.changed[row] {
-                list.gathered_rows.push(row);
-                list.gathered.extend_from_slice(&list.matrix[row * width..(row + 1) * width]);
-            }
-        }
-        let (heads, raw, rows) = (&self.heads, &mut list.raw, &list.gathered_rows);
-        let outputs: Vec<usize> =
-            (0..self.engine.plan().outputs.len()).map(|i| self.engine.output(i).width as usize).collect();
-        self.engine
-            .run(&[Slice::F32(&list.gathered)], rows.len(), |output, first, data| {
-                for (h, head) in heads.iter().enumerate().filter(|(_, head)| head.output == output) {
-                    for (i, row) in data.f32().chunks_exact(outputs[output]).enumerate() {
-                        raw[rows[first + i] * heads.len() + h] = row[head.column];
-                    }
-                }
-            })
-            .map_err(|e| e.kind())?;
-        list.changed.fill(false);
-        if list.raw.iter().any(|x| !x.is_finite()) {
-            return Err(ErrorKind::ScoreNotFinite);
-        }
-        Ok(list.gathered_rows.len())
-    }
-
-    fn decide(
-        &mut self,
-        list: &List,
-        frozen: &Standing,
-        suppressed: &[Option<Suppression>],
-        rows_run: usize,
-    ) -> Result<Ranking, ErrorKind> {
-        let n = list.table.len();
-        let surface = list.identity.surface.as_deref();
-        let weights: Vec<f64> = self.manifest().policy.weights.iter().map(|w| w.on(surface)).collect();
-        let mut values = Vec::with_capacity(n);
-        let mut items = Vec::with_capacity(n);
-        for (row, suppression) in suppressed.iter().enumerate() {
-            let raw = &list.raw[row * self.heads.len()..(row + 1) * self.heads.len()];
-            let heads: Vec<HeadValue> = self
-                .heads
-                .iter_mut()
-                .zip(raw)
-                .map(|(head, &raw)| HeadValue { raw, calibrated: head.calibrated(raw, surface) })
-                .collect();
-            let calibrated: Vec<f64> = heads.iter().map(|h| h.calibrated).collect();
-            let (value, boost) = (list.table.number(Layout::VALUE, row), list.table.number(Layout::BOOST, row));
-            let utility = policy::utility(&weights, &calibrated, value, boost);
-            if !utility.is_finite() || calibrated.iter().any(|p| !p.is_finite()) {
-                return Err(ErrorKind::ScoreNotFinite);
-            }
-            items.push(Item { utility, primary: raw[0], suppressed: suppression.is_some() });
-            values.push(heads);
-        }
-        let placed = policy::order(&items, frozen);
-        let entry = |p: &Placed| Entry {
-            row: p.row,
-            score: values[p.row].first().map_or(f64::NAN, |h| h.calibrated),
-            utility: items[p.row].utility,
-            heads: values[p.row].clone(),
-            suppressed: suppressed[p.row],
-            constraints: p.constraints,
-        };
-        Ok(Ranking { reason: None, entries: placed.iter().map(entry).collect(), rows_run })
     }
 }
 
@@ -279,8 +214,15 @@ impl List {
 
     /// The feature row of a candidate, as the model saw it last.
     pub fn row(&self, row: usize) -> &[f32] {
-        let width = self.matrix.len() / self.table.len().max(1);
-        &self.matrix[row * width..(row + 1) * width]
+        let rows = &self.scored.matrix.rows;
+        let width = rows.len() / self.table.len().max(1);
+        rows.get(row * width..(row + 1) * width).unwrap_or_default()
+    }
+
+    /// The features that all candidates share in inputs of their own, as the model saw them last; empty where a model
+    /// has one input.
+    pub fn shared_row(&self) -> &[f32] {
+        &self.scored.matrix.shared
     }
 
     /// Adds more of the same response.
@@ -289,13 +231,12 @@ impl List {
     /// `request_invalid`, `limit_exceeded`; nothing is changed then.
     pub fn append(&mut self, ranker: &Ranker, more: &Table) -> Result<()> {
         ranker.check_size(self.table.len() + more.len())?;
+        let before = self.table.len();
         self.table.append(ranker.encoder.layout(), more)?;
-        let before = self.raw.len() / ranker.heads.len().max(1);
-        self.resize(ranker);
         if let Some(order) = &mut self.order {
             order.extend(before..self.table.len());
         }
-        self.encoded = false;
+        self.scored.encoded = false;
         Ok(())
     }
 
@@ -317,41 +258,7 @@ impl List {
     /// Takes new facts.
     pub fn update_facts(&mut self, facts: Table) {
         self.table.update_facts(facts);
-        self.encoded = false;
-    }
-
-    fn resize(&mut self, ranker: &Ranker) {
-        let n = self.table.len();
-        self.matrix.resize(n * ranker.encoder.width(), 0.0);
-        self.changed.resize(n, true);
-        self.raw.resize(n * ranker.heads.len(), f32::NAN);
-    }
-
-    /// Position to row of what is frozen in the order last shown (the server's before the first ranking).
-    fn frozen_positions(&self, frozen: &Frozen) -> Vec<Option<usize>> {
-        let n = self.table.len();
-        let at = |position: usize| self.order.as_ref().map_or(position, |o| o[position]);
-        let mut wanted = vec![false; n];
-        match frozen {
-            Frozen::Count(count) => return (0..(*count).min(n)).map(|p| Some(at(p))).collect(),
-            Frozen::Rows(rows) => rows.iter().filter(|&&r| r < n).for_each(|&r| wanted[r] = true),
-        }
-        (0..n).map(at).map(|row| wanted[row].then_some(row)).collect()
-    }
-
-    /// The server's order with its reason. Before the first model ranking nothing can stand elsewhere than
-    /// where the server put it, so frozen items change nothing then.
-    fn server_order(&self, reason: ErrorKind, frozen: &Standing, suppressed: &[Option<Suppression>]) -> Ranking {
-        let placed = policy::server_order(self.table.len(), frozen, |row| suppressed[row].is_some());
-        let entry = |p: &Placed| Entry {
-            row: p.row,
-            score: f64::NAN,
-            utility: f64::NAN,
-            heads: Vec::new(),
-            suppressed: suppressed[p.row],
-            constraints: p.constraints,
-        };
-        Ranking { reason: Some(reason), entries: placed.iter().map(entry).collect(), rows_run: 0 }
+        self.scored.encoded = false;
     }
 
     /// The rows of these ids; ids that the list does not hold are passed over.

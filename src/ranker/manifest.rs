@@ -3,7 +3,7 @@
 use crate::calibration::CalibratorSpec;
 use crate::context::ContextSpec;
 use crate::engine::Plan;
-use crate::features::Schema;
+use crate::features::{Input, Schema};
 use crate::json::{read_names, read_struct};
 use crate::policy::PolicySpec;
 use crate::scorer::Golden;
@@ -73,6 +73,26 @@ pub struct Provenance {
     pub checked_rows: usize,
 }
 
+/// Numbers of a feature in [`Training::features`].
+pub const STATISTICS: usize = 3 + POINTS;
+/// Points of its distribution among them.
+pub const POINTS: usize = 17;
+
+/// Statistics of the features over the rows that the model was trained on. Nothing that ranks reads them.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Training {
+    /// Candidates.
+    pub rows: usize,
+    /// Requests, for inputs that have one row each.
+    pub requests: usize,
+    /// f32 `[features, STATISTICS]` tensor: share of missing values, mean, standard deviation, and the values at 17 even
+    /// ranks from the least to the greatest, all columns of a feature together.
+    pub features: String,
+    /// f32 tensor: feature after feature of at most 1,024 categories (sequences left out), the share of rows that holds
+    /// each, or, for a list, its column's mean.
+    pub shares: String,
+}
+
 /// A bundle's manifest.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Manifest {
@@ -94,8 +114,11 @@ pub struct Manifest {
     pub plan: Plan,
     /// Self-test of the plan.
     pub golden: Golden,
-    /// Input of the plan that the schema fills; None in a bare scoring bundle.
+    /// Input of the plan that the schema fills; None where it fills several, and in a bare scoring bundle.
     pub input: Option<usize>,
+    /// The plan's inputs, where there are several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<Input>,
     /// Heads, the primary one first; empty in a bare scoring bundle.
     pub heads: Vec<Head>,
     /// Features.
@@ -110,6 +133,9 @@ pub struct Manifest {
     pub policy_digest: String,
     /// Sources.
     pub provenance: Provenance,
+    /// What the model was trained on, if that was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub training: Option<Training>,
 }
 
 read_names!(Link { "identity" => Identity, "sigmoid" => Sigmoid, "logit" => Logit });
@@ -117,9 +143,10 @@ read_struct!(SurfaceCalibrator { surface, calibrator, golden_input, golden_outpu
 read_struct!(Head { name, output, column; link = Link::Identity, calibrators = Vec::new() });
 read_struct!(SourceDigest { role, sha256 });
 read_struct!(Provenance { ranklet; sources = Vec::new(), oracle = String::new(), checked_rows = 0 });
+read_struct!(Training { rows, requests, features, shares });
 read_struct!(Manifest {
-    format, minor, name, version, numerics, plan, golden, input;
-    requires = Vec::new(), surfaces = Vec::new(), heads = Vec::new(), schema = Schema::default(),
+    format, minor, name, version, numerics, plan, golden, input, training;
+    requires = Vec::new(), surfaces = Vec::new(), inputs = Vec::new(), heads = Vec::new(), schema = Schema::default(),
     schema_digest = String::new(), context = ContextSpec::default(), policy = PolicySpec::default(),
     policy_digest = String::new(), provenance = Provenance::default()
 });

@@ -2,15 +2,21 @@
 //!
 //! The one place that decides between the model's order and the server's.
 
+mod decide;
+pub(crate) mod form;
 mod list;
 mod manifest;
 mod open;
-mod record;
+pub(crate) mod privacy;
+#[cfg(feature = "native")]
+mod recompute;
+pub(crate) mod record;
+mod score;
 mod session;
 
 pub use crate::scorer::Golden;
-pub use list::{Entry, Frozen, Identity, List, Options, Ranking};
-pub use manifest::{Head, Link, Manifest, Provenance, SourceDigest, SurfaceCalibrator};
+pub use list::{Decided, Entry, Frozen, Identity, List, Options, Ranking};
+pub use manifest::{Head, Link, Manifest, POINTS, Provenance, STATISTICS, SourceDigest, SurfaceCalibrator, Training};
 pub use open::Ranker;
-pub use record::{Digests, HeadValue, Record, RecordItem};
-pub use session::Session;
+pub use record::{Digests, HeadValue, Level};
+pub use session::{Session, Shown, list_name};

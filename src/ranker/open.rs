@@ -2,11 +2,13 @@
 
 use super::manifest::{Link, Manifest};
 use super::record::Digests;
+use super::score::Feed;
 use crate::bundle::{Bundle, Hashes};
 use crate::calibration::{Calibrator, logit};
-use crate::engine::{DType, Interpreter, NUMERICS, Tensors};
+use crate::engine::{DType, Interpreter, NUMERICS, Rows, Tensors};
 use crate::error::{Error, ErrorKind, Result, detail};
-use crate::features::Encoder;
+use crate::features::{Encoder, PerRow};
+use crate::policy::{Policy, Scratch};
 use crate::scorer::{self, corrupt, failed, find, near};
 use ranklet_kernels::math::f64 as math;
 
@@ -51,6 +53,16 @@ pub struct Ranker {
     pub(super) engine: Interpreter,
     pub(super) heads: Vec<ReadyHead>,
     pub(super) encoder: Encoder,
+    /// What fills each of the plan's inputs, in their order.
+    pub(super) feeds: Vec<Feed>,
+    pub(super) policy: Policy,
+    pub(super) scratch: Scratch,
+    /// Output of the plan that similarity is the cosine of.
+    pub(super) vector: Option<usize>,
+    /// Or these columns of the features.
+    pub(super) alike: Vec<usize>,
+    /// Of the context's half-lives the longest: its place and its length, ms.
+    pub(super) longest: (usize, f64),
     digests: Digests,
     size: usize,
 }
@@ -72,15 +84,29 @@ impl Ranker {
         let bundle = Bundle::read_hashed(bytes, hashes)?;
         let manifest: Manifest = bundle.manifest()?;
         let engine = Interpreter::new(manifest.plan.clone(), &bundle.tensors)?;
-        let encoder = Encoder::new(&manifest.schema, &manifest.context)?;
-        check(&manifest, &engine, &encoder)?;
+        let encoder = Encoder::with_inputs(&manifest.schema, &manifest.inputs, &manifest.context)?;
+        check(&manifest, &engine)?;
+        let feeds = if manifest.heads.is_empty() { Vec::new() } else { feeds(&manifest, &engine, &encoder)? };
         let heads = heads(&manifest, &bundle.tensors)?;
         let digests = Digests {
             bundle: bundle.digest.clone(),
             schema: manifest.schema_digest.clone(),
             policy: manifest.policy_digest.clone(),
         };
-        let mut ranker = Ranker { manifest, engine, heads, encoder, digests, size: bundle.size };
+        let names: Vec<&str> = manifest.heads.iter().map(|h| h.name.as_str()).collect();
+        let policy = Policy::new(&manifest.policy, &names)?;
+        let (vector, alike) = similarity(&manifest, &engine, &encoder)?;
+        let mut longest = (0, 0.0);
+        for (place, half_life) in manifest.context.half_lives.iter().enumerate() {
+            let length = crate::context::parse_duration(half_life)?;
+            if length > longest.1 {
+                longest = (place, length);
+            }
+        }
+        let scratch = Scratch::default();
+        let size = bundle.size;
+        let mut ranker =
+            Ranker { manifest, engine, heads, encoder, feeds, policy, scratch, vector, alike, longest, digests, size };
         ranker.self_test(&bundle.tensors)?;
         Ok(ranker)
     }
@@ -93,6 +119,11 @@ impl Ranker {
     /// The encoder of the schema.
     pub fn encoder(&self) -> &Encoder {
         &self.encoder
+    }
+
+    /// The policy, checked.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
     }
 
     /// Digests of bundle, schema and policy.
@@ -143,7 +174,7 @@ impl Ranker {
 
 /// What the sections promise each other.
 #[inline(never)]
-fn check(manifest: &Manifest, engine: &Interpreter, encoder: &Encoder) -> Result<()> {
+fn check(manifest: &Manifest, engine: &Interpreter) -> Result<()> {
     for head in &manifest.heads {
         if head.output >= manifest.plan.outputs.len() {
             return Err(corrupt(detail("a head names no output")));
@@ -152,39 +183,62 @@ fn check(manifest: &Manifest, engine: &Interpreter, encoder: &Encoder) -> Result
         if value.dtype != DType::F32 || head.column >= value.width as usize {
             return Err(corrupt(detail("a head's column is not an f32 of its output")));
         }
-        if value.rows != crate::engine::Rows::Candidate {
+        if value.rows != Rows::Candidate {
             return Err(corrupt(detail("a head's output has one row for the whole request")));
         }
     }
-    let Some(input) = manifest.input else {
-        return if manifest.heads.is_empty() {
-            Ok(())
-        } else {
-            Err(corrupt(detail("heads without an input for the features")))
-        };
-    };
-    if manifest.plan.inputs.len() != 1 || input != 0 {
-        return Err(corrupt(detail("the schema fills the plan's one input")));
-    }
-    let value = engine.input(0);
-    if value.dtype != DType::F32 || value.width as usize != encoder.width() {
-        return Err(Error::new(
-            ErrorKind::SchemaMismatch,
-            format!("the schema fills {} columns, the model takes {}", encoder.width(), value.width),
-        ));
-    }
-    if manifest.policy.weights.len() != manifest.heads.len() {
-        return Err(corrupt(detail("heads and policy weights differ in number")));
-    }
-    if manifest
-        .policy
-        .weights
-        .iter()
-        .any(|w| !w.default.is_finite() || w.surfaces.iter().any(|s| !s.weight.is_finite()))
-    {
-        return Err(corrupt(detail("a policy weight is not finite")));
-    }
     Ok(())
+}
+
+/// Which columns of the features each input of the plan takes.
+#[inline(never)]
+fn feeds(manifest: &Manifest, engine: &Interpreter, encoder: &Encoder) -> Result<Vec<Feed>> {
+    let parts = encoder.parts();
+    if parts.len() != manifest.plan.inputs.len() || manifest.input != manifest.inputs.is_empty().then_some(0) {
+        return Err(corrupt(detail("the schema does not fill each of the plan's inputs")));
+    }
+    let mut feeds = Vec::with_capacity(parts.len());
+    for (i, port) in manifest.plan.inputs.iter().enumerate() {
+        let value = engine.input(i);
+        // One without a name is the one of a model that has one.
+        let part = parts.iter().find(|part| part.name == port.name || part.name.is_empty());
+        let Some(part) = part.filter(|part| (part.rows == PerRow::Request) == (value.rows == Rows::Shared)) else {
+            return Err(corrupt(detail("no features fill an input of the plan")));
+        };
+        if part.width != value.width as usize {
+            return Err(Error::new(
+                ErrorKind::SchemaMismatch,
+                format!("the schema fills {} columns, the model takes {}", part.width, value.width),
+            ));
+        }
+        let shared = part.rows == PerRow::Request;
+        feeds.push(Feed { shared, first: part.first, width: part.width, dtype: value.dtype });
+    }
+    Ok(feeds)
+}
+
+/// Where the vectors of the policy's similarity come from: an output of the plan, or columns of the features.
+#[inline(never)]
+fn similarity(manifest: &Manifest, engine: &Interpreter, encoder: &Encoder) -> Result<(Option<usize>, Vec<usize>)> {
+    let Some(diversity) = &manifest.policy.diversity else { return Ok((None, Vec::new())) };
+    let wrong = || corrupt(detail("similarity names no feature, or no f32 output with a row for each candidate"));
+    let mut columns = Vec::new();
+    for name in &diversity.similarity.features {
+        let at = manifest.schema.features.iter().position(|feature| feature.name == *name).ok_or_else(wrong)?;
+        match encoder.columns().swap_remove(at) {
+            (PerRow::Candidate, own) => columns.extend(own),
+            (PerRow::Request, _) => return Err(wrong()),
+        }
+    }
+    let output = diversity.similarity.output.as_ref().map(|name| {
+        let output = manifest.plan.outputs.iter().position(|port| port.name == *name);
+        let fits = |&output: &usize| {
+            let value = engine.output(output);
+            value.dtype == DType::F32 && value.rows == crate::engine::Rows::Candidate
+        };
+        output.filter(fits).ok_or_else(wrong)
+    });
+    Ok((output.transpose()?, columns))
 }
 
 #[inline(never)]

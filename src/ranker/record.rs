@@ -1,12 +1,15 @@
-//! The decision record: what was decided, from which it can be replayed.
+//! The decision record: what was decided, in the compact form, from which it can be replayed.
+//!
+//! A page makes bytes and nothing else; `evaluate` and the package's JavaScript read them.
 
+use super::form::{Cells, Form, Kind, bits32, bits64};
 use super::list::{List, Ranking};
 use super::open::Ranker;
-use crate::context::Context;
+use crate::context::Suppression;
 use crate::engine::NUMERICS;
-use crate::policy::CONSTRAINTS;
+use crate::error::ErrorKind;
+use crate::policy::{Candidate, Choice, Decision, Input, NONE};
 use serde::Serialize;
-use std::fmt::Write;
 
 /// SHA-256 digests, hex.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -20,7 +23,7 @@ pub struct Digests {
 }
 
 /// A head's score.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct HeadValue {
     /// What the model gave.
     pub raw: f32,
@@ -28,153 +31,250 @@ pub struct HeadValue {
     pub calibrated: f64,
 }
 
-/// One item of a record.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct RecordItem {
-    /// Row id.
-    pub id: String,
-    /// Stable identity.
-    pub key: String,
-    /// From 1.
-    pub rank: usize,
-    /// From 1.
-    pub server_rank: usize,
-    /// Calibrated value of the primary head.
-    pub score: Option<f64>,
-    /// By name.
-    #[serde(serialize_with = "by_name")]
-    pub heads: Vec<(String, HeadValue)>,
-    /// U.
-    pub utility: Option<f64>,
-    /// P(this choice at this position).
-    pub propensity: f64,
-    /// Its logarithm.
-    pub log_propensity: f64,
-    /// `dismissed` or `snoozed`.
-    pub suppressed: Option<crate::context::Suppression>,
-    /// Constraints that placed it.
-    pub constraints: Vec<String>,
-    /// The feature row as the model saw it: 8 hex digits (big-endian f32 bits) a column.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub features: Option<String>,
+/// How much a record holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// What the policy decided from, and what it decided: replays the policy.
+    Aggregate = 1,
+    /// Also the time and the feature rows as the model saw them: replays the scores.
+    Full = 2,
 }
 
-/// A decision record of level *full*.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Record {
-    /// `model` or `server`.
-    pub source: String,
-    /// Why not the model.
-    pub reason: Option<String>,
-    /// The caller's.
-    pub decision_id: Option<String>,
-    /// The caller's.
-    pub list_id: Option<String>,
-    /// Of exploration; null without it.
-    pub seed: Option<u64>,
-    /// Milliseconds since the epoch.
-    pub now: f64,
-    /// Where it was shown.
-    pub surface: Option<String>,
-    /// Number of the arithmetic.
+/// Numbers of a decision's fields. None is ever used for another thing.
+pub(crate) mod of {
+    pub const LEVEL: u64 = 1;
+    pub const REASON: u64 = 2;
+    /// Of every record.
+    pub const DECISION_ID: u64 = 3;
+    pub const LIST_ID: u64 = 4;
+    pub const SURFACE: u64 = 5;
+    pub const SEED: u64 = 6;
+    pub const NOW: u64 = 7;
+    pub const NUMERICS: u64 = 8;
+    pub const BUNDLE: u64 = 9;
+    pub const SCHEMA: u64 = 10;
+    pub const POLICY: u64 = 11;
+    pub const WITHHELD: u64 = 12;
+    /// This and the next: of the model's order alone.
+    pub const EXPLORED: u64 = 13;
+    pub const SCORED: u64 = 14;
+    pub const LOG_PROPENSITY: u64 = 15;
+    pub const HEADS: u64 = 16;
+    pub const TYPES: u64 = 17;
+    /// The features that all candidates share: 32 bits a column, the highest byte first.
+    pub const SHARED: u64 = 18;
+}
+
+/// Numbers of an item's fields.
+pub(crate) mod each {
+    pub const ID: u64 = 1;
+    pub const KEY: u64 = 2;
+    pub const SERVER_RANK: u64 = 3;
+    pub const SUPPRESSED: u64 = 4;
+    pub const CONSTRAINTS: u64 = 5;
+    /// Utility, propensity, its logarithm.
+    pub const UTILITY: u64 = 6;
+    pub const RELAXED: u64 = 9;
+    /// Value, boost, spend effect, lower bound of benefit.
+    pub const VALUE: u64 = 10;
+    /// Pin, target, cooldown, fatigue.
+    pub const PIN: u64 = 14;
+    pub const TYPE: u64 = 18;
+    pub const VECTOR: u64 = 19;
+    pub const FEATURES: u64 = 20;
+    pub const ROW_HASH: u64 = 21;
+    /// Of the first head the raw value, then the calibrated one; then those of the next.
+    pub const HEADS: u64 = 32;
+}
+
+/// A decision as the writer wants it.
+#[derive(Debug)]
+pub(crate) struct View<'a> {
+    pub level: Level,
+    pub withheld: bool,
+    /// Empty: the model's order.
+    pub reason: &'a str,
+    pub decision_id: Option<&'a str>,
+    pub list_id: Option<&'a str>,
+    pub surface: Option<&'a str>,
     pub numerics: u32,
-    /// What decided; null where no bundle could be opened.
-    pub digests: Option<Digests>,
+    pub digests: Option<&'a Digests>,
+    pub now: f64,
+    /// Names of the heads.
+    pub heads: Vec<&'a str>,
+    /// Of the model's order alone.
+    pub decided: Option<(&'a Input, &'a Decision)>,
+    /// Columns of the feature rows; 0: there are none.
+    pub width: usize,
+    /// The features that all candidates share in inputs of their own; empty where a model has one input.
+    pub shared: &'a [f32],
     /// In final order.
-    pub items: Vec<RecordItem>,
+    pub items: Vec<ItemView<'a>>,
 }
 
-impl Record {
-    /// The record of `list`'s last ranking.
-    pub fn new(ranker: &Ranker, list: &List, ranking: &Ranking, now: f64) -> Record {
-        let names: Vec<&String> = ranker.manifest().heads.iter().map(|h| &h.name).collect();
+/// One item of it.
+#[derive(Debug)]
+pub(crate) struct ItemView<'a> {
+    pub id: &'a str,
+    pub key: &'a str,
+    pub row: usize,
+    pub suppressed: Option<Suppression>,
+    pub constraints: u32,
+    pub features: &'a [f32],
+}
+
+/// A hash of the shared features and a row in which a change of any one bit shows: FNV-1a over their columns' bits (every
+/// step is one to one). A model need not tell two rows apart: a tree's split is at one value.
+pub(crate) fn row_hash(shared: &[f32], row: &[f32]) -> u32 {
+    shared.iter().chain(row).fold(0x811c_9dc5, |hash: u32, &x| (hash ^ bits32(x)).wrapping_mul(0x0100_0193))
+}
+
+impl View<'_> {
+    /// The compact form.
+    #[inline(never)]
+    pub fn write(&self) -> Vec<u8> {
+        let mut form = Form::default();
+        form.number(of::LEVEL, Cells::Whole, self.level as u64);
+        form.text(of::REASON, Some(self.reason).filter(|reason| !reason.is_empty()));
+        form.text(of::DECISION_ID, self.decision_id);
+        form.text(of::LIST_ID, self.list_id);
+        form.text(of::SURFACE, self.surface);
+        if self.level == Level::Full {
+            form.number(of::NOW, Cells::Real, bits64(self.now));
+        }
+        if self.numerics > 0 {
+            form.number(of::NUMERICS, Cells::Whole, u64::from(self.numerics));
+        }
+        if let Some(digests) = self.digests {
+            form.hex(of::BUNDLE, &digests.bundle);
+            form.hex(of::SCHEMA, &digests.schema);
+            form.hex(of::POLICY, &digests.policy);
+        }
+        if self.withheld {
+            form.number(of::WITHHELD, Cells::Whole, 1);
+        }
+        if let Some((input, decision)) = self.decided {
+            if let Some(seed) = input.seed {
+                form.number(of::SEED, Cells::Long, seed);
+            }
+            form.number(of::EXPLORED, Cells::Whole, u64::from(decision.explored));
+            form.number(of::SCORED, Cells::Whole, input.scored as u64);
+            form.number(of::LOG_PROPENSITY, Cells::Real, bits64(decision.log_propensity));
+            form.texts(of::HEADS, self.heads.iter().copied());
+            form.texts(of::TYPES, input.kinds.iter().map(String::as_str));
+        }
+        if !self.shared.is_empty() {
+            let bytes: Vec<u8> = self.shared.iter().flat_map(|&x| bits32(x).to_be_bytes()).collect();
+            form.bytes(of::SHARED, &bytes);
+        }
+        form.varint(0);
+        let items = &self.items;
+        let n = items.len();
+        form.varint(n as u64);
+        form.each_text(each::ID, items.iter().map(|item| item.id));
+        if items.iter().any(|item| item.key != item.id) {
+            form.each_text(each::KEY, items.iter().map(|item| item.key));
+        }
+        form.column(n, each::SERVER_RANK, Cells::Whole, 0, &|i| items[i].row as u64 + 1);
+        form.column(n, each::SUPPRESSED, Cells::Whole, 0, &|i| match items[i].suppressed {
+            None => 0,
+            Some(Suppression::Dismissed) => 1,
+            Some(Suppression::Snoozed) => 2,
+        });
+        form.column(n, each::CONSTRAINTS, Cells::Names, 0, &|i| u64::from(items[i].constraints));
+        if let Some((input, decision)) = self.decided {
+            self.write_decided(&mut form, input, decision);
+        }
+        form.rows(n, each::FEATURES, self.width, &|i, column| bits32(items[i].features[column]));
+        form.rows(n, each::ROW_HASH, usize::from(self.width > 0), &|i, _| row_hash(self.shared, items[i].features));
+        form.varint(0);
+        form.finish(Kind::Decision)
+    }
+
+    fn write_decided(&self, form: &mut Form, input: &Input, decision: &Decision) {
+        type Of<T, N> = fn(&T) -> N;
+        const NAN: f64 = f64::NAN;
+        let n = self.items.len();
+        let choices = &decision.choices;
+        let reals: [(Of<Choice, f64>, f64); 3] =
+            [(|c| c.utility, NAN), (|c| c.propensity, 1.0), (|c| c.log_propensity, 0.0)];
+        for ((get, absent), field) in reals.into_iter().zip(each::UTILITY..) {
+            form.column(n, field, Cells::Real, bits64(absent), &|i| bits64(get(&choices[i])));
+        }
+        form.column(n, each::RELAXED, Cells::Names, 0, &|i| u64::from(choices[i].relaxed));
+        let candidate = |i: usize| &input.candidates[self.items[i].row];
+        let reals: [Of<Candidate, f64>; 4] = [|c| c.value, |c| c.boost, |c| c.spend_effect, |c| c.benefit_lower];
+        for (get, field) in reals.into_iter().zip(each::VALUE..) {
+            form.column(n, field, Cells::Real, bits64(NAN), &|i| bits64(get(candidate(i))));
+        }
+        // None is 0 here, and the first is 1.
+        let wholes: [(Of<Candidate, u32>, u64); 5] = [
+            (|c| c.pin, each::PIN),
+            (|c| c.target.wrapping_add(1), each::PIN + 1),
+            (|c| c.cooldown, each::PIN + 2),
+            (|c| c.fatigue, each::PIN + 3),
+            (|c| c.kind.wrapping_add(1), each::TYPE),
+        ];
+        for (get, field) in wholes {
+            form.column(n, field, Cells::Whole, 0, &|i| u64::from(get(candidate(i))));
+        }
+        form.rows(n, each::VECTOR, input.width, &|i, column| {
+            bits32(input.vectors[self.items[i].row * input.width + column])
+        });
+        for h in 0..self.heads.len() {
+            // Rows that were not scored have none.
+            let at = |i: usize| self.items[i].row * input.heads + h;
+            let raw = |i: usize| input.raw.get(at(i)).copied().unwrap_or(f32::NAN);
+            let calibrated = |i: usize| input.calibrated.get(at(i)).copied().unwrap_or(NAN);
+            let field = each::HEADS + 2 * h as u64;
+            form.column(n, field, Cells::Single, u64::from(bits32(f32::NAN)), &|i| u64::from(bits32(raw(i))));
+            form.column(n, field + 1, Cells::Real, bits64(NAN), &|i| bits64(calibrated(i)));
+        }
+    }
+}
+
+const _: () = assert!(NONE == u32::MAX, "a column writes none as 0, one less than the first");
+
+impl Ranker {
+    /// The record of `list`'s last ranking, in the compact form.
+    #[inline(never)]
+    pub fn record(&self, list: &List, ranking: &Ranking, now: f64, level: Level) -> Vec<u8> {
         let table = list.table();
-        let items = ranking
-            .entries
-            .iter()
-            .enumerate()
-            .map(|(i, e)| RecordItem {
-                id: table.id(e.row).to_owned(),
-                key: table.key(e.row).to_owned(),
-                rank: i + 1,
-                server_rank: e.row + 1,
-                score: ranking.is_model().then_some(e.score),
-                heads: match ranking.is_model() {
-                    true => names.iter().zip(&e.heads).map(|(n, h)| ((*n).clone(), *h)).collect(),
-                    false => Vec::new(),
-                },
-                utility: ranking.is_model().then_some(e.utility),
-                propensity: 1.0,
-                log_propensity: 0.0,
-                suppressed: e.suppressed,
-                constraints: constraint_names(e.constraints),
-                features: ranking.is_model().then(|| hex_row(list.row(e.row))),
-            })
-            .collect();
-        Record {
-            source: if ranking.is_model() { "model" } else { "server" }.to_owned(),
-            reason: ranking.reason.map(|r| r.code().to_owned()),
-            decision_id: list.request().decision_id.clone(),
-            list_id: list.request().list_id.clone(),
-            seed: None,
+        let manifest = self.manifest();
+        let withheld = level == Level::Full && super::privacy::reads_local_only(&manifest.schema, &manifest.context);
+        // Of a score that is not finite the rows are kept too: they show it.
+        let rows =
+            level == Level::Full && matches!(ranking.reason, None | Some(ErrorKind::ScoreNotFinite)) && !withheld;
+        let items = ranking.entries.iter().map(|e| ItemView {
+            id: table.id(e.row),
+            key: table.key(e.row),
+            row: e.row,
+            suppressed: e.suppressed,
+            constraints: e.constraints,
+            features: if rows { list.row(e.row) } else { &[] },
+        });
+        let request = list.request();
+        let decided = ranking.decided.as_deref();
+        let view = View {
+            level,
+            withheld,
+            reason: ranking.reason.map_or("", |r| r.code()),
+            // That of this decision: a list that is ranked again decides again.
+            decision_id: decided
+                .map(|d| d.input.decision_id.as_str())
+                .filter(|id| !id.is_empty())
+                .or(request.decision_id.as_deref()),
+            list_id: request.list_id.as_deref(),
+            surface: request.surface.as_deref(),
+            numerics: NUMERICS,
+            digests: Some(self.digests()),
             now,
-            surface: list.request().surface.clone(),
-            numerics: NUMERICS,
-            digests: Some(ranker.digests().clone()),
-            items,
-        }
+            heads: manifest.heads.iter().map(|h| h.name.as_str()).collect(),
+            decided: decided.map(|d| (&d.input, &d.decision)),
+            shared: if rows { list.shared_row() } else { &[] },
+            width: if rows { self.encoder().width() } else { 0 },
+            items: items.collect(),
+        };
+        view.write()
     }
-
-    /// The record of a request that could not be ranked at all: the server's order, with a reason.
-    /// Dismissed and snoozed items stay marked.
-    pub fn server(request: &crate::features::Request, context: &Context, reason: &str) -> Record {
-        let items = request
-            .identities()
-            .into_iter()
-            .enumerate()
-            .map(|(i, (id, key))| RecordItem {
-                suppressed: context.suppression(&key, request.now),
-                id,
-                key,
-                rank: i + 1,
-                server_rank: i + 1,
-                score: None,
-                heads: Vec::new(),
-                utility: None,
-                propensity: 1.0,
-                log_propensity: 0.0,
-                constraints: Vec::new(),
-                features: None,
-            })
-            .collect();
-        Record {
-            source: "server".to_owned(),
-            reason: Some(reason.to_owned()),
-            decision_id: request.decision_id.clone(),
-            list_id: request.list_id.clone(),
-            seed: None,
-            now: request.now,
-            surface: request.surface.clone(),
-            numerics: NUMERICS,
-            digests: None,
-            items,
-        }
-    }
-}
-
-fn by_name<S: serde::Serializer>(heads: &[(String, HeadValue)], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(heads.iter().map(|(name, value)| (name, value)))
-}
-
-/// The names of the set bits.
-pub(crate) fn constraint_names(bits: u32) -> Vec<String> {
-    CONSTRAINTS.iter().enumerate().filter(|(i, _)| bits & (1 << i) != 0).map(|(_, n)| (*n).to_owned()).collect()
-}
-
-fn hex_row(row: &[f32]) -> String {
-    row.iter().fold(String::with_capacity(row.len() * 8), |mut text, x| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{:08x}", x.to_bits());
-        text
-    })
 }

@@ -6,6 +6,8 @@
 #[cfg(feature = "compile")]
 mod compiler;
 #[cfg(all(feature = "ranking", not(feature = "compile")))]
+mod context;
+#[cfg(all(feature = "ranking", not(feature = "compile")))]
 mod objects;
 #[cfg(all(feature = "ranking", not(feature = "compile")))]
 mod ranking;

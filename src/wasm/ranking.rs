@@ -4,52 +4,25 @@
 use super::objects::{self, list};
 use super::scores::{self, Scores};
 use super::slab::Slab;
-use super::{object, set, thrown};
-use crate::context::{Event, EventKind, EventValue, signals};
+use super::{object, thrown};
+use crate::context::signals;
 use crate::error::{Error, ErrorKind, Result};
 use crate::features::{Layout, Table};
 use crate::policy::CONSTRAINTS;
-use crate::ranker::{Frozen, List, Options, Ranker, Ranking, Record, Session};
+use crate::ranker::{Frozen, Level, List, Options, Ranker, Ranking, Session};
 use js_sys::{Array, Object, Reflect};
 use wasm_bindgen::prelude::*;
 
 /// Numbers before the items of a ranking.
 const HEADER: usize = 8;
 /// Numbers of an item before its heads.
-const ITEM: usize = 8;
+const ITEM: usize = 9;
 
-fn stale(what: &str) -> Error {
+pub(super) fn stale(what: &str) -> Error {
     Error::new(ErrorKind::RequestInvalid, format!("this {what} was disposed"))
 }
 
-/// An event as the face's `PlainEvent` gives it; ids are texts there.
-fn read_event(object: &JsValue) -> Result<Event> {
-    let invalid = |what: &str| Error::new(ErrorKind::RequestInvalid, format!("event: {what}"));
-    let value = Reflect::get(object, &"value".into()).unwrap_or(JsValue::UNDEFINED);
-    let value = match (value.as_string(), value.as_f64(), value.as_bool()) {
-        (Some(text), _, _) => Some(EventValue::Text(text)),
-        (_, Some(number), _) => Some(EventValue::Number(number)),
-        (_, _, Some(flag)) => Some(EventValue::Flag(flag)),
-        _ => None,
-    };
-    let kind = text(object, "type").and_then(|t| EventKind::parse(&t));
-    let time = Reflect::get(object, &"time".into()).ok().and_then(|t| t.as_f64());
-    Ok(Event {
-        id: text(object, "id"),
-        session: None,
-        kind: kind.ok_or_else(|| invalid("no known `type`"))?,
-        candidate: text(object, "candidate"),
-        key: text(object, "key"),
-        candidate_type: text(object, "candidate_type"),
-        surface: text(object, "surface"),
-        time: time.ok_or_else(|| invalid("`time` must be milliseconds since the epoch"))?,
-        value,
-        reason: text(object, "reason"),
-        field: text(object, "field"),
-    })
-}
-
-fn full(what: &str) -> Error {
+pub(super) fn full(what: &str) -> Error {
     Error::new(ErrorKind::LimitExceeded, format!("more than 65,536 {what} at once; dispose those that are done"))
 }
 
@@ -58,9 +31,19 @@ fn text(object: &JsValue, name: &str) -> Option<String> {
     Reflect::get(object, &name.into()).ok().and_then(|v| v.as_string())
 }
 
-struct Open {
-    session: u32,
-    list: List,
+/// A seed: a number, a BigInt, or a text.
+fn seed(value: &JsValue) -> Option<u64> {
+    // A file's reader takes no fraction either.
+    if value.is_undefined() || value.is_null() || value.as_f64().is_some_and(|x| libm::floor(x) != x) {
+        return None;
+    }
+    let text = js_sys::Object::from(value.clone()).to_string();
+    text.as_string().map(|text| crate::policy::seed(&text))
+}
+
+pub(super) struct Open {
+    pub(super) session: u32,
+    pub(super) list: List,
     /// Of the last re-rank, for its record.
     last: Option<(Ranking, f64)>,
 }
@@ -68,9 +51,9 @@ struct Open {
 /// An opened bundle with its sessions and lists.
 #[wasm_bindgen]
 pub struct Engine {
-    ranker: Ranker,
-    sessions: Slab<Session>,
-    lists: Slab<Open>,
+    pub(super) ranker: Ranker,
+    pub(super) sessions: Slab<Session>,
+    pub(super) lists: Slab<Open>,
     scores: Scores,
 }
 
@@ -87,12 +70,13 @@ impl Engine {
     /// suppress.
     pub fn info(&self) -> Result<Object, JsValue> {
         let manifest = self.ranker.manifest();
+        let session = self.ranker.session().map_err(|e| thrown(&e))?;
+        let lengths = [&session.context().suppression_lengths()[..], session.context().reason_lengths()].concat();
         let Layout { request, candidate } = self.ranker.encoder().layout();
         let columns: Array = request.iter().map(|column| objects::column(column, "request")).collect();
         for column in candidate {
             columns.push(&objects::column(column, "candidate"));
         }
-        let session = self.ranker.session().map_err(|e| thrown(&e))?;
         Ok(object([
             ("name", manifest.name.as_str().into()),
             ("version", (manifest.version as f64).into()),
@@ -102,65 +86,12 @@ impl Engine {
             ("columns", columns.into()),
             ("size_bytes", self.ranker.size().into()),
             ("self_test_rows", manifest.golden.rows.into()),
-            ("suppressed_ms", list(session.context().suppression_lengths(), Into::into)),
+            ("suppressed_ms", list(lengths, Into::into)),
+            ("dismiss_reasons", list(&manifest.context.reasons, |reason| reason.name.as_str().into())),
             ("signals", list(signals(&manifest.context), |(name, _)| name.into())),
             ("reasons", objects::reasons()),
             ("constraints", list(CONSTRAINTS, Into::into)),
         ]))
-    }
-
-    /// A new session.
-    pub fn session(&mut self) -> Result<u32, JsValue> {
-        let session = self.ranker.session().map_err(|e| thrown(&e))?;
-        self.sessions.insert(session).ok_or_else(|| thrown(&full("sessions")))
-    }
-
-    /// Forgets a session and its lists.
-    pub fn session_free(&mut self, session: u32) {
-        self.sessions.remove(session);
-        self.lists.retain(|open| open.session != session);
-    }
-
-    /// The session's context as versioned JSON.
-    pub fn snapshot(&self, session: u32) -> Result<String, JsValue> {
-        self.of(session).map(|s| s.context().snapshot()).map_err(|e| thrown(&e))
-    }
-
-    /// Takes a snapshot in place of the session's context.
-    pub fn restore(&mut self, session: u32, snapshot: &str) -> Result<(), JsValue> {
-        self.of_mut(session).and_then(|s| s.context_mut().restore(snapshot)).map_err(|e| thrown(&e))
-    }
-
-    /// Empties the session's context.
-    pub fn forget(&mut self, session: u32) -> Result<(), JsValue> {
-        self.of_mut(session).map(|s| s.context_mut().forget()).map_err(|e| thrown(&e))
-    }
-
-    /// Takes in an event, a plain object; true when a list is due for a re-rank. Read field by field: a JSON text
-    /// would cost a parse, and a second way of reading numbers.
-    pub fn observe(&mut self, session: u32, event: &JsValue) -> Result<bool, JsValue> {
-        let event = read_event(event).map_err(|e| thrown(&e))?;
-        let owner = self.sessions.get_mut(session).ok_or_else(|| thrown(&stale("session")))?;
-        let shown: Vec<&Table> =
-            self.lists.newest_first().filter(|l| l.session == session).map(|l| l.list.table()).collect();
-        let new = owner.observe(&event, &shown).map_err(|e| thrown(&e))?;
-        Ok(new && self.ranker.manifest().policy.due.contains(&event.kind))
-    }
-
-    /// The signals that do not differ between candidates, by name; missing ones are null.
-    pub fn signals(&self, session: u32, surface: Option<String>, now: f64) -> Result<JsValue, JsValue> {
-        let context = self.of(session).map_err(|e| thrown(&e))?.context();
-        let subject = crate::context::Subject { surface: surface.as_deref(), ..Default::default() };
-        let now = context.quantise(now);
-        let values = Object::new();
-        for (name, signal) in signals(context.spec()) {
-            if !signal.per_candidate() {
-                let value = context.value(signal, &subject, now);
-                let value = if value.is_nan() { JsValue::NULL } else { value.into() };
-                set(&values, &name, &value);
-            }
-        }
-        Ok(values.into())
     }
 
     fn table(&self, n: usize, columns: &[f64], pool: &str, lengths: &[u32]) -> Result<Table> {
@@ -181,9 +112,10 @@ impl Engine {
             decision_id: text(options, "decision_id"),
             list_id: text(options, "list_id"),
             surface: text(options, "surface"),
+            seed: Reflect::get(options, &"seed".into()).ok().and_then(|value| seed(&value)),
         };
         let table = self.table(n, columns, pool, lengths).map_err(|e| thrown(&e))?;
-        self.of(session).map_err(|e| thrown(&e))?;
+        self.of(session)?;
         let list = self.ranker.prepare(table, identity).map_err(|e| thrown(&e))?;
         self.lists.insert(Open { session, list, last: None }).ok_or_else(|| thrown(&full("lists")))
     }
@@ -212,28 +144,42 @@ impl Engine {
 
     /// Orders a list. `frozen_count` is -1 where `frozen_rows` say what stays.
     ///
-    /// Returns `[source, reason, n, heads, rows run, 0, 0, 0]`, then per item in final order `[row, server rank,
-    /// score, utility, propensity, log propensity, suppressed, constraints, (raw, calibrated) a head]`.
-    pub fn rerank(&mut self, list: u32, now: f64, frozen_count: i32, frozen_rows: &[u32]) -> Result<Vec<f64>, JsValue> {
+    /// `rows` is the work budget, `seed` and `decision_id` stand for the request's; all three may be left out.
+    ///
+    /// Returns `[source, reason, n, heads, rows run, rows scored, log propensity of the list, 0]`, then per item in final
+    /// order `[row, server rank, score, utility, propensity, log propensity, suppressed, constraints, relaxed,
+    /// (raw, calibrated) a head]`.
+    #[allow(clippy::too_many_arguments, reason = "an object would be read field by field")]
+    pub fn rerank(
+        &mut self,
+        list: u32,
+        now: f64,
+        frozen_count: i32,
+        frozen_rows: &[u32],
+        rows: Option<u32>,
+        seed: &JsValue,
+        decision_id: Option<String>,
+    ) -> Result<Vec<f64>, JsValue> {
         let open = self.lists.get_mut(list).ok_or_else(|| thrown(&stale("list")))?;
         let session = self.sessions.get(open.session).ok_or_else(|| thrown(&stale("session")))?;
         let frozen = match usize::try_from(frozen_count) {
             Ok(count) => Frozen::Count(count),
             Err(_) => Frozen::Rows(frozen_rows.iter().map(|&r| r as usize).collect()),
         };
-        let ranking = self.ranker.rerank(session, &mut open.list, &Options { now, frozen });
+        let options =
+            Options { now, frozen, rows: rows.map(|rows| rows as usize), seed: self::seed(seed), decision_id };
+        let ranking = self.ranker.rerank(session, &mut open.list, &options);
         let buffer = flat(&ranking, self.ranker.manifest().heads.len());
         open.last = Some((ranking, now));
         Ok(buffer)
     }
 
-    /// The record of the list's last re-rank.
-    pub fn record(&self, list: u32) -> Result<JsValue, JsValue> {
+    /// The record of the list's last re-rank in the compact form, with what replays the scores where `full`.
+    /// Nothing before the first re-rank.
+    pub fn record(&self, list: u32, full: bool) -> Result<Option<Vec<u8>>, JsValue> {
         let open = self.lists.get(list).ok_or_else(|| thrown(&stale("list")))?;
-        match &open.last {
-            Some((ranking, now)) => Ok(objects::record(&Record::new(&self.ranker, &open.list, ranking, *now))),
-            None => Ok(JsValue::NULL),
-        }
+        let level = if full { Level::Full } else { Level::Aggregate };
+        Ok(open.last.as_ref().map(|(ranking, now)| self.ranker.record(&open.list, ranking, *now, level)))
     }
 
     /// Forgets a list.
@@ -260,14 +206,6 @@ impl Engine {
     pub fn score_free(&mut self, prepared: u32) {
         self.scores.free(prepared);
     }
-
-    fn of(&self, session: u32) -> Result<&Session> {
-        self.sessions.get(session).ok_or_else(|| stale("session"))
-    }
-
-    fn of_mut(&mut self, session: u32) -> Result<&mut Session> {
-        self.sessions.get_mut(session).ok_or_else(|| stale("session"))
-    }
 }
 
 fn flat(ranking: &Ranking, heads: usize) -> Vec<f64> {
@@ -279,8 +217,8 @@ fn flat(ranking: &Ranking, heads: usize) -> Vec<f64> {
         ranking.entries.len() as f64,
         heads as f64,
         ranking.rows_run as f64,
-        0.0,
-        0.0,
+        ranking.decided.as_ref().map_or(0.0, |d| d.input.scored as f64),
+        ranking.decided.as_ref().map_or(0.0, |d| d.decision.log_propensity),
         0.0,
     ]);
     for e in &ranking.entries {
@@ -294,10 +232,11 @@ fn flat(ranking: &Ranking, heads: usize) -> Vec<f64> {
             (e.row + 1) as f64,
             e.score,
             e.utility,
-            1.0,
-            0.0,
+            e.propensity,
+            e.log_propensity,
             suppressed,
             f64::from(e.constraints),
+            f64::from(e.relaxed),
         ]);
         for h in 0..heads {
             let value = e.heads.get(h).map_or((f64::NAN, f64::NAN), |v| (f64::from(v.raw), v.calibrated));

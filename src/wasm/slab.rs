@@ -5,13 +5,11 @@
 #[derive(Debug)]
 pub(super) struct Slab<T> {
     slots: Vec<(u32, Option<T>)>,
-    /// Slots in order of their insertion, the oldest first.
-    age: Vec<u16>,
 }
 
 impl<T> Slab<T> {
     pub fn new() -> Self {
-        Slab { slots: Vec::new(), age: Vec::new() }
+        Slab { slots: Vec::new() }
     }
 
     /// None when 65,536 values live at once.
@@ -26,8 +24,6 @@ impl<T> Slab<T> {
         let (generation, place) = &mut self.slots[slot];
         *generation = (*generation + 1) & 0xffff;
         *place = Some(value);
-        self.age.retain(|&s| usize::from(s) != slot);
-        self.age.push(slot as u16);
         Some(*generation << 16 | slot as u32)
     }
 
@@ -43,12 +39,6 @@ impl<T> Slab<T> {
     pub fn get_mut(&mut self, handle: u32) -> Option<&mut T> {
         let slot = self.slot(handle)?;
         self.slots[slot].1.as_mut()
-    }
-
-    /// The values, the last inserted first.
-    #[cfg(feature = "ranking")]
-    pub fn newest_first(&self) -> impl Iterator<Item = &T> {
-        self.age.iter().rev().filter_map(|&slot| self.slots[usize::from(slot)].1.as_ref())
     }
 
     pub fn remove(&mut self, handle: u32) {

@@ -1,6 +1,7 @@
 import type { LocalEvent } from "ranklet";
 import { element } from "./card.js";
 import type { Answer } from "./ranker.js";
+import { title } from "./recommendation.js";
 
 const MEANINGS: Record<string, string> = {
   loading: "the engine is on its way",
@@ -18,15 +19,19 @@ const MEANINGS: Record<string, string> = {
 
 const LONGEST_LOG = 40;
 
+/** How many suggestions the assistant makes. */
+const BESIDE = 3;
+
 /** The side panel and the pill above: what ranklet answered, and what it was told. */
 export class Panel {
   readonly #pill = byId("pill");
   readonly #pillText = byId("pill-text");
   readonly #facts = byId("facts");
+  readonly #beside = byId("beside");
   readonly #log = byId("log");
   readonly #logEmpty = byId("log-empty");
 
-  show({ ranking, status, took }: Answer): void {
+  show({ ranking, beside, status, took }: Answer): void {
     this.#pill.dataset.source = ranking.source;
     this.#pillText.textContent = ranking.source === "model" ? "model on this device" : `server order · ${ranking.reason}`;
     const rows: [string, string, string?][] = [["Source", ranking.source === "model" ? "the model, on this device" : "the server"]];
@@ -40,6 +45,14 @@ export class Panel {
       rows.push(["Digest", bundle.digests.bundle.slice(0, 12), `self-test of ${bundle.selfTestRows} rows passed`]);
     }
     this.#facts.replaceChildren(...rows.flatMap(([name, value, note]) => row(name, value, note)));
+    const suggested = beside.entries.filter(({ suppressed }) => !suppressed).slice(0, BESIDE);
+    this.#beside.replaceChildren(
+      ...suggested.map(({ item }) => {
+        const line = element("li", "suggestion");
+        line.textContent = title(item);
+        return line;
+      }),
+    );
   }
 
   log(event: LocalEvent, about: string): void {

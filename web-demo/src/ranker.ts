@@ -6,15 +6,18 @@ export type Fault = "none" | "bundle" | "wasm" | "off";
 
 export interface Answer {
   ranking: Ranking<Recommendation>;
+  /** Of the other surface. */
+  beside: Ranking<Recommendation>;
   status: Status;
   /** What the call took, ms. */
   took: number;
 }
 
-/** The page's use of ranklet: one reranker, one session, one list. */
+/** The page's use of ranklet: one reranker, one session, a list for each surface. */
 export class Ranker {
   frozen = 0;
   readonly #list: List<Recommendation>;
+  readonly #beside: List<Recommendation>;
   readonly #session: Session<Recommendation>;
   readonly #reranker;
 
@@ -29,6 +32,7 @@ export class Ranker {
     });
     this.#session = this.#reranker.session({ key: "demo" });
     this.#list = this.#session.prepare(request);
+    this.#beside = this.#session.prepare({ ...request, surface: "assistant" });
     this.#list.subscribe(due);
   }
 
@@ -40,7 +44,7 @@ export class Ranker {
     const start = performance.now();
     const ranking = this.#list.rerank({ frozen: this.frozen });
     const took = performance.now() - start;
-    return { ranking, status: this.#reranker.status, took };
+    return { ranking, beside: this.#beside.rerank(), status: this.#reranker.status, took };
   }
 
   dispose(): void {

@@ -94,6 +94,18 @@ test("opening, doing and putting off are told and answered", async () => {
   expect(await page.$$eval("#log .kind", (kinds) => kinds.map((kind) => kind.textContent))).toEqual(["accept", "snooze", "open"]);
 });
 
+test("another surface of the same session knows what was done here", async () => {
+  const suggested = () => page.$$eval("#beside li", (lines) => lines.map((line) => line.textContent!));
+  const before = await suggested();
+  expect(before).toHaveLength(3);
+  const card = page.locator(".card").filter({ has: page.locator(".title", { hasText: before[0]! }) }).first();
+  await card.getByRole("button", { name: "Later" }).click();
+  await settled();
+  const after = await suggested();
+  expect(after).toHaveLength(3);
+  expect(after).not.toContain(before[0]);
+});
+
 test("frozen cards stay", async () => {
   const before = await ids();
   await page.getByLabel("Keep the first three in place").check();

@@ -30,26 +30,41 @@ export function chromiumPath() {
   return String(found.stdout).trim() || undefined;
 }
 
-/** Measures every model: `{ version, models: [{ ...model, cold, lists, prepared }] }`. A cold start has a browser of its own. */
-export async function measurePage(executablePath, folder, models, { effort, coldStarts, say }) {
+/**
+ * Serves the folder, the package and these scripts, and runs `work`, which is given a function that opens a page in a
+ * browser of its own: `{ page, version, close }`.
+ */
+export async function inChromium(executablePath, folder, work) {
   // The package's tests have it already.
   const { chromium } = createRequire(join(root, "pkg/package.json"))("playwright-core");
   const server = await serve(places(folder));
-  const inBrowser = async (what, model, options) => {
-    const browser = await chromium.launch({ executablePath, args: FLAGS });
-    try {
+  try {
+    return await work(async () => {
+      const browser = await chromium.launch({ executablePath, args: FLAGS });
       const page = await browser.newPage();
       await page.goto(server.url);
-      const result = await page.evaluate(
-        async ([what, model, options]) => (await import("/bench/in-page.mjs"))[what](model, options),
-        [what, model, options],
-      );
-      return { result, version: browser.version() };
-    } finally {
-      await browser.close();
-    }
-  };
-  try {
+      return { page, version: browser.version(), close: () => browser.close() };
+    });
+  } finally {
+    server.close();
+  }
+}
+
+/** Measures every model: `{ version, models: [{ ...model, cold, lists, prepared }] }`. A cold start has a browser of its own. */
+export function measurePage(executablePath, folder, models, { effort, coldStarts, say }) {
+  return inChromium(executablePath, folder, async (fresh) => {
+    const inBrowser = async (what, model, options) => {
+      const { page, version, close } = await fresh();
+      try {
+        const result = await page.evaluate(
+          async ([what, model, options]) => (await import("/bench/in-page.mjs"))[what](model, options),
+          [what, model, options],
+        );
+        return { result, version };
+      } finally {
+        await close();
+      }
+    };
     const measured = [];
     let version;
     for (const model of models) {
@@ -66,9 +81,7 @@ export async function measurePage(executablePath, folder, models, { effort, cold
       measured.push({ ...model, ...result, cold, absent: { ...model.absent, ...result.absent } });
     }
     return { version, models: measured };
-  } finally {
-    server.close();
-  }
+  });
 }
 
 /** Isolated from other origins, which gives the page's clock 5 us steps instead of 100. */

@@ -73,7 +73,9 @@ pub enum Model {
 /// Trains and evaluates, its output passed on to stderr as it comes: this takes minutes.
 pub fn train(work: &Workspace, models: &[Model]) -> Result<()> {
     let modules = |model: &Model| match model {
-        Model::AdsRecs => &["ranklet_models.ads_recs.train", "ranklet_models.ads_recs.evaluate"][..],
+        Model::AdsRecs => {
+            &["ranklet_models.ads_recs.train", "ranklet_models.ads_recs.evaluate", "ranklet_models.ads_recs.ablation"][..]
+        }
         Model::Movielens => &["ranklet_models.movielens.run"][..],
     };
     if models.contains(&Model::Movielens) && work.data().is_none() {

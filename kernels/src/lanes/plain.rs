@@ -163,6 +163,18 @@ impl I4 {
         I4(from_fn(|i| self.0[i] | other.0[i]))
     }
 
+    /// The bits that `other` lacks.
+    #[inline(always)]
+    pub fn without(self, other: Self) -> Self {
+        I4(from_fn(|i| self.0[i] & !other.0[i]))
+    }
+
+    /// The four elements' bits.
+    #[inline(always)]
+    pub fn load(x: &[u32; 4]) -> Self {
+        I4(x.map(|lane| lane as i32))
+    }
+
     /// Each lane to the left by `N` bits.
     #[inline(always)]
     pub fn left<const N: u32>(self) -> Self {
@@ -254,5 +266,72 @@ impl H8 {
     pub fn dot(self, other: Self) -> I4 {
         let product = |i: usize| i32::from(self.0[i]) * i32::from(other.0[i]);
         I4(from_fn(|i| product(2 * i).wrapping_add(product(2 * i + 1))))
+    }
+}
+
+/// Sixteen lanes of i8.
+#[derive(Debug, Clone, Copy)]
+pub struct B16([i8; 16]);
+
+impl B16 {
+    /// The sixteen elements.
+    #[inline(always)]
+    pub fn load(x: &[i8; 16]) -> Self {
+        B16(*x)
+    }
+
+    /// The four elements, four times.
+    #[inline(always)]
+    pub fn splat_four(x: &[i8; 4]) -> Self {
+        B16(from_fn(|i| x[i % 4]))
+    }
+
+    /// The same value sixteen times.
+    #[inline(always)]
+    pub fn splat(x: i8) -> Self {
+        B16([x; 16])
+    }
+
+    /// The lanes of all four, each brought into the range of i8.
+    #[inline(always)]
+    pub fn narrow(lanes: [I4; 4]) -> Self {
+        B16(from_fn(|i| lanes[i / 4].0[i % 4].clamp(i8::MIN.into(), i8::MAX.into()) as i8))
+    }
+
+    /// All bits where `self > other`, else none.
+    #[inline(always)]
+    pub fn above(self, other: Self) -> Self {
+        B16(from_fn(|i| -i8::from(self.0[i] > other.0[i])))
+    }
+
+    /// Bit by bit.
+    #[inline(always)]
+    pub fn and(self, other: Self) -> Self {
+        B16(from_fn(|i| self.0[i] & other.0[i]))
+    }
+
+    /// Bit by bit.
+    #[inline(always)]
+    pub fn or(self, other: Self) -> Self {
+        B16(from_fn(|i| self.0[i] | other.0[i]))
+    }
+
+    /// Bit by bit.
+    #[inline(always)]
+    pub fn flipped(self) -> Self {
+        B16(self.0.map(|lane| !lane))
+    }
+
+    /// Writes the lanes.
+    #[inline(always)]
+    pub fn store(self, to: &mut [i8; 16]) {
+        *to = self.0;
+    }
+
+    /// Words whose bytes, the lowest first, are the lanes of the four.
+    #[inline(always)]
+    pub fn words([a, b, c, d]: [Self; 4]) -> [I4; 4] {
+        let word = |i: usize| i32::from_le_bytes([a.0[i], b.0[i], c.0[i], d.0[i]].map(|lane| lane as u8));
+        from_fn(|quarter| I4(from_fn(|i| word(4 * quarter + i))))
     }
 }

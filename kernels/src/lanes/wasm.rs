@@ -4,9 +4,9 @@
 
 use std::arch::wasm32::{
     f32x4_add, f32x4_convert_i32x4, f32x4_div, f32x4_eq, f32x4_extract_lane, f32x4_le, f32x4_lt, f32x4_mul,
-    f32x4_splat, f32x4_sqrt, f32x4_sub, i16x8_narrow_i32x4, i32x4_add, i32x4_dot_i16x8, i32x4_max, i32x4_shl,
-    i32x4_shr, i32x4_shuffle, i32x4_splat, i32x4_sub, v128, v128_and, v128_bitselect, v128_load, v128_load32_splat,
-    v128_or, v128_store,
+    f32x4_splat, f32x4_sqrt, f32x4_sub, i8x16_gt, i8x16_narrow_i16x8, i8x16_shuffle, i8x16_splat, i16x8_narrow_i32x4,
+    i16x8_shuffle, i32x4_add, i32x4_dot_i16x8, i32x4_max, i32x4_shl, i32x4_shr, i32x4_shuffle, i32x4_splat, i32x4_sub,
+    v128, v128_and, v128_andnot, v128_bitselect, v128_load, v128_load32_splat, v128_not, v128_or, v128_store,
 };
 
 /// Four lanes of f32.
@@ -183,6 +183,19 @@ impl I4 {
         I4(v128_or(self.0, other.0))
     }
 
+    /// The bits that `other` lacks.
+    #[inline(always)]
+    pub fn without(self, other: Self) -> Self {
+        I4(v128_andnot(self.0, other.0))
+    }
+
+    /// The four elements' bits.
+    #[inline(always)]
+    pub fn load(x: &[u32; 4]) -> Self {
+        // SAFETY: the reference is to 16 readable bytes, and a wasm load needs no alignment.
+        I4(unsafe { v128_load(x.as_ptr().cast()) })
+    }
+
     /// Each lane to the left by `N` bits.
     #[inline(always)]
     pub fn left<const N: u32>(self) -> Self {
@@ -271,5 +284,87 @@ impl H8 {
     #[inline(always)]
     pub fn dot(self, other: Self) -> I4 {
         I4(i32x4_dot_i16x8(self.0, other.0))
+    }
+}
+
+/// Sixteen lanes of i8.
+#[derive(Debug, Clone, Copy)]
+pub struct B16(v128);
+
+impl B16 {
+    /// The sixteen elements.
+    #[inline(always)]
+    pub fn load(x: &[i8; 16]) -> Self {
+        // SAFETY: the reference is to 16 readable bytes, and a wasm load needs no alignment.
+        B16(unsafe { v128_load(x.as_ptr().cast()) })
+    }
+
+    /// The four elements, four times: of all broadcasts the cheapest.
+    #[inline(always)]
+    pub fn splat_four(x: &[i8; 4]) -> Self {
+        // SAFETY: the reference is to 4 readable bytes, and a wasm load needs no alignment.
+        B16(unsafe { v128_load32_splat(x.as_ptr().cast()) })
+    }
+
+    /// The same value sixteen times.
+    #[inline(always)]
+    pub fn splat(x: i8) -> Self {
+        B16(i8x16_splat(x))
+    }
+
+    /// The lanes of all four, each brought into the range of i8.
+    #[inline(always)]
+    pub fn narrow([a, b, c, d]: [I4; 4]) -> Self {
+        B16(i8x16_narrow_i16x8(i16x8_narrow_i32x4(a.0, b.0), i16x8_narrow_i32x4(c.0, d.0)))
+    }
+
+    /// All bits where `self > other`, else none.
+    #[inline(always)]
+    pub fn above(self, other: Self) -> Self {
+        B16(i8x16_gt(self.0, other.0))
+    }
+
+    /// Bit by bit.
+    #[inline(always)]
+    pub fn and(self, other: Self) -> Self {
+        B16(v128_and(self.0, other.0))
+    }
+
+    /// Bit by bit.
+    #[inline(always)]
+    pub fn or(self, other: Self) -> Self {
+        B16(v128_or(self.0, other.0))
+    }
+
+    /// Bit by bit.
+    #[inline(always)]
+    pub fn flipped(self) -> Self {
+        B16(v128_not(self.0))
+    }
+
+    /// Writes the lanes.
+    #[inline(always)]
+    pub fn store(self, to: &mut [i8; 16]) {
+        // SAFETY: the reference is to 16 writable bytes, and a wasm store needs no alignment.
+        unsafe { v128_store(to.as_mut_ptr().cast(), self.0) }
+    }
+
+    /// Words whose bytes, the lowest first, are the lanes of the four.
+    #[inline(always)]
+    pub fn words([a, b, c, d]: [Self; 4]) -> [I4; 4] {
+        fn low(a: v128, b: v128) -> v128 {
+            i8x16_shuffle::<0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23>(a, b)
+        }
+        fn high(a: v128, b: v128) -> v128 {
+            i8x16_shuffle::<8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31>(a, b)
+        }
+        let join = |ab, cd| {
+            [
+                I4(i16x8_shuffle::<0, 8, 1, 9, 2, 10, 3, 11>(ab, cd)),
+                I4(i16x8_shuffle::<4, 12, 5, 13, 6, 14, 7, 15>(ab, cd)),
+            ]
+        };
+        let ([w, x], [y, z]) = (join(low(a.0, b.0), low(c.0, d.0)), join(high(a.0, b.0), high(c.0, d.0)));
+        [w, x, y, z]
     }
 }

@@ -1,6 +1,7 @@
 //! From a checked forest to its packed form. Cold code, so that it is built small.
 
-use super::{BitNode, MAX_BITS, NARROW, PackedForest, SharedNode, Tree, WALK, WalkNode};
+use super::bins::{Bins, Cell, Key};
+use super::{BitNode, GROUPS, Kind, MAX_BITS, PackedForest, SharedNode, Tree, WalkNode};
 use crate::trees::{Forest, MISSING_YES, Node};
 
 /// A node as `x <= threshold`: left if it holds, or if x is NaN and `missing_left`.
@@ -44,6 +45,19 @@ fn test(node: &Node) -> Option<Test> {
     })
 }
 
+/// A node of a tree of bit vectors, not yet placed.
+struct Found {
+    key: Key,
+    /// The leaves that go when the test fails.
+    cleared: u64,
+}
+
+/// A node of a walk, not yet placed; without a test it goes where a failed test goes.
+struct Step {
+    key: Option<Key>,
+    next: [u32; 2],
+}
+
 impl PackedForest {
     /// Packs a forest that [`Forest::check`] has accepted for `width` and `targets`.
     ///
@@ -52,42 +66,68 @@ impl PackedForest {
     #[cold]
     #[inline(never)]
     pub fn new(forest: &Forest<'_>, width: usize, targets: usize, shared: &[bool]) -> Self {
-        let entries = |leaf: usize| [forest.leaf_start[leaf] as u32, forest.leaf_start[leaf + 1] as u32];
-        let mut packed = PackedForest {
-            width,
-            targets,
-            trees: Vec::with_capacity(forest.roots.len()),
-            bits: Vec::new(),
-            shared: Vec::new(),
-            walk: Vec::new(),
-            inner: 0,
-            value: Vec::new(),
-            entries: Vec::new(),
-            target: forest.target.iter().map(|&t| t as u32).collect(),
-            weight: forest.weight.to_vec(),
-            missing_left: false,
-        };
+        let entry = |leaf: usize| [forest.leaf_start[leaf] as u32, forest.leaf_start[leaf + 1] as u32];
+        let sizes = sizes(forest);
+        let mut trees = Vec::with_capacity(forest.roots.len());
+        let mut entries = Vec::new();
+        let mut alike = Vec::new();
+        // Of all trees of bits, and where each tree's end.
+        let mut found = Vec::new();
+        let mut ends = Vec::with_capacity(forest.roots.len());
         let mut leaves = Vec::new();
         for &root in forest.roots {
             leaves.clear();
-            let leaf = packed.entries.len() as u32;
-            let nodes = match packed.bit_tree(forest, root, shared, &mut leaves) {
-                Some(nodes) => {
-                    packed.entries.extend(leaves.iter().map(|&l| entries(l)));
-                    nodes
-                }
-                None => [WALK, root as u32],
+            let (leaf, first) = (entries.len() as u32, found.len());
+            let kind = if bit_tree(forest, root, &sizes, alike.len(), &mut found, &mut leaves) {
+                entries.extend(leaves.iter().map(|&leaf| entry(leaf)));
+                let tree = trees.len() as u32;
+                alike.extend(
+                    found
+                        .extract_if(first.., |node| shared.get(node.key.feature as usize) == Some(&true))
+                        .map(|Found { key, cleared }| SharedNode { key, tree, cleared }),
+                );
+                // The last leaf is never cleared: no plane is needed for it.
+                Kind::Bits(leaves.len().saturating_sub(1).div_ceil(8) as u32)
+            } else {
+                found.truncate(first);
+                Kind::Walk(root as u32)
             };
-            packed.trees.push(Tree { nodes, start: [u32::MAX; 2], leaf });
+            ends.push(found.len());
+            trees.push(Tree { kind, cleared: 0, leaf });
         }
-        if packed.trees.iter().any(|tree| tree.nodes[0] == WALK) {
-            packed.walk_trees(forest);
-            let first = packed.entries.len() as u32;
-            packed.entries.extend((0..forest.leaf_start.len() - 1).map(entries));
-            for tree in packed.trees.iter_mut().filter(|tree| tree.nodes[0] == WALK) {
+        let (mut steps, mut inner) = (Vec::new(), 0);
+        if trees.iter().any(|tree| matches!(tree.kind, Kind::Walk(_))) {
+            (steps, inner) = walk_trees(forest);
+            let first = entries.len() as u32;
+            entries.extend((0..forest.leaf_start.len() - 1).map(entry));
+            for tree in trees.iter_mut().filter(|tree| matches!(tree.kind, Kind::Walk(_))) {
                 tree.leaf = first;
             }
         }
+        let keys = found.iter().map(|node| node.key).chain(steps.iter().filter_map(|step| step.key));
+        let bins = Bins::new(keys.collect());
+        let place = |&Step { key, next }: &Step| match key.map(|key| bins.locate(key)) {
+            Some((cell, bin)) => WalkNode { cell, bin, next },
+            None => WalkNode { cell: 0, bin: 0, next: [next[0]; 2] },
+        };
+        let mut packed = PackedForest {
+            width,
+            targets,
+            walk: steps.iter().map(place).collect(),
+            // Leaves of a walk look at one too.
+            cells: vec![[[0; 16]; GROUPS]; bins.cells().max(1)],
+            trees,
+            bins,
+            planes: Vec::new(),
+            bits: Vec::new(),
+            shared: alike,
+            inner,
+            value: Vec::new(),
+            entries,
+            target: forest.target.iter().map(|&t| t as u32).collect(),
+            weight: forest.weight.to_vec(),
+        };
+        packed.place_bits(&found, &ends);
         if packed.entries.iter().all(|e| e[0] + 1 == e[1]) {
             packed.value = packed.entries.iter().map(|e| forest.weight[e[0] as usize]).collect();
             packed.target = match targets {
@@ -99,110 +139,129 @@ impl PackedForest {
         packed
     }
 
-    fn column(&mut self, feature: u32, missing_left: bool) -> u32 {
-        self.missing_left |= missing_left;
-        feature + if missing_left { self.width as u32 } else { 0 }
-    }
-
-    /// Appends the nodes of a tree that bit vectors can hold, and lists its leaves from the left.
     #[cold]
     #[inline(never)]
-    fn bit_tree(
-        &mut self,
-        forest: &Forest<'_>,
-        root: i32,
-        shared: &[bool],
-        leaves: &mut Vec<usize>,
-    ) -> Option<[u32; 2]> {
-        // In the order of the walk from the left: (child, its node among `found`); a node's left subtree ends where
-        // its right child is met.
-        let mut found: Vec<(BitNode, usize, usize)> = Vec::new();
-        let mut stack = vec![(root, None)];
-        while let Some((child, right_of)) = stack.pop() {
-            if let Some(parent) = right_of {
-                let node: &mut (BitNode, usize, usize) = &mut found[parent];
-                node.2 = leaves.len();
-            }
-            if child < 0 {
-                leaves.push(!child as usize);
-                continue;
-            }
-            let node = &forest.nodes[child as usize];
-            let Test { threshold, missing_left, left, right } = test(node)?;
-            // Checked forests may share subtrees; what is packed must not outgrow what was given.
-            if found.len() + 1 == MAX_BITS || self.bits.len() + self.shared.len() + found.len() > 2 * forest.nodes.len()
-            {
-                return None;
-            }
-            let column = self.column(node.feature, missing_left);
-            stack.push((right, Some(found.len())));
-            stack.push((left, None));
-            found.push((BitNode { threshold, column, mask: 0 }, leaves.len(), 0));
-        }
-        // The last leaf is never cleared, so 33 leaves need one word: without its bits it says 32.
-        let halves = if leaves.len() > 33 { 2 } else { 1 };
-        let mut counts = [0, NARROW];
-        for (half, count) in (0..halves).zip(&mut counts) {
-            let before = self.bits.len();
-            for &(node, from, to) in &found {
-                let cleared = ((bits_below(to) & !bits_below(from)) >> (32 * half)) as u32;
-                if cleared == 0 {
-                    continue;
-                }
-                let node = BitNode { mask: !cleared, ..node };
-                if shared.get(node.column as usize % self.width) == Some(&true) {
-                    self.shared.push(SharedNode { node, tree: self.trees.len() as u32, half });
-                } else {
-                    self.bits.push(node);
-                }
-            }
-            *count = (self.bits.len() - before) as u32;
-        }
-        Some(counts)
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn walk_trees(&mut self, forest: &Forest<'_>) {
-        // `==` takes two nodes: x <= t, then x <= the float below t.
-        let equals = forest.nodes.iter().filter(|node| test(node).is_none()).count();
-        let inner = forest.nodes.len() + equals;
-        let leaves = forest.leaf_start.len() - 1;
-        let place = |child: i32| if child < 0 { inner + !child as usize } else { child as usize } as u32;
-        let mut second = Vec::with_capacity(equals);
-        for node in forest.nodes {
-            let packed = match test(node) {
-                Some(Test { threshold, missing_left, left, right }) => WalkNode {
-                    threshold,
-                    column: self.column(node.feature, missing_left),
-                    next: [place(right), place(left)],
-                },
-                None => {
-                    let not_equal = node.mode & !MISSING_YES == 5;
-                    let (equal, other) = if not_equal { (node.no, node.yes) } else { (node.yes, node.no) };
-                    let missing_left = !not_equal && node.mode & MISSING_YES != 0;
-                    let next = (forest.nodes.len() + second.len()) as u32;
-                    second.push(WalkNode {
-                        threshold: below(node.threshold),
-                        column: node.feature,
-                        next: [place(equal), place(other)],
-                    });
-                    WalkNode {
-                        threshold: node.threshold,
-                        column: self.column(node.feature, missing_left),
-                        next: [place(other), next],
+    fn place_bits(&mut self, found: &[Found], ends: &[usize]) {
+        let mut first = 0;
+        for (tree, &end) in self.trees.iter().zip(ends) {
+            let Kind::Bits(planes) = tree.kind else { continue };
+            for plane in 0..planes {
+                let before = self.bits.len();
+                for &Found { key, cleared } in &found[first..end] {
+                    let cleared = (cleared >> (8 * plane)) as u8 as i8;
+                    if cleared != 0 {
+                        let (cell, bin) = self.bins.locate(key);
+                        self.bits.push(BitNode {
+                            cell: cell * size_of::<Cell>() as u32,
+                            bin: [bin; 4],
+                            cleared: [cleared; 4],
+                        });
                     }
                 }
-            };
-            self.walk.push(packed);
+                if (self.bits.len() - before) % 2 == 1 {
+                    self.bits.push(BitNode { cell: 0, bin: [0; 4], cleared: [0; 4] });
+                }
+                self.planes.push((self.bits.len() - before) as u32);
+            }
+            first = end;
         }
-        self.walk.append(&mut second);
-        for leaf in 0..leaves {
-            let at = (inner + leaf) as u32;
-            self.walk.push(WalkNode { threshold: 0.0, column: 0, next: [at; 2] });
-        }
-        self.inner = inner as u32;
     }
+}
+
+/// Leaves below each node: the smaller subtree becomes the left one, so that a node clears few leaves and lies in few
+/// planes.
+#[cold]
+#[inline(never)]
+fn sizes(forest: &Forest<'_>) -> Vec<u32> {
+    let mut sizes = vec![0; forest.nodes.len()];
+    for (i, node) in forest.nodes.iter().enumerate().rev() {
+        // Children come after their parents.
+        sizes[i] = size(&sizes, node.yes).saturating_add(size(&sizes, node.no));
+    }
+    sizes
+}
+
+fn size(sizes: &[u32], child: i32) -> u32 {
+    usize::try_from(child).map_or(1, |node| sizes[node])
+}
+
+/// Appends the nodes of a tree that bit vectors can hold, and lists its leaves from the left.
+#[cold]
+#[inline(never)]
+fn bit_tree(
+    forest: &Forest<'_>,
+    root: i32,
+    sizes: &[u32],
+    alike: usize,
+    found: &mut Vec<Found>,
+    leaves: &mut Vec<usize>,
+) -> bool {
+    let first = found.len();
+    // In the order of the walk from the left; a node's left subtree ends where its right child is met.
+    let mut stack = vec![(root, None)];
+    while let Some((child, right_of)) = stack.pop() {
+        if let Some(parent) = right_of {
+            let node: &mut Found = &mut found[parent];
+            node.cleared ^= bits_below(leaves.len());
+        }
+        if child < 0 {
+            leaves.push(!child as usize);
+            continue;
+        }
+        let node = &forest.nodes[child as usize];
+        let Some(Test { threshold, missing_left, left, right }) = test(node) else { return false };
+        if threshold.is_nan() {
+            stack.push((right, None));
+            continue;
+        }
+        // Checked forests may share subtrees; what is packed must not outgrow what was given.
+        if found.len() - first + 1 == MAX_BITS || alike + found.len() > 2 * forest.nodes.len() {
+            return false;
+        }
+        let opposite = size(sizes, left) > size(sizes, right);
+        let (left, right) = if opposite { (right, left) } else { (left, right) };
+        let key = Key { feature: node.feature, threshold, missing_left, opposite };
+        stack.push((right, Some(found.len())));
+        stack.push((left, None));
+        found.push(Found { key, cleared: bits_below(leaves.len()) });
+    }
+    true
+}
+
+/// The nodes of all trees, then its leaves, and where these start.
+#[cold]
+#[inline(never)]
+fn walk_trees(forest: &Forest<'_>) -> (Vec<Step>, u32) {
+    // `==` takes two nodes: x <= t, then x <= the float below t.
+    let equals = forest.nodes.iter().filter(|node| test(node).is_none()).count();
+    let inner = forest.nodes.len() + equals;
+    let place = |child: i32| if child < 0 { inner + !child as usize } else { child as usize } as u32;
+    let mut steps = Vec::with_capacity(inner + forest.leaf_start.len() - 1);
+    let mut second = Vec::with_capacity(equals);
+    let step = |feature, threshold: f32, missing_left, next| Step {
+        key: (!threshold.is_nan()).then_some(Key { feature, threshold, missing_left, opposite: false }),
+        next,
+    };
+    for node in forest.nodes {
+        steps.push(match test(node) {
+            Some(Test { threshold, missing_left, left, right }) => {
+                step(node.feature, threshold, missing_left, [place(right), place(left)])
+            }
+            None => {
+                let not_equal = node.mode & !MISSING_YES == 5;
+                let (equal, other) = if not_equal { (node.no, node.yes) } else { (node.yes, node.no) };
+                let missing_left = !not_equal && node.mode & MISSING_YES != 0;
+                let next = (forest.nodes.len() + second.len()) as u32;
+                second.push(step(node.feature, below(node.threshold), false, [place(equal), place(other)]));
+                step(node.feature, node.threshold, missing_left, [place(other), next])
+            }
+        });
+    }
+    steps.append(&mut second);
+    for leaf in inner..inner + forest.leaf_start.len() - 1 {
+        steps.push(Step { key: None, next: [leaf as u32; 2] });
+    }
+    (steps, inner as u32)
 }
 
 /// The lowest `n` bits.

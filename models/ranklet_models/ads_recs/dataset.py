@@ -28,6 +28,7 @@ class Dataset:
     server: np.ndarray  # the server's score
     request: np.ndarray  # index of the request
     account: np.ndarray  # index of the account
+    schema: str  # digest of the schema that the columns were made by
 
     @property
     def shown(self) -> np.ndarray:
@@ -49,6 +50,7 @@ def build(world: logs.World, name: str, keep: bool = False) -> Dataset:
     x, names = got["X"], columns(SPEC)
     if x.shape != (len(label), len(names)):
         raise RuntimeError(f"featurize gave {x.shape}, expected {(len(label), len(names))}: does spec.py still read the spec?")
+    schema = native.schema_of(folder / "X.safetensors")
     if not keep:
         shutil.rmtree(folder)
     return Dataset(
@@ -59,4 +61,5 @@ def build(world: logs.World, name: str, keep: bool = False) -> Dataset:
         x[:, names.index("server_score")],
         got["request"].astype(int),
         np.array(account),
+        schema,
     )

@@ -142,7 +142,7 @@ def evaluate(null_seeds: int) -> dict:
     train = build(TRAIN, "train")
     say(f"simulated and featurized, {time.monotonic() - began:.0f} s")
     committed = (HOME / "ranker.onnx").read_bytes()
-    again = trees.to_onnx(fit(train, True), train.x.shape[1]).SerializeToString()
+    again = trees.to_onnx(fit(train, True), train.x.shape[1], train.schema).SerializeToString()
     blind = trees.to_onnx(fit(train, False), train.x.shape[1]).SerializeToString()
     ours = product_scores(committed, test.x, "with")
     theirs = product_scores(blind, test.blank, "without")

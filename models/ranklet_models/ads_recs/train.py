@@ -57,7 +57,7 @@ def main() -> None:
     booster = fit(data, context=True)
     say(f"trained {trees.describe(SHAPE)}")
     names = columns(SPEC)
-    model = trees.to_onnx(booster, len(names)).SerializeToString()
+    model = trees.to_onnx(booster, len(names), data.schema).SerializeToString()
     (HOME / "ranker.onnx").write_bytes(model)
     held = build(CALIBRATE, "calibrate")
     score = probability(model, held.x[held.shown])

@@ -83,7 +83,8 @@ def train_server(part: Part, shape: trees.Shape, users: np.ndarray | None = None
     rows = [np.full(len(s.pool), users is None or s.session.user in users) for s in part.snapshots]
     keep = np.concatenate(rows)
     x, y = part.matrix["X"][keep], server_labels(part)[keep]
-    (OUT / "server.onnx").write_bytes(trees.to_onnx(trees.train(x, y, shape), x.shape[1]).SerializeToString())
+    schema = native.schema_of(OUT / "server-train.safetensors")
+    (OUT / "server.onnx").write_bytes(trees.to_onnx(trees.train(x, y, shape), x.shape[1], schema).SerializeToString())
     return native.compile_bundle(OUT / "server.toml", OUT / "server.ranklet")
 
 
@@ -144,7 +145,8 @@ def gains(values: dict[str, np.ndarray], users: np.ndarray) -> dict:
 def second_stage(stages: Stages, models: dict[str, trees.lightgbm.Booster], spec: Path) -> dict:
     """Re-rank the held-out lists by the wasm in Node, and measure every order."""
     held, names = stages.held, columns(spec)
-    exported = {k: trees.to_onnx(b, len(names)).SerializeToString() for k, b in models.items()}
+    schema = native.schema_of(OUT / "fit.safetensors")
+    exported = {k: trees.to_onnx(b, len(names), schema).SerializeToString() for k, b in models.items()}
     bundles = {}
     for name, content in exported.items():
         (OUT / "rerank.onnx").write_bytes(content)

@@ -3,6 +3,7 @@
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use ranklet::compile::WeightForm;
+use ranklet::ranker::Level;
 use std::path::PathBuf;
 
 /// The last-mile ranker's toolbox: compile ONNX rankers to bundles, score, re-rank, make training matrices.
@@ -39,6 +40,11 @@ pub enum Command {
         after_help = "Examples:\n  ranklet rerank ads-recs.ranklet --request models/ads-recs/requests/01.json --events models/ads-recs/events/01.jsonl\n  ranklet rerank ads-recs.ranklet --request log.jsonl --events events.jsonl --json > records.jsonl\n\nA request file ending in .jsonl holds one request a line; --json then prints one record a line."
     )]
     Rerank(Rerank),
+    /// Make recorded decisions again, and say whether every bit is the same.
+    #[command(
+        after_help = "Examples:\n  ranklet rerank ads-recs.ranklet --request requests.jsonl --events events.jsonl --json > records.jsonl\n  ranklet replay ads-recs.ranklet --log records.jsonl\n\nThe log holds one JSON record a line, or records in the compact form one after the other. Exit code 0: every order,\nhead, score, utility and propensity is the same to the bit; 1: something differs (the first of it is the last line on\nstderr), or a line cannot be read."
+    )]
+    Replay(Replay),
     /// Make a training matrix from recorded requests, by the very code of serving.
     #[command(
         after_help = "Example:\n  ranklet featurize spec.toml --requests requests.jsonl --events events.jsonl -o X.safetensors\n\nThe file holds the matrix under the model's input name (`X` where the specification names none), and\n`request` and `candidate`, the two line and row numbers (from 0) of each matrix row.\nAn event reaches the requests of its `session` whose `now` is not before its time."
@@ -56,6 +62,9 @@ pub struct Compile {
     /// ONNX Runtime's inputs and outputs by name: they decide over our own reading of the graph.
     #[arg(long, value_name = "FILE.safetensors")]
     pub golden: Option<PathBuf>,
+    /// What the model was trained on, as `featurize` wrote it: its statistics go into the bundle. Needs a SPEC.toml.
+    #[arg(long, value_name = "X.safetensors")]
+    pub training: Option<PathBuf>,
     /// Size of a symbol of an input's shape that is not the number of candidates, over what the SPEC.toml says.
     #[arg(long = "dim", value_name = "NAME=VALUE")]
     pub dims: Vec<String>,
@@ -75,6 +84,9 @@ fn forms() -> impl TypedValueParser<Value = WeightForm> {
 pub struct Inspect {
     /// A bundle.
     pub bundle: PathBuf,
+    /// Print the local signals that it knows: name, unit, privacy label, meaning.
+    #[arg(long, conflicts_with = "json")]
+    pub signals: bool,
     /// Print the manifest as one JSON document.
     #[arg(long)]
     pub json: bool,
@@ -105,6 +117,29 @@ pub struct Rerank {
     /// Print decision records instead of a table.
     #[arg(long)]
     pub json: bool,
+    /// How much the records hold: `aggregate` replays the policy, `full` the scores as well.
+    #[arg(long, value_name = "LEVEL", value_parser = levels(), default_value = "full")]
+    pub level: Level,
+    /// Write the records here as well, in the compact form.
+    #[arg(long, value_name = "RECORDS.bin")]
+    pub records: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Replay {
+    /// The bundle that made the records.
+    pub bundle: PathBuf,
+    /// Records, one a line (JSON), or one after the other (compact form).
+    #[arg(long, value_name = "LOG")]
+    pub log: PathBuf,
+    /// `full` computes scores again where their rows were recorded, `aggregate` the policy alone.
+    #[arg(long, value_name = "LEVEL", value_parser = levels(), default_value = "full")]
+    pub level: Level,
+}
+
+fn levels() -> impl TypedValueParser<Value = Level> {
+    PossibleValuesParser::new(["aggregate", "full"])
+        .map(|name| if name == "full" { Level::Full } else { Level::Aggregate })
 }
 
 #[derive(Debug, Args)]
@@ -112,11 +147,14 @@ pub struct Featurize {
     /// SPEC.toml (its ONNX files need not exist yet) or a bundle.
     pub source: PathBuf,
     /// Requests, one a line.
-    #[arg(long, value_name = "LOG.jsonl")]
-    pub requests: PathBuf,
+    #[arg(long, value_name = "LOG.jsonl", required_unless_present = "records")]
+    pub requests: Option<PathBuf>,
     /// Events, one a line.
-    #[arg(long, value_name = "LOG.jsonl")]
+    #[arg(long, value_name = "LOG.jsonl", requires = "requests")]
     pub events: Option<PathBuf>,
+    /// Decision records of level full, one a line, instead of requests: the rows as the model saw them.
+    #[arg(long, value_name = "RECORDS.jsonl", conflicts_with = "requests")]
+    pub records: Option<PathBuf>,
     /// Where the matrix goes.
     #[arg(short, long, value_name = "X.safetensors")]
     pub output: PathBuf,

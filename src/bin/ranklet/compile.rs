@@ -2,8 +2,8 @@
 
 use crate::{cli, files};
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
-use ranklet::Result;
 use ranklet::compile::{Report, SmallWeights, Spec, Storage, compile_onnx, compile_spec, read_dims};
+use ranklet::{Error, ErrorKind, Result};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -29,10 +29,20 @@ fn bundle(args: &cli::Compile) -> Result<(Vec<u8>, Report)> {
         let mut spec = Spec::parse(&files::read_text(source)?).map_err(|e| e.at(source.display()))?;
         spec.model.dims.extend(dims);
         spec.model.weights = args.weights.unwrap_or(spec.model.weights);
+        // Given to `read` under its own name.
+        let training = args.training.as_deref().map(|path| Ok((path.display().to_string(), files::read(path)?)));
+        let training = training.transpose()?;
+        spec.model.training = training.as_ref().map(|(name, _)| name.clone()).or(spec.model.training);
         spec.model.weights_tolerance = args.weights_tolerance.or(spec.model.weights_tolerance);
         let folder = source.parent().unwrap_or(Path::new("")).to_owned();
-        let read = move |path: &str| files::read(&folder.join(path));
+        let read = move |path: &str| match &training {
+            Some((name, bytes)) if name == path => Ok(bytes.clone()),
+            _ => files::read(&folder.join(path)),
+        };
         return compile_spec(&spec, &read, golden, None).map_err(|e| e.at(source.display()));
+    }
+    if args.training.is_some() {
+        return Err(Error::new(ErrorKind::SpecInvalid, "--training needs a SPEC.toml, whose features it describes"));
     }
     let name = source.file_stem().unwrap_or_default().to_string_lossy();
     let storage = Storage::default().with(args.weights, args.weights_tolerance)?;

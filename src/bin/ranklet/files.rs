@@ -32,7 +32,7 @@ pub fn open(path: &Path) -> Result<Ranker> {
 }
 
 /// Lines that are not blank, numbered from 1.
-fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+pub fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     text.lines().enumerate().map(|(i, line)| (i + 1, line)).filter(|(_, line)| !line.trim().is_empty())
 }
 

@@ -2,33 +2,42 @@
 
 use crate::{cli, files};
 use anstyle::Style;
-use comfy_table::{Table, presets};
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use indicatif::HumanBytes;
 use ranklet::Result;
 use ranklet::bundle::Bundle;
 use ranklet::calibration::CalibratorSpec;
 use ranklet::context::catalogue;
 use ranklet::engine::{Data, Op, Plan, Tensors};
-use ranklet::ranker::Ranker;
-use serde_json::json;
+use ranklet::policy::PLATFORM;
+use ranklet::ranker::{POINTS, Ranker, STATISTICS};
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
 pub fn run(args: &cli::Inspect) -> Result<ExitCode> {
     let ranker = files::open(&args.bundle)?;
-    let weights = weights(&ranker.manifest().plan, &Bundle::read(&files::read(&args.bundle)?)?.tensors);
+    let tensors = Bundle::read(&files::read(&args.bundle)?)?.tensors;
+    let weights = weights(&ranker.manifest().plan, &tensors);
     let manifest = ranker.manifest();
-    if args.json {
+    if args.signals {
+        files::print(&signals(&ranker));
+    } else if args.json {
         let mut document = serde_json::to_value(manifest).expect("a manifest holds only strings, numbers and lists");
         document["digests"] = json!(ranker.digests());
         let forms = weights.iter().map(|(form, [n, bytes])| json!({ "form": form, "tensors": n, "bytes": bytes }));
         document["weights"] = forms.collect();
         document["size_bytes"] = json!(ranker.size());
         document["columns"] = json!(manifest.schema.column_names());
+        let statistics = statistics(&ranker, &tensors);
+        document["training"]["statistics"] = match statistics.is_empty() {
+            true => Value::Null,
+            false => statistics.iter().map(|(name, row)| json!({ "feature": name, "missing": row[0], "mean": row[1], "std": row[2], "points": row[3..] })).collect(),
+        };
         document["signals"] = json!(catalogue(&manifest.context));
         files::print(&format!("{document:#}"));
     } else {
-        print(&ranker, &weights);
+        print(&ranker, &weights, &tensors);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -59,7 +68,39 @@ fn weights(plan: &Plan, tensors: &Tensors) -> Weights {
     weights
 }
 
-fn print(ranker: &Ranker, weights: &Weights) {
+/// What is stored of each feature's training values: the share of missing ones, mean, standard deviation, and 17 even ranks.
+fn statistics<'a>(ranker: &'a Ranker, tensors: &'a Tensors) -> Vec<(&'a str, &'a [f32])> {
+    let manifest = ranker.manifest();
+    let stored = manifest.training.as_ref().and_then(|training| tensors.get(&training.features)?.as_f32());
+    let rows = stored.unwrap_or_default().chunks_exact(STATISTICS);
+    manifest.schema.features.iter().map(|f| f.name.as_str()).zip(rows).collect()
+}
+
+/// What the policy holds an order to, a line each.
+fn policy(ranker: &Ranker) -> Vec<String> {
+    let spec = ranker.policy().spec();
+    let value = serde_json::to_value(spec).expect("a policy holds only strings, numbers and lists");
+    let names = value.as_object().into_iter().flatten().filter(|(name, _)| *name != "weights");
+    let mut lines: Vec<String> = names.map(|(name, value)| format!("  policy        {name} = {value}")).collect();
+    if let Some(cap) = spec.platform_cap {
+        let weights = spec.weights.iter().zip(&ranker.manifest().heads).filter(|(_, head)| head.name == PLATFORM);
+        lines.extend(weights.map(|(w, _)| format!("  {PLATFORM}      weight {} of at most {cap}", w.default)));
+    }
+    lines
+}
+
+/// The catalogue of local signals, as wide as a terminal of 100 columns holds.
+fn signals(ranker: &Ranker) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(["signal", "unit", "privacy", "meaning"]);
+    table.set_content_arrangement(ContentArrangement::Dynamic).set_width(100);
+    for info in catalogue(&ranker.manifest().context) {
+        table.add_row([&info.name, info.unit, info.privacy.name(), &info.doc]);
+    }
+    table.to_string()
+}
+
+fn print(ranker: &Ranker, weights: &Weights, tensors: &Tensors) {
     let mut lines = Vec::new();
     let mut line = |text: String| lines.push(text);
     let manifest = ranker.manifest();
@@ -88,7 +129,7 @@ fn print(ranker: &Ranker, weights: &Weights) {
     }
     line(format!("  surfaces      {}", manifest.surfaces.join(", ")));
     let signals = catalogue(&manifest.context);
-    line(format!("  local signals {} (list them with --json)", signals.len()));
+    line(format!("  local signals {} (list them with --signals)", signals.len()));
     let mut heads = Table::new();
     heads.load_style(presets::NOTHING).set_header(["head", "output", "weight", "calibrators"]);
     for (head, weight) in manifest.heads.iter().zip(&manifest.policy.weights) {
@@ -111,22 +152,57 @@ fn print(ranker: &Ranker, weights: &Weights) {
         ]);
     }
     line(format!("{heads}"));
+    if let Some(training) = &manifest.training {
+        let requests =
+            if training.requests > 0 { format!(" of {} requests", training.requests) } else { String::new() };
+        line(format!("  trained on    {} candidates{requests}", training.rows));
+    }
+    policy(ranker).into_iter().for_each(&mut line);
     let mut features = Table::new();
     features.load_style(presets::NOTHING).set_header(["column", "feature", "from", "transforms"]);
     let mut column = 0;
     for f in &manifest.schema.features {
+        let from = match &f.input {
+            Some(input) => format!("{} -> {input}", f.from),
+            None => f.from.clone(),
+        };
         let transforms = f
             .transforms
             .iter()
             .filter_map(|t| serde_json::to_value(t).ok().and_then(|t| t["op"].as_str().map(str::to_owned)));
-        features.add_row([
-            column.to_string(),
-            f.name.clone(),
-            f.from.clone(),
-            transforms.collect::<Vec<_>>().join(", "),
-        ]);
+        features.add_row([column.to_string(), f.name.clone(), from, transforms.collect::<Vec<_>>().join(", ")]);
         column += f.width();
     }
     line(format!("{features}"));
+    let statistics = statistics(ranker, tensors);
+    if !statistics.is_empty() {
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING);
+        table.set_header(["trained on", "missing", "mean", "std", "least", "25 %", "50 %", "75 %", "greatest"]);
+        for column in 1..9 {
+            if let Some(column) = table.column_mut(column) {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+        for (name, row) in statistics {
+            let points = [0, 4, 8, 12, 16].map(|point| number(row[STATISTICS - POINTS + point]));
+            let cells = [name.to_owned(), format!("{:.1} %", 100.0 * row[0]), number(row[1]), number(row[2])];
+            table.add_row(cells.into_iter().chain(points));
+        }
+        line(format!("{table}"));
+    }
     files::print(&lines.join("\n"));
+}
+
+/// Four significant digits, a dash for what is not there.
+fn number(x: f32) -> String {
+    match x {
+        x if x.is_nan() => "-".to_owned(),
+        x if x == 0.0 || (0.001..10_000.0).contains(&x.abs()) => {
+            let digits = (0..4).find(|&digits| x.abs() >= 1000.0 / [1.0, 10.0, 100.0, 1000.0][digits]).unwrap_or(3);
+            let text = format!("{x:.digits$}");
+            if digits > 0 { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+        }
+        x => format!("{x:.3e}"),
+    }
 }

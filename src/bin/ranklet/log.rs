@@ -3,7 +3,7 @@
 use crate::files;
 use ranklet::context::{ContextSpec, Event};
 use ranklet::features::{Layout, Request, Table};
-use ranklet::ranker::Session;
+use ranklet::ranker::{Session, Shown, list_name};
 use ranklet::{Error, Result};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -70,8 +70,8 @@ impl Log {
         spec: &ContextSpec,
         each: &mut impl FnMut(usize, Result<(Table, Session)>) -> Result<()>,
     ) -> Result<()> {
-        // Responses so far, with their times, the oldest first.
-        let mut shown: Vec<(f64, Table)> = Vec::new();
+        // Responses so far, with their times and names, the oldest first.
+        let mut shown: Vec<(f64, String, Table)> = Vec::new();
         for &i in members {
             let (place, request) = &self.requests[i];
             let table = match Table::from_json(layout, request) {
@@ -81,16 +81,19 @@ impl Log {
                     continue;
                 }
             };
-            shown.push((request.now, table));
+            let name = list_name(request.list_id.as_deref(), request.decision_id.as_deref(), request.now);
+            shown.push((request.now, name, table));
             let mut session = Session::new(spec)?;
             let events = self.events.get(&request.session).map_or(&[][..], Vec::as_slice);
             for event in events.iter().filter(|e| e.time <= request.now) {
-                let split = shown.partition_point(|(now, _)| *now <= event.time);
+                let split = shown.partition_point(|(now, ..)| *now <= event.time);
                 let (before, after) = shown.split_at(split);
-                let tables: Vec<&Table> = before.iter().rev().chain(after).map(|(_, table)| table).collect();
-                session.observe(event, &tables)?;
+                let order = before.iter().rev().chain(after);
+                let responses: Vec<Shown<'_>> =
+                    order.map(|(_, list, table)| Shown { table, list: Some(list) }).collect();
+                session.observe_in(event, &responses)?;
             }
-            let table = shown.last().map(|(_, table)| table.clone()).unwrap_or_default();
+            let table = shown.last().map(|(.., table)| table.clone()).unwrap_or_default();
             each(i, Ok((table, session)))?;
         }
         Ok(())

@@ -7,6 +7,7 @@ mod featurize;
 mod files;
 mod inspect;
 mod log;
+mod replay;
 mod rerank;
 mod score;
 
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
         Command::Inspect(args) => inspect::run(&args),
         Command::Score(args) => score::run(&args),
         Command::Rerank(args) => rerank::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Featurize(args) => featurize::run(&args),
     };
     match outcome {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::goals::Answer;
+use super::rerank::Rerank;
 
 /// The engines' names in the document.
 pub const RANKLET: &str = "ranklet";
@@ -37,6 +38,9 @@ pub struct Document {
     /// The same in a page, where this machine has a Chromium.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub page: Option<Page>,
+    /// The whole re-rank by stage, where it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rerank: Option<Rerank>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

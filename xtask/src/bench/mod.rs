@@ -1,12 +1,14 @@
 //! `cargo xtask bench`: ranklet beside onnxruntime-web, rten, onnxruntime native and tract, on the same models and inputs,
 //! in turns.
 
+mod context;
 mod document;
 mod goals;
 mod models;
 mod paint;
 mod peers;
 mod record;
+mod rerank;
 mod table;
 
 use std::collections::BTreeMap;
@@ -27,15 +29,30 @@ use peers::Peers;
 /// What a browser loads for onnxruntime-web's wasm entry.
 const WEB_FILES: [&str; 2] = ["ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm"];
 
+/// What there is to measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// The engine beside its peers
+    Engine,
+    /// The whole re-rank by stage
+    Rerank,
+}
+
 /// What the command line asks for.
 #[derive(Debug, clap::Args)]
 pub struct Options {
+    /// Only these parts; both by default
+    #[arg(value_enum)]
+    parts: Vec<Part>,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
     /// Fewer rounds: two minutes instead of eight, and noisier
     #[arg(long)]
     quick: bool,
+    /// The context layer alone: a million events in 200 sessions
+    #[arg(long, conflicts_with_all = ["full", "record"])]
+    context: bool,
     /// A million calls of the memory check beside the rest
     #[arg(long, conflicts_with = "quick")]
     full: bool,
@@ -49,12 +66,38 @@ impl Options {
     fn mode(&self) -> Option<&'static str> {
         if self.quick { Some("--quick") } else { self.full.then_some("--full") }
     }
+
+    fn wants(&self, part: Part) -> bool {
+        self.parts.is_empty() || self.parts.contains(&part)
+    }
 }
 
 /// Builds everything, measures, prints.
 pub fn run(work: &Workspace, options: &Options) -> Result<()> {
+    if options.context {
+        return context::run(work, options);
+    }
     package::build(work)?;
     native::build(work)?;
+    let rerank = if options.wants(Part::Rerank) { Some(rerank::measure(work, options.quick)?) } else { None };
+    if options.wants(Part::Engine) {
+        return engine(work, options, rerank);
+    }
+    if let Some(measured) = &rerank {
+        if options.record {
+            record::write_rerank(work, measured)?;
+        }
+        if options.json {
+            println!("{}", record::text(measured)?);
+        } else {
+            print!("{}", rerank::table(measured, &Paint::of_stdout()));
+        }
+    }
+    Ok(())
+}
+
+/// The engine beside its peers, and what else was measured in the same document.
+fn engine(work: &Workspace, options: &Options, rerank: Option<rerank::Rerank>) -> Result<()> {
     let scripts = work.root.join("xtask/bench");
     package::install(&scripts, "xtask/bench")?;
     let peers = peers::build(work);
@@ -73,6 +116,7 @@ pub fn run(work: &Workspace, options: &Options) -> Result<()> {
         document.brotli.insert(RTEN.into(), brotli(work, RTEN, std::slice::from_ref(wasm))?);
     }
     document.goals = goals::answers(&document);
+    document.rerank = rerank;
     if options.record {
         record::write(work, &document, &scripts)?;
     }

@@ -23,7 +23,10 @@ type Absent = BTreeMap<String, BTreeMap<String, String>>;
 pub fn make(work: &Workspace, peers: &Peers) -> Result<PathBuf> {
     let folder = work.made().join("bench");
     let stamp = Stamp::of("bench models 2")
-        .path_without(&work.models().join("ranklet_models/bench"), &["__pycache__", "peer.py"])?
+        .path_without(
+            &work.models().join("ranklet_models/bench"),
+            &["__pycache__", "peer.py", "rerank.py", "rerank.toml"],
+        )?
         .path(&work.models().join("ranklet_models/trees.py"))?
         .path(&work.models().join("pyproject.toml"))?
         .value();

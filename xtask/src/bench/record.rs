@@ -3,7 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use super::document::{Document, Machine};
+use serde::Serialize;
+
+use super::document::Document;
+use super::rerank::Rerank;
 use crate::failure::{AtPath, Failure, Result};
 use crate::process::must;
 use crate::toolchain;
@@ -13,7 +16,7 @@ use crate::workspace::Workspace;
 pub fn write(work: &Workspace, document: &Document, scripts: &Path) -> Result<()> {
     let folder = work.root.join("benches/record");
     fs::create_dir_all(&folder).at(&folder)?;
-    let path = folder.join(format!("{}-{}.json", document.date, slug(&document.machine)));
+    let path = folder.join(format!("{}-{}.json", document.date, slug(&document.machine.cpu)));
     fs::write(&path, format!("{}\n", text(document)?)).at(&path)?;
     let plot = path.with_extension("svg");
     let mut node = toolchain::node()?;
@@ -23,14 +26,22 @@ pub fn write(work: &Workspace, document: &Document, scripts: &Path) -> Result<()
     Ok(())
 }
 
-/// The document as it is printed and recorded.
-pub fn text(document: &Document) -> Result<String> {
+/// Writes `DATE-CPU-rerank.json`: the whole re-rank measured by itself.
+pub fn write_rerank(work: &Workspace, measured: &Rerank) -> Result<()> {
+    let path = work.root.join("benches/record").join(format!("{}-{}-rerank.json", measured.date, slug(&measured.cpu)));
+    fs::write(&path, format!("{}\n", text(measured)?)).at(&path)?;
+    eprintln!("recorded: {}", work.show(&path));
+    Ok(())
+}
+
+/// A document as it is printed and recorded.
+pub fn text(document: &impl Serialize) -> Result<String> {
     serde_json::to_string_pretty(document).map_err(|error| Failure::new(error.to_string(), "bench", "report this"))
 }
 
 /// A processor's name as a file's: `Intel(R) Xeon(R) CPU @ 2.20GHz` is `intel-xeon-2.20ghz`.
-fn slug(machine: &Machine) -> String {
-    let plain = machine.cpu.replace("(R)", " ").replace("(TM)", " ");
+fn slug(cpu: &str) -> String {
+    let plain = cpu.replace("(R)", " ").replace("(TM)", " ");
     let words: Vec<String> = plain
         .split(|c: char| !c.is_ascii_alphanumeric() && c != '.')
         .filter(|word| !word.is_empty() && !matches!(*word, "CPU" | "Processor"))
@@ -45,19 +56,8 @@ mod tests {
 
     #[test]
     fn a_processor_names_a_file() {
-        let name = |cpu: &str| {
-            let machine = Machine {
-                cpu: cpu.into(),
-                cores: 2,
-                memory: 0,
-                platform: String::new(),
-                load_before: 0.0,
-                load_after: 0.0,
-            };
-            slug(&machine)
-        };
-        assert_eq!(name("AMD EPYC"), "amd-epyc");
-        assert_eq!(name("Intel(R) Xeon(R) CPU @ 2.20GHz"), "intel-xeon-2.20ghz");
-        assert_eq!(name(""), "unknown");
+        assert_eq!(slug("AMD EPYC"), "amd-epyc");
+        assert_eq!(slug("Intel(R) Xeon(R) CPU @ 2.20GHz"), "intel-xeon-2.20ghz");
+        assert_eq!(slug(""), "unknown");
     }
 }

@@ -3,6 +3,7 @@
 use super::document::{Document, List, Model, NATIVE, RANKLET, RTEN, TRACT, WEB};
 use super::goals;
 use super::paint::Paint;
+use super::rerank;
 
 /// In the order of the columns.
 const PEERS: [&str; 4] = [WEB, RTEN, NATIVE, TRACT];
@@ -16,6 +17,9 @@ pub fn table(document: &Document, paint: &Paint) -> String {
         text.push_str(&model_table(model, place, paint));
     }
     text.push_str(&costs_table(document, paint));
+    if let Some(measured) = &document.rerank {
+        text.push_str(&rerank::table(measured, paint));
+    }
     text.push_str(&goals::table(&document.goals, paint));
     let machine = &document.machine;
     let version = |name: &str| document.versions.get(name).map_or("?", String::as_str);

@@ -1,11 +1,11 @@
-//! One sort for the whole runtime: a generic one is compiled anew for every type, and a page pays for each.
+//! One sort for the whole runtime, this crate included: a generic one is compiled anew for every type, and a page pays for each.
 
 use std::cmp::Ordering;
 
 /// The indices `0..n` in the order of `compare`, equal ones by index: a bottom-up merge sort. The standard
 /// library's, compiled for the page, is eight times the code.
 #[inline(never)]
-pub(crate) fn sorted(n: usize, compare: &dyn Fn(usize, usize) -> Ordering) -> Vec<usize> {
+pub fn sorted(n: usize, compare: &dyn Fn(usize, usize) -> Ordering) -> Vec<usize> {
     let mut from: Vec<usize> = (0..n).collect();
     let mut to = from.clone();
     let mut run = 1;

@@ -1,0 +1,252 @@
+//! Values as bin numbers: how many of the forest's thresholds on their column lie below them.
+//!
+//! `x <= t` for the j-th threshold holds if and only if at most j thresholds are less than x, so after one search per
+//! value every node compares a byte. A *cell* is a column of such bytes for a block of rows: it covers [`SPAN`]
+//! thresholds in turn, and a missing value is either above all of them (it fails) or below (it passes).
+
+use super::{GROUPS, ROWS};
+use crate::lanes::{B16, F4, I4, WIDTH as LANES};
+use crate::sorted::sorted;
+
+/// Thresholds of a cell: its bins are 0..=255, stored less 128.
+const SPAN: usize = 255;
+/// Most buckets of a feature.
+const BUCKETS: usize = 256;
+/// Adding it leaves a whole number of less than 2^23, rounded, in the low bits.
+const MAGIC: f32 = 8_388_608.0;
+
+/// Bins of a block of rows for one cell.
+pub(super) type Cell = [[i8; 16]; GROUPS];
+
+type Four<T> = [T; LANES];
+
+/// A test that the forest makes: `x <= threshold`, which NaN passes if `missing_left`; or its opposite.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Key {
+    pub feature: u32,
+    pub threshold: f32,
+    pub missing_left: bool,
+    pub opposite: bool,
+}
+
+impl Key {
+    pub fn passes(&self, value: f32) -> bool {
+        (value <= self.threshold || self.missing_left && value.is_nan()) != self.opposite
+    }
+
+    /// Which of a feature's cells it reads.
+    fn copy(&self) -> usize {
+        usize::from(self.missing_left) + 2 * usize::from(self.opposite)
+    }
+}
+
+#[derive(Debug)]
+struct Feature {
+    column: u32,
+    /// First of its sorted thresholds.
+    first: u32,
+    count: u32,
+    /// A value's bucket is `(x - low) * scale`, at most `top`: as that does not decrease with x, thresholds of lower
+    /// buckets are less than x and those of higher ones are not, whatever the rounding.
+    low: f32,
+    scale: f32,
+    top: f32,
+    /// Its first bucket in `starts`.
+    bucket: u32,
+    /// First jump of the search within a bucket: a power of two, or 0 if no bucket has a threshold.
+    jump: u32,
+    /// Which cells it has: that NaN fails, that NaN passes, then of the opposites, whose bins count down.
+    uses: [bool; 4],
+    cell: u32,
+}
+
+/// The thresholds of a forest, column by column.
+#[derive(Debug)]
+pub(super) struct Bins {
+    features: Vec<Feature>,
+    /// Of each feature, ascending, and behind them infinities that a jump may land on.
+    thresholds: Vec<f32>,
+    /// Thresholds in the buckets before each bucket, as far as u16 counts: the jumps make good what is cut off.
+    starts: Vec<u16>,
+    cells: usize,
+}
+
+impl Bins {
+    /// Thresholds must not be NaN.
+    #[cold]
+    #[inline(never)]
+    pub fn new(mut keys: Vec<Key>) -> Self {
+        // Zeros are equal whatever their sign.
+        keys.iter_mut().for_each(|key| key.threshold += 0.0);
+        let order = sorted(keys.len(), &|a, b| {
+            let (a, b) = (&keys[a], &keys[b]);
+            a.feature.cmp(&b.feature).then(a.threshold.total_cmp(&b.threshold))
+        });
+        let keys: Vec<Key> = order.into_iter().map(|i| keys[i]).collect();
+        let mut bins = Bins { features: Vec::new(), thresholds: Vec::new(), starts: Vec::new(), cells: 0 };
+        for keys in keys.chunk_by(|a, b| a.feature == b.feature) {
+            bins.feature(keys);
+        }
+        bins
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn feature(&mut self, keys: &[Key]) {
+        let first = self.thresholds.len();
+        self.thresholds.extend(keys.iter().map(|key| key.threshold));
+        let mut kept = first;
+        for i in first..self.thresholds.len() {
+            if kept == first || self.thresholds[kept - 1] != self.thresholds[i] {
+                self.thresholds[kept] = self.thresholds[i];
+                kept += 1;
+            }
+        }
+        self.thresholds.truncate(kept);
+        let own = &self.thresholds[first..];
+        let count = own.len();
+        let finite = |t: &&f32| t.is_finite();
+        let low = own.iter().find(finite).copied().unwrap_or(0.0);
+        let range = own.iter().rev().find(finite).copied().unwrap_or(0.0) - low;
+        let buckets = (2 * count).next_power_of_two().min(BUCKETS);
+        let top = (buckets - 1) as f32;
+        let scale = top / range;
+        // One bucket where the range is none, or too small or too large for a quotient.
+        let scale = if scale.is_finite() { scale } else { 0.0 };
+        let mut feature = Feature {
+            column: keys[0].feature,
+            first: first as u32,
+            count: count as u32,
+            low,
+            scale,
+            top,
+            bucket: self.starts.len() as u32,
+            jump: 0,
+            uses: [0, 1, 2, 3].map(|copy| keys.iter().any(|key| key.copy() == copy)),
+            cell: self.cells as u32,
+        };
+        let mut most = 0;
+        let mut end = 0;
+        for bucket in 0..buckets {
+            let start = end.min(u16::MAX.into());
+            while end < count && feature.place(own[end]) <= bucket {
+                end += 1;
+            }
+            self.starts.push(start as u16);
+            most = most.max(end - start);
+        }
+        if most > 0 {
+            feature.jump = ((most + 1).next_power_of_two() / 2) as u32;
+        }
+        self.thresholds.extend((0..2 * feature.jump).map(|_| f32::INFINITY));
+        self.cells += count.div_ceil(SPAN) * feature.copies(4);
+        self.features.push(feature);
+    }
+
+    pub fn cells(&self) -> usize {
+        self.cells
+    }
+
+    /// The cell and the bin (as it is stored) that values must not exceed to pass one of the tests of `new`.
+    pub fn locate(&self, key: Key) -> (u32, i8) {
+        let at = self.features.partition_point(|feature| feature.column < key.feature);
+        let feature = &self.features[at];
+        let own = &self.thresholds[feature.first as usize..][..feature.count as usize];
+        let bin = own.partition_point(|&threshold| threshold < key.threshold);
+        let cell = feature.cell as usize + bin / SPAN * feature.copies(4) + feature.copies(key.copy());
+        // Less 128, as it is stored; a value that counts down passes if `255 - count <= 254 - bin`.
+        let bin = (bin % SPAN) as i32 - 128;
+        (cell as u32, if key.opposite { -2 - bin } else { bin } as i8)
+    }
+
+    /// Fills the cells with the bins of at most [`ROWS`] rows of `x` (`[rows, width]`).
+    #[inline(never)]
+    pub fn fill(&self, x: &[f32], width: usize, rows: usize, cells: &mut [Cell]) {
+        assert!(x.len() == rows * width && rows <= ROWS);
+        let mut values = [[0.0; LANES]; ROWS / LANES];
+        let mut places = [[0; LANES]; ROWS / LANES];
+        for feature in &self.features {
+            let mut at = feature.column as usize;
+            for value in &mut values.as_flattened_mut()[..rows] {
+                *value = x[at];
+                at += width;
+            }
+            let fours = rows.div_ceil(LANES);
+            for (place, values) in places[..fours].iter_mut().zip(&values) {
+                feature.places(values).store(place);
+            }
+            for (place, &value) in places.as_flattened_mut()[..rows].iter_mut().zip(values.as_flattened()) {
+                *place = self.below(feature, *place, value);
+            }
+            feature.write(&values, &places, rows, cells);
+        }
+    }
+
+    /// Thresholds less than `value`, whose bucket is `place`.
+    #[inline(always)]
+    #[allow(unsafe_code, reason = "one search for every value of every row")]
+    fn below(&self, feature: &Feature, place: u32, value: f32) -> u32 {
+        // SAFETY: a feature has `top + 1` buckets, and `places` brings any value, NaN and the infinities included, to
+        // a whole number of 0..=top.
+        let mut below = u32::from(unsafe { *self.starts.get_unchecked((feature.bucket + place) as usize) });
+        below += feature.first;
+        let mut jump = feature.jump;
+        while jump > 0 {
+            // SAFETY: a start is at most `count`, all jumps together are less than two of the first, and so many
+            // infinities follow a feature's thresholds.
+            let threshold = unsafe { *self.thresholds.get_unchecked((below + jump - 1) as usize) };
+            below += u32::from(value > threshold) * jump;
+            jump /= 2;
+        }
+        below - feature.first
+    }
+}
+
+impl Feature {
+    /// Cells of a span before the given one.
+    fn copies(&self, before: usize) -> usize {
+        self.uses[..before].iter().filter(|uses| **uses).count()
+    }
+
+    fn place(&self, value: f32) -> usize {
+        let mut places = [0; LANES];
+        self.places(&[value; LANES]).store(&mut places);
+        places[0] as usize
+    }
+
+    /// Buckets of four values; 0 for NaN.
+    #[inline(always)]
+    fn places(&self, values: &[f32; LANES]) -> I4 {
+        let (zero, top) = (F4::splat(0.0), F4::splat(self.top));
+        let place = F4::load(values).minus(F4::splat(self.low)).times(F4::splat(self.scale));
+        let place = zero.less(place).pick(place, zero);
+        let place = place.less(top).pick(place, top).plus(F4::splat(MAGIC));
+        place.bits().and(I4::splat(BUCKETS as i32 - 1))
+    }
+
+    /// Writes the bins to all cells of the feature.
+    #[inline(always)]
+    fn write(&self, values: &[Four<f32>], below: &[Four<u32>], rows: usize, cells: &mut [Cell]) {
+        let cells = &mut cells[self.cell as usize..];
+        let groups = values.as_chunks::<4>().0.iter().zip(below.as_chunks::<4>().0);
+        for (group, (values, below)) in groups.take(rows.div_ceil(16)).enumerate() {
+            let missing = B16::narrow([0, 1, 2, 3].map(|i| {
+                let value = F4::load(&values[i]);
+                I4::splat(-1).without(value.equals(value).bits())
+            }));
+            let mut cells = cells.iter_mut();
+            for span in 0..self.count.div_ceil(SPAN as u32) {
+                // What saturates on its way to a byte is beyond the span.
+                let zero = I4::splat((span * SPAN as u32) as i32 + 128);
+                // No threshold is less than NaN; where NaN must fail all shall be.
+                let passes = B16::narrow([0, 1, 2, 3].map(|i| I4::load(&below[i]).minus(zero)));
+                let fails = passes.and(missing.flipped()).or(B16::splat(i8::MAX).and(missing));
+                for (copy, uses) in [fails, passes, fails.flipped(), passes.flipped()].iter().zip(self.uses) {
+                    if uses && let Some(cell) = cells.next() {
+                        copy.store(&mut cell[group]);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,2 @@
+export * from "./public.js";
+export type { TestOptions, TestReranker } from "./testing.js";

@@ -1,0 +1,100 @@
+// The whole re-rank by stage, the same in Node and in a page: what a caller's page pays for one event.
+
+/** What happens between two re-ranks, in turns, 5 seconds apart. */
+const KINDS = ["open", "dwell", "impression", "open", "edit", "dwell", "open", "impression"];
+const STEP_MS = 5000;
+
+/** Rounds before anything is written down: V8 compiles what is hot. */
+const WARM = 300;
+
+/**
+ * Times in ms by stage: `{ rounds, rowsRun, stages: { NAME: { median, p99 } } }`. `rowsRun` is the share of the rows for
+ * which the model ran again after an event.
+ *
+ * - prepare: objects fresh from JSON to a list
+ * - observe: one event, from call to return
+ * - rerank: features, model, calibration, policy, and the ranking's own objects
+ * - scores: the same with the bundle that has no policy but the order of the utilities
+ * - policy: rerank without scores, of one round
+ * - unchanged: a second rerank at the same moment: features compared, no row run
+ * - record: the full decision record
+ * - whole: rerank and record
+ *
+ * @param create createReranker
+ * @param bundles { whole, plain }: bytes
+ * @param text the request as JSON
+ */
+export async function measureStages(create, bundles, wasm, text, rounds) {
+  const { now: start, ...request } = JSON.parse(text);
+  let now = start;
+  const open = async (bundle) => {
+    const reranker = create({ bundle, wasm, clock: () => now });
+    const { reason, detail } = await reranker.ready;
+    if (reason) throw new Error(`${reason}: ${detail}`);
+    const session = reranker.session();
+    return { reranker, session, list: session.prepare(JSON.parse(text)) };
+  };
+  const [whole, plain] = [await open(bundles.whole), await open(bundles.plain)];
+  const taken = {};
+  const note = (round, name, ms) => {
+    if (round >= 0) (taken[name] ??= []).push(ms);
+    return ms;
+  };
+  let rowsRun = 0;
+  for (let round = -WARM; round < rounds; round++) {
+    now += STEP_MS;
+    const event = eventOf(round + WARM, request.candidates, now);
+    const [first, second] = round % 2 ? [whole, plain] : [plain, whole];
+    const [one, two] = [rankOnce(first, event, now), rankOnce(second, event, now)];
+    const [own, bare] = round % 2 ? [one, two] : [two, one];
+    note(round, "observe", own.observe);
+    note(round, "rerank", own.rerank);
+    note(round, "scores", bare.rerank);
+    note(round, "policy", own.rerank - bare.rerank);
+    note(round, "unchanged", own.unchanged);
+    note(round, "record", own.record);
+    note(round, "whole", own.rerank + own.record);
+    if (round >= 0) rowsRun += own.rowsRun / request.candidates.length / rounds;
+    const fresh = JSON.parse(text);
+    const at = performance.now();
+    const list = whole.session.prepare(fresh);
+    note(round, "prepare", performance.now() - at);
+    if (round === 0 && list.rerank({ now }).source !== "model") throw new Error("the list is not the model's");
+    list.dispose();
+  }
+  for (const { reranker } of [whole, plain]) reranker.dispose();
+  const stages = Object.fromEntries(Object.entries(taken).map(([name, times]) => [name, summary(times)]));
+  return { rounds, rowsRun, stages };
+}
+
+function eventOf(at, candidates, time) {
+  const type = KINDS[at % KINDS.length];
+  if (type === "edit") return { type, field: "daily_budget", value: at, time };
+  const { id } = candidates[(at * 7) % candidates.length];
+  return type === "dwell" ? { type, candidate: id, value: 1500, time } : { type, candidate: id, time };
+}
+
+/** One event and what follows from it; every time is of one call. */
+function rankOnce({ session, list }, event, now) {
+  const times = [performance.now()];
+  const lap = () => times.push(performance.now());
+  const { accepted } = session.observe(event);
+  lap();
+  const ranking = list.rerank({ now });
+  lap();
+  const record = ranking.record();
+  lap();
+  list.rerank({ now });
+  lap();
+  if (!accepted || ranking.source !== "model" || record?.items.length !== ranking.items.length) {
+    throw new Error(`${ranking.reason}: ${ranking.detail}`);
+  }
+  const [observe, rerank, recorded, unchanged] = times.slice(1).map((time, at) => time - times[at]);
+  return { observe, rerank, record: recorded, unchanged, rowsRun: ranking.rowsRun };
+}
+
+function summary(times) {
+  const sorted = times.toSorted((a, b) => a - b);
+  const at = (q) => sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))];
+  return { median: at(0.5), p99: at(0.99) };
+}
