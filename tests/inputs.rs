@@ -189,6 +189,23 @@ fn only_what_changed_is_run() {
 }
 
 #[test]
+fn what_a_budget_left_out_is_run_when_it_grows() {
+    let mut ranker = Ranker::open(bundle()).unwrap();
+    let (mut list, mut session, now) = listed(&ranker, 20);
+    let options = |rows| Options { now, rows, ..Options::default() };
+    ranker.rerank(&session, &mut list, &options(None));
+    // The history changes for all, but only the first are run.
+    let event = Event::from_json(&json!({ "type": "open", "candidate": 0, "time": now }).to_string()).unwrap();
+    session.observe(&event, &[list.table()]).unwrap();
+    assert_eq!(ranker.rerank(&session, &mut list, &options(Some(8))).rows_run, 8);
+    let grown = ranker.rerank(&session, &mut list, &options(None));
+    let (mut fresh, ..) = listed(&ranker, 20);
+    let cold = ranker.rerank(&session, &mut fresh, &options(None));
+    assert!(grown.rows_run >= 12);
+    assert_eq!(bits(&grown), bits(&cold));
+}
+
+#[test]
 fn history_and_candidates_reach_the_score() {
     let mut ranker = Ranker::open(bundle()).unwrap();
     let (mut list, mut session, now) = listed(&ranker, 12);
