@@ -8,6 +8,8 @@ export interface Encoded {
   columns: Float64Array;
   pool: string;
   lengths: Uint32Array;
+  /** Of the plan that it was made by. */
+  key: string;
 }
 
 /** What was read from the candidates once: parallel arrays, one value a row. */
@@ -34,6 +36,8 @@ type Form = Pick<ColumnInfo, "kind" | "width">;
 export interface ColumnPlan {
   features: (Form & { name: string })[];
   facts: (Form & { group: keyof Facts; name: string })[];
+  /** The same for the same columns. */
+  key: string;
 }
 
 /** A list's cell is start x MOST + count, so it holds fewer values than that. */
@@ -54,6 +58,7 @@ export function planColumns(columns: readonly ColumnInfo[]): ColumnPlan {
       const [, group, name] = /^(?:facts\.)?(\w+)\.(.+)$/s.exec(path) ?? [];
       return { group: group as keyof Facts, name: name ?? "", kind, width };
     }),
+    key: JSON.stringify(columns),
   };
 }
 
@@ -85,14 +90,14 @@ export function encode(plan: ColumnPlan, rows: Rows, facts: Facts | null): Encod
       columns[at] = features ? cell(features[form.name], form, pool) : NaN;
     }
   }
-  return pool.encoded(n, columns);
+  return pool.encoded(n, columns, plan);
 }
 
 export function encodeFacts(plan: ColumnPlan, facts: Facts): Encoded {
   const columns = new Float64Array(plan.facts.length);
   const pool = new Pool();
   writeFacts(plan, facts, columns, pool);
-  return pool.encoded(0, columns);
+  return pool.encoded(0, columns, plan);
 }
 
 function writeFacts(plan: ColumnPlan, facts: Facts | null, columns: Float64Array, pool: Pool): void {
@@ -160,13 +165,13 @@ class Pool {
     return NaN;
   }
 
-  encoded(n: number, columns: Float64Array): Encoded {
+  encoded(n: number, columns: Float64Array, { key }: ColumnPlan): Encoded {
     let all = columns;
     if (this.#numbers.length > 0) {
       all = new Float64Array(columns.length + this.#numbers.length);
       all.set(columns);
       all.set(this.#numbers, columns.length);
     }
-    return { n, columns: all, pool: this.#parts.join(""), lengths: Uint32Array.from(this.#parts, (part) => part.length) };
+    return { n, columns: all, pool: this.#parts.join(""), lengths: Uint32Array.from(this.#parts, (part) => part.length), key };
   }
 }

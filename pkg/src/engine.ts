@@ -78,7 +78,13 @@ export interface Engine {
 }
 
 /** What `dist/engine.js` exports: a fresh wasm instance for each call, so that a trap of one reaches no other. */
-export type MakeInstance = (module: WebAssembly.Module) => { Engine: new (bundle: Uint8Array, hashes: Uint8Array) => Engine };
+export type MakeInstance = (module: WebAssembly.Module) => { Engine: EngineClass };
+
+export interface EngineClass {
+  new (bundle: Uint8Array, hashes: Uint8Array): Engine;
+  /** Whether the instance was ever refused memory. It only reads a flag, so it may be asked after a trap. */
+  out_of_memory(): boolean;
+}
 
 /** The header of a `rerank` answer, then its items, `ITEM` numbers and two for each head. */
 export const HEADER = 8;

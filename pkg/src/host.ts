@@ -1,10 +1,10 @@
 import { makeInstance } from "#engine";
-import type { ColumnPlan } from "./columns.js";
-import { planColumns } from "./columns.js";
-import type { Engine, EngineInfo } from "./engine.js";
+import { planColumns, type ColumnPlan } from "./columns.js";
+import type { Delivery, Receiver } from "./delivery.js";
+import type { Engine, EngineClass, EngineInfo } from "./engine.js";
 import { hashesOf } from "./hashes.js";
 import { probe, quiet, readBytes, readModule, type Platform, type WasmInput } from "./load.js";
-import { RankletError, coded, describe, failure, type Reason } from "./reasons.js";
+import { RankletError, coded, describe, failure } from "./reasons.js";
 import type { BundleInfo, BytesSource, Status } from "./types.js";
 
 /** Traps within this many ms are counted together, and this many of them open the breaker. */
@@ -12,7 +12,9 @@ const BREAKER_MS = 60_000;
 const BREAKER_TRAPS = 3;
 
 export interface HostOptions {
-  bundle: BytesSource | Promise<BytesSource>;
+  bundle?: BytesSource | Promise<BytesSource> | undefined;
+  /** In place of `bundle`. */
+  delivery?: Delivery | undefined;
   wasm: WasmInput;
   loadTimeoutMs: number;
   clock: () => number;
@@ -24,71 +26,93 @@ export interface Caller {
   trapped(): boolean;
 }
 
-/** One engine over one bundle, made anew as a whole; `undefined` while there is none. */
+/** One engine over one bundle, made anew as a whole. Whatever hangs on it compares it by identity. */
 export interface Running {
   engine: Engine;
   info: EngineInfo;
   plan: ColumnPlan;
 }
 
+/** A bundle of the host's own, and the host's hashes of it. */
+type Bundle = [Uint8Array, Uint8Array];
+
 /**
- * Owns the engine: loads it, guards every call into it, and makes a new one after a trap.
- * A wasm instance that trapped is never called again; whatever hung on it compares its `Running` by identity.
+ * Owns the engine: opens what is delivered, guards every call into it, and makes a new one after a trap. First load, hot swap
+ * and rebuild are one path: an engine is opened beside the one that runs, if one does, and takes its place whole.
  */
-export class Host {
+export class Host implements Receiver {
+  /** `undefined` while there is none. */
   running: Running | undefined;
+  /** No engine will ever come: disposed, or switched off by option. */
+  closed = false;
   /** Resolves when the first load ends or its time is over; never rejects. */
   readonly ready: Promise<Status>;
   /** Called when the engine came, changed or went. */
   readonly changed = new Set<() => void>();
 
-  #reason: Reason = "loading";
-  #detail = "";
-  #module: WebAssembly.Module | undefined;
-  /** And the host's hashes of it. */
-  #bundle: [Uint8Array, Uint8Array] | undefined;
-  #traps: number[] = [];
+  // Why there is no engine; the kill switch beats it.
+  #error = new RankletError("loading", "");
+  #off: RankletError | undefined;
   #pending = true;
-  #disposed = false;
+  #module: Promise<WebAssembly.Module> | undefined;
+  /** What runs, or would. */
+  #bundle: Bundle | undefined;
+  // Offers are numbered as they come; the newest that was taken stands.
+  #offers = 0;
+  #taken = 0;
+  #traps: number[] = [];
+  #timer: ReturnType<typeof setTimeout> | undefined;
   #settle!: () => void;
-  readonly #clock: () => number;
+  readonly #options: HostOptions | undefined;
+  readonly #platform: Platform;
   // Frees what the collector found abandoned: a list per server response is seldom disposed by hand.
   readonly #abandoned: FinalizationRegistry<() => void> | undefined;
 
   constructor(options: HostOptions | RankletError, platform: Platform) {
+    this.#platform = platform;
     this.ready = new Promise((resolve) => {
       this.#settle = () => resolve(this.status());
     });
     if (typeof FinalizationRegistry === "function") this.#abandoned = new FinalizationRegistry((free) => free());
     if (options instanceof RankletError) {
-      this.#clock = () => 0;
+      this.closed = true;
       this.#fail(options);
       return;
     }
-    this.#clock = options.clock;
-    void this.#load(options, platform);
+    this.#options = options;
+    this.#startTimer(options.loadTimeoutMs);
+    void this.#begin(options);
   }
 
   status(): Status {
     if (this.running) {
       return { source: "model", reason: null, detail: "", bundle: bundleInfo(this.running.info) };
     }
-    return { source: "server", reason: this.#reason, detail: this.#detail, bundle: null };
+    const { code, message } = this.#why;
+    return { source: "server", reason: code, detail: message, bundle: null };
   }
 
-  /** Whether there may yet be an engine though there is none. */
+  /** Whether an engine is awaited. */
   get mayCome(): boolean {
     return this.#pending && !this.running;
+  }
+
+  get isOff(): boolean {
+    return this.#off !== undefined;
+  }
+
+  get #why(): RankletError {
+    return this.#off ?? this.#error;
   }
 
   /** Calls the engine. A coded error of the engine is passed on; anything else it throws is a trap and ends it. */
   call<T>(use: (engine: Engine) => T, caller?: Caller): T {
     const running = this.running;
-    if (!running) throw new RankletError(this.#reason, this.#detail);
+    if (!running) throw this.#why;
     try {
       return use(running.engine);
     } catch (thrown) {
-      throw coded(thrown) ?? this.#trapped(thrown, caller);
+      throw coded(thrown) ?? this.#trapped(running, thrown, caller);
     }
   }
 
@@ -111,108 +135,196 @@ export class Host {
     this.#abandoned?.unregister(owner);
   }
 
-  dispose(): void {
-    if (this.#disposed) return;
-    this.#disposed = true;
-    const running = this.running;
-    if (running) this.release(running, (engine) => engine.free());
-    this.#module = this.#bundle = undefined;
-    this.#fail(new RankletError("disposed", "the reranker was disposed"));
+  /** Bytes that are still to come have their turn from now on, whenever they come. */
+  async offer(given: Uint8Array<ArrayBuffer> | Promise<Uint8Array<ArrayBuffer>>): Promise<BundleInfo> {
+    const turn = ++this.#offers;
+    const bytes = await given;
+    const bundle: Bundle = [bytes, await hashesOf(bytes)];
+    const module = await this.#runtime();
+    if (this.closed) throw this.#error;
+    if (turn < this.#taken) throw new RankletError("superseded", "a later bundle came first");
+    const next = open(module, bundle);
+    this.#taken = turn;
+    this.#bundle = bundle;
+    // What trapped was the bundle before.
+    this.#traps = [];
+    const info = bundleInfo(next.info);
+    if (this.#off) end(next);
+    else this.#install(next);
+    return info;
   }
 
-  async #load(options: HostOptions, platform: Platform): Promise<void> {
-    const timer = this.#startTimer(options.loadTimeoutMs);
-    const [wasm, bundle] = [quiet(options.wasm), quiet(options.bundle)];
+  /** Offers what is to be read. A bad one changes nothing but where there is none: then it is the reason. */
+  async replace(source: BytesSource | Promise<BytesSource>): Promise<Status> {
     try {
-      const given = await wasm;
-      probe(given, platform);
-      const [module, hashed] = await Promise.all([readModule(given, platform), this.#read(bundle, platform)]);
-      if (this.#disposed) return;
-      this.#module = module;
-      this.#bundle = hashed;
-      this.#instantiate();
+      await this.offer(this.read(source));
+      return this.status();
     } catch (thrown) {
-      if (!this.#disposed) this.#fail(failure(thrown, "wasm_fetch_failed"));
-    } finally {
-      clearTimeout(timer);
+      const error = failure(thrown, "bundle_fetch_failed");
+      this.refuse(error);
+      return { ...this.status(), detail: error.message };
     }
   }
 
-  /** The bundle's bytes are the host's own by now: they are hashed as the engine gets them. */
-  async #read(source: Promise<BytesSource>, platform: Platform): Promise<[Uint8Array, Uint8Array]> {
-    const bytes = await readBytes(source, platform, "bundle_fetch_failed");
-    return [bytes, await hashesOf(bytes)];
+  refuse(error: RankletError): void {
+    if (!this.#bundle && !this.closed) this.#fail(error, this.#options!.delivery !== undefined);
   }
 
-  #startTimer(ms: number): ReturnType<typeof setTimeout> | undefined {
-    if (!(ms > 0 && ms < 2 ** 31)) return undefined;
+  disable(detail: string): void {
+    if (this.closed) return;
+    this.#off = new RankletError("disabled", detail);
+    this.#install(undefined);
+  }
+
+  enable(): void {
+    if (!this.#off) return;
+    this.#off = undefined;
+    this.#announce();
+    if (this.#bundle) void this.#rebuild();
+  }
+
+  read(source: BytesSource | Promise<BytesSource>): Promise<Uint8Array<ArrayBuffer>> {
+    return readBytes(source, this.#platform, "bundle_fetch_failed");
+  }
+
+  now(): number {
+    return this.#options!.clock();
+  }
+
+  dispose(): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.#module = this.#bundle = this.#off = undefined;
+    this.#error = new RankletError("disposed", "the reranker was disposed");
+    this.#pending = false;
+    this.#install(undefined);
+    try {
+      this.#options!.delivery?.stop();
+    } catch {
+      // It is over either way.
+    }
+  }
+
+  async #begin({ bundle, delivery, wasm }: HostOptions): Promise<void> {
+    const source = quiet(bundle!);
+    try {
+      // What was given and failed is told where it is read.
+      probe(await quiet(wasm).catch(() => undefined), this.#platform);
+      if (this.closed) return;
+      const runtime = this.#runtime();
+      if (delivery) delivery.start(this);
+      else void this.replace(source);
+      await runtime;
+    } catch (thrown) {
+      this.refuse(failure(thrown, "bundle_fetch_failed"));
+    }
+  }
+
+  /** Compiled once; a runtime that could not be had is asked for again with the next bundle. */
+  #runtime(): Promise<WebAssembly.Module> {
+    return (this.#module ??= quiet(
+      readModule(this.#options!.wasm, this.#platform).catch((thrown: unknown) => {
+        this.#module = undefined;
+        throw thrown;
+      }),
+    ));
+  }
+
+  #startTimer(ms: number): void {
+    if (!(ms > 0 && ms < 2 ** 31)) return;
     const late = () => {
-      if (this.#reason === "loading" && !this.running) {
+      if (this.#error.code === "loading" && !this.running) {
         this.#fail(new RankletError("load_timeout", `nothing was loaded after ${ms} ms`), true);
       }
     };
     try {
-      const timer = setTimeout(late, ms);
+      this.#timer = setTimeout(late, ms);
       // In Node a pending load must not keep the process alive.
-      (timer as { unref?: () => void }).unref?.();
-      return timer;
+      (this.#timer as { unref?: () => void }).unref?.();
     } catch {
-      return undefined; // A worker's global scope has no timers.
+      // A worker's global scope has no timers.
     }
   }
 
-  #instantiate(): void {
-    let Constructor;
-    try {
-      Constructor = makeInstance(this.#module!).Engine;
-    } catch (thrown) {
-      throw new RankletError("wasm_invalid", describe(thrown));
-    }
-    try {
-      const engine = new Constructor(...this.#bundle!);
-      const info = engine.info();
-      this.running = { engine, info, plan: planColumns(info.columns) };
-    } catch (thrown) {
-      throw coded(thrown) ?? new RankletError("trapped", describe(thrown));
-    }
-    this.#announce();
-  }
-
-  #trapped(thrown: unknown, caller: Caller | undefined): RankletError {
-    const trap = new RankletError("trapped", describe(thrown));
+  #trapped(running: Running, thrown: unknown, caller: Caller | undefined): RankletError {
+    const trap = trapOf(running.engine.constructor as EngineClass, thrown);
     // First of all: the clock is the caller's code, and may come back here.
     this.running = undefined;
-    const now = this.#clock();
-    if (this.#disposed) return trap;
-    this.#traps = this.#traps.filter((time) => now - time < BREAKER_MS);
+    abandon(running);
+    const now = this.now();
+    if (this.closed || this.#off) return trap;
+    // A clock that was set back must not make old traps new.
+    this.#traps = this.#traps.filter((time) => Math.abs(now - time) < BREAKER_MS);
     if (!caller?.trapped()) this.#traps.push(now);
-    const open = this.#traps.length >= BREAKER_TRAPS;
-    this.#fail(open ? new RankletError("trapped", `${trap.message}; trapped too often, not tried again`) : trap, !open);
-    if (!open) queueMicrotask(() => this.#rebuild());
+    const isOpen = this.#traps.length >= BREAKER_TRAPS;
+    this.#fail(isOpen ? new RankletError(trap.code, `${trap.message}; trapped too often, not tried again`) : trap, !isOpen);
+    if (!isOpen) void this.#rebuild();
     return trap;
   }
 
-  #rebuild(): void {
-    if (this.#disposed || this.running) return;
+  async #rebuild(): Promise<void> {
     try {
-      this.#instantiate();
+      const module = await this.#runtime();
+      if (this.#bundle && !this.#off && !this.running) this.#install(open(module, this.#bundle));
     } catch (thrown) {
       this.#fail(failure(thrown, "trapped"));
     }
   }
 
   #fail(error: RankletError, pending = false): void {
-    this.running = undefined;
     this.#pending = pending;
-    this.#reason = error.code;
-    this.#detail = error.message;
+    this.#error = error;
+    this.#announce();
+  }
+
+  /** At once for everybody: whoever asks next sees the one or the other. */
+  #install(next: Running | undefined): void {
+    const before = this.running;
+    this.running = next;
+    if (before) end(before);
     this.#announce();
   }
 
   #announce(): void {
+    clearTimeout(this.#timer);
     this.#settle();
     for (const listener of [...this.changed]) listener();
   }
+}
+
+/** Opens a bundle in an instance of its own, self-test included. */
+function open(module: WebAssembly.Module, bundle: Bundle): Running {
+  let Constructor: EngineClass;
+  try {
+    Constructor = makeInstance(module).Engine;
+  } catch (thrown) {
+    throw new RankletError(thrown instanceof RangeError ? "out_of_memory" : "wasm_invalid", describe(thrown));
+  }
+  try {
+    const engine = new Constructor(...bundle);
+    const info = engine.info();
+    return { engine, info, plan: planColumns(info.columns) };
+  } catch (thrown) {
+    throw coded(thrown) ?? trapOf(Constructor, thrown);
+  }
+}
+
+function trapOf(Constructor: EngineClass, thrown: unknown): RankletError {
+  return new RankletError(Constructor.out_of_memory() ? "out_of_memory" : "trapped", describe(thrown));
+}
+
+/** Lists and sessions may keep a `Running` for long after; they must not keep its linear memory. */
+function abandon(running: Running): void {
+  running.engine = undefined as never;
+}
+
+function end(running: Running): void {
+  try {
+    running.engine.free();
+  } catch {
+    // It goes either way.
+  }
+  abandon(running);
 }
 
 function bundleInfo(info: EngineInfo): BundleInfo {

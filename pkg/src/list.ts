@@ -33,7 +33,7 @@ export class List<C = unknown> {
   // The journal: what a new engine is given to hold this list again.
   readonly #parts: Part[] = [];
   #facts: Facts;
-  #updated: Encoded | "later" | null = null;
+  #updated = false;
   // Given and not yet read; more than one where reading one gave another.
   readonly #pages: (readonly C[])[] = [];
   // What is wrong with the list for good, and with its facts until others come.
@@ -47,7 +47,8 @@ export class List<C = unknown> {
   readonly #subscribers = new Set<{ listener: () => void }>();
   #told = false;
   readonly #engineChanged = () => {
-    if (this.#shared.host.running) this.due();
+    const { running, isOff } = this.#shared.host;
+    if (running || isOff) this.due();
   };
 
   /** @internal */
@@ -97,7 +98,7 @@ export class List<C = unknown> {
     this.#unreadable = null;
     try {
       this.#facts = keepFacts(facts);
-      this.#updated = "later";
+      this.#updated = true;
       const running = this.#shared.host.running;
       if (running && !this.#broken && this.#isHeld()) this.#sendFacts(running, this.#held!.handle);
     } catch (thrown) {
@@ -239,8 +240,7 @@ export class List<C = unknown> {
   }
 
   #sendFacts(running: Running, handle: number): void {
-    if (this.#updated === "later") this.#updated = encodeFacts(running.plan, this.#facts);
-    const { columns, pool, lengths } = this.#updated!;
+    const { columns, pool, lengths } = encodeFacts(running.plan, this.#facts);
     this.#call((engine) => engine.update_facts(handle, columns, pool, lengths));
   }
 
@@ -350,7 +350,7 @@ export class List<C = unknown> {
   /** Lets go of all that only the model's order needs. */
   #drop(): void {
     this.#parts.length = 0;
-    this.#updated = null;
+    this.#updated = false;
     this.#release();
   }
 
@@ -369,12 +369,14 @@ function encodedOf(running: Running, part: Part, facts: Facts | null): Encoded {
     part.encoded = encode(running.plan, part.rows, facts);
     part.rows.features = [];
   }
+  // What was read for one bundle's columns says nothing about another's.
+  if (part.encoded.key !== running.plan.key) throw new RankletError("stale_list", "another bundle reads other columns");
   return part.encoded;
 }
 
 /** A trap is the engine's trouble: the list is whole and goes into the next one. */
 function isTrap({ code }: RankletError): boolean {
-  return code === "trapped";
+  return code === "trapped" || code === "out_of_memory";
 }
 
 function serverOrderOf(items: readonly unknown[]): Uint32Array {

@@ -2,6 +2,7 @@
 // `using` is in the types, whatever library the caller compiles against.
 export { RankletError } from "./reasons.js";
 export type { KnownReason, Reason } from "./reasons.js";
+export type { Delivery, Receiver } from "./delivery.js";
 export type { Tensor, TensorInfo, Tensors } from "./engine.js";
 export type { List } from "./list.js";
 export type { Ranking } from "./ranking.js";

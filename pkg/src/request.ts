@@ -132,7 +132,7 @@ export function nameRows(names: Names, { ids, keys, types }: Rows): string | und
 
 function encodePart<C>({ host }: Shared<C>, rows: Rows, facts: Facts | null): Part {
   const encoded = host.running ? encode(host.running.plan, rows, facts) : null;
-  if (host.mayCome && !encoded) keepFeatures(rows);
+  if (!host.closed && !encoded) keepFeatures(rows);
   else rows.features = [];
   return { rows, encoded };
 }

@@ -5,7 +5,7 @@ import { Records } from "./recorder.js";
 import { RankletError, failure } from "./reasons.js";
 import type { Shared } from "./request.js";
 import { Session } from "./session.js";
-import type { RerankerOptions, SessionOptions, Status } from "./types.js";
+import type { BytesSource, RerankerOptions, SessionOptions, Status } from "./types.js";
 
 const LOAD_TIMEOUT_MS = 15_000;
 const MAX_EVENTS = 2000;
@@ -38,6 +38,14 @@ export class Reranker<C = unknown> {
     return new Session(this.#shared, options);
   }
 
+  /**
+   * Opens another bundle beside the one that runs, and only where it passes its self-test puts it in that one's place, for all
+   * sessions and lists at once; what is frozen stays. Never rejects: a bad one changes nothing, and `detail` says what it was.
+   */
+  replace(bundle: BytesSource | Promise<BytesSource>): Promise<Status> {
+    return this.host.replace(bundle);
+  }
+
   /** Frees the engine; afterwards server order, `disposed`. */
   dispose(): void {
     this.host.dispose();
@@ -52,10 +60,10 @@ export class Reranker<C = unknown> {
 /** Reads the options, whatever they are: what cannot be read fails the load, not the caller. */
 function open<C>(options: RerankerOptions<C>, platform: Platform): { host: Host; shared: Shared<C> } {
   try {
-    const { bundle, wasm, deadlineMs, loadTimeoutMs, maxEvents, onStatus, enabled, clock: given, onRecord, consent } = options;
+    const { bundle, delivery, wasm, deadlineMs, loadTimeoutMs, maxEvents, onStatus, enabled, clock: given, onRecord, consent } = options;
     const reader = makeReader(options);
     const clock = safely(given ?? (() => Date.now()));
-    const load = { bundle, wasm, loadTimeoutMs: loadTimeoutMs ?? LOAD_TIMEOUT_MS, clock };
+    const load = { bundle, delivery, wasm, loadTimeoutMs: loadTimeoutMs ?? LOAD_TIMEOUT_MS, clock };
     const off = enabled === false ? new RankletError("disabled", "disabled by option") : undefined;
     if (off) [bundle, wasm].forEach(quiet);
     const host = new Host(off ?? load, platform);

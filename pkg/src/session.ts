@@ -248,12 +248,12 @@ export class Session<C = unknown> {
       due = (host.call((engine) => sendEvent(engine, handle, event), this) & DUE) > 0;
       // The event counts whether or not the journal can be shortened now.
       if (this.#events.push(event) >= maxEvents) this.#quietly(() => this.#compact(handle));
-    } else if (host.mayCome && !this.#isolated) {
-      if (full) throw new RankletError("limit_exceeded", `${maxEvents} events wait for the engine`);
-      this.#events.push(event);
-    } else if (isMarking(event.type)) {
+    } else if (isMarking(event.type) || !(host.closed || this.#isolated)) {
       // Where no engine will ever come, the marks are all that an event can change, here and in a later session.
-      if (full) this.#events.shift();
+      if (full) {
+        if (host.mayCome && !this.#isolated) throw new RankletError("limit_exceeded", `${maxEvents} events wait for the engine`);
+        this.#events.splice(Math.max(0, this.#events.findIndex(({ type }) => !isMarking(type))), 1);
+      }
       this.#events.push(event);
     }
     this.recorder?.observed(event);

@@ -1,3 +1,4 @@
+import type { Delivery } from "./delivery.js";
 import type { List } from "./list.js";
 import type { Consent, Recorded } from "./record.js";
 import type { Reason } from "./reasons.js";
@@ -38,7 +39,9 @@ export interface Accessors<C> {
 export type BytesSource = URL | string | Uint8Array | ArrayBuffer | Response;
 
 export interface RerankerOptions<C = unknown> extends Accessors<C> {
-  bundle: BytesSource | Promise<BytesSource>;
+  bundle?: BytesSource | Promise<BytesSource>;
+  /** In place of `bundle`: where bundles come from over the reranker's life. */
+  delivery?: Delivery;
   /** The runtime, if it does not lie beside the package's JavaScript. A compiled module may serve many rerankers. */
   wasm?: BytesSource | WebAssembly.Module | Promise<BytesSource | WebAssembly.Module>;
   /** Work budget of a re-rank, ms: as many candidates are scored, the first in the server's order, as by the times so far

@@ -66,6 +66,11 @@ impl Engine {
         Ok(Engine { ranker, sessions: Slab::new(), lists: Slab::new(), scores: Scores::new() })
     }
 
+    /// Whether the instance was ever refused memory: what a trap was, if one came. It may be asked after one.
+    pub fn out_of_memory() -> bool {
+        super::memory::refused()
+    }
+
     /// What the face and inspectors need to know. `suppressed_ms`: how long a dismissal, and a snooze without a length,
     /// suppress.
     pub fn info(&self) -> Result<Object, JsValue> {

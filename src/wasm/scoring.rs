@@ -23,6 +23,11 @@ impl Engine {
         Ok(Engine { scorer, scores: Scores::new() })
     }
 
+    /// Whether the instance was ever refused memory: what a trap was, if one came. It may be asked after one.
+    pub fn out_of_memory() -> bool {
+        super::memory::refused()
+    }
+
     /// What the face needs to know. The lists of a ranker are empty.
     pub fn info(&self) -> Object {
         let scorer = &self.scorer;
