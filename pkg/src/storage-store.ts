@@ -3,6 +3,8 @@
  * for want of room rejects with an error whose `name` is `QuotaExceededError`.
  */
 export interface Store {
+  /** The name under which pages that share this store tell each other of changes; without one they do not. */
+  readonly tabs?: string;
   get(key: string): Promise<Uint8Array | string | undefined>;
   set(key: string, value: Uint8Array | string): Promise<void>;
   delete(key: string): Promise<void>;
