@@ -1,6 +1,5 @@
 import type { Receiver } from "./delivery.js";
-import { failed } from "./delivery-errors.js";
-import { RankletError } from "./reasons.js";
+import { RankletError, failure } from "./reasons.js";
 
 /** An answer that is late counts as none: whatever comes after is dropped. */
 export async function inTime<T>(work: Promise<T>, ms: number, abort?: AbortController): Promise<T> {
@@ -44,7 +43,7 @@ export async function ask(source: URL | string, etag: string | null, to: Receive
     };
     return await inTime(answer(), ms, abort);
   } catch (thrown) {
-    throw failed(thrown, "bundle_fetch_failed");
+    throw failure(thrown, "bundle_fetch_failed");
   }
 }
 

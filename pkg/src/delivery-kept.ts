@@ -1,6 +1,6 @@
-import { failed } from "./delivery-errors.js";
 import { hex, sha256 } from "./delivery-hex.js";
 import type { Stated } from "./delivery-slots.js";
+import { describe } from "./reasons.js";
 import { alone, type Store } from "./storage-store.js";
 
 /** A bundle that was opened and passed its self-test here. */
@@ -100,7 +100,7 @@ export class Kept {
       await work(this.#store);
       this.problem = before;
     } catch (thrown) {
-      this.problem = failed(thrown, "storage").message || "the store failed";
+      this.problem = describe(thrown) || "the store failed";
     }
   }
 }

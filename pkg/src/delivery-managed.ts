@@ -1,6 +1,5 @@
 import type { Delivery, Receiver } from "./delivery.js";
 import { chosen, readChannel, sealChannel, type Channel } from "./delivery-channel.js";
-import { failed } from "./delivery-errors.js";
 import { ask, inTime, resolved, type Answer } from "./delivery-fetch.js";
 import { hex, sha256 } from "./delivery-hex.js";
 import { Kept, type Good } from "./delivery-kept.js";
@@ -8,7 +7,7 @@ import type { DeliveryOptions, DeliveryState, ManagedDelivery, Problem } from ".
 import { sealBundle, stated } from "./delivery-slots.js";
 import { PinnedKeys } from "./delivery-verify.js";
 import { Wake } from "./delivery-wake.js";
-import { RankletError } from "./reasons.js";
+import { RankletError, failure } from "./reasons.js";
 
 const TIMEOUT_MS = 10_000;
 
@@ -123,7 +122,7 @@ export class Managed implements Delivery, ManagedDelivery {
       this.#judge();
       await this.#kept.read({ ...textOf(answer, before), readAt: this.#readAt });
     } catch (thrown) {
-      this.#channelProblem = said(failed(thrown, "bundle_fetch_failed"));
+      this.#channelProblem = said(failure(thrown, "bundle_fetch_failed"));
     }
   }
 
@@ -183,7 +182,7 @@ export class Managed implements Delivery, ManagedDelivery {
         await this.#take(entry ? { ...entry, url: resolved(entry.url, channel!) } : { url: bundle! });
         this.#problem = null;
       } catch (thrown) {
-        this.#problem = failed(thrown, "bundle_fetch_failed");
+        this.#problem = failure(thrown, "bundle_fetch_failed");
         if (!this.#serving) await this.#fallBack(this.#problem);
       }
     }
@@ -202,7 +201,7 @@ export class Managed implements Delivery, ManagedDelivery {
     try {
       await this.#offer(bytes, digest, wanted.version, stored ? "store" : "network");
     } catch (thrown) {
-      const error = failed(thrown, "bundle_corrupt");
+      const error = failure(thrown, "bundle_corrupt");
       // A page that asks every minute must not fetch what it refuses every minute.
       if (FINAL.test(error.code)) this.#refused = { sha256: digest, error };
       throw error;
