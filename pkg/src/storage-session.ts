@@ -61,6 +61,8 @@ class Keeping<C> implements PersistedSession<C>, Keeper {
   #revision = 0;
   /** The record as it was restored, until it is known whether the engine took it. */
   #given: string | undefined;
+  /** What this version cannot read and was set aside: it may be written over, unlike what a newer tab writes. */
+  #aside: unknown;
   /** Events of this tab, and those that were left waiting, that are in no record yet. */
   #mine: PlainEvent[] = [];
   /** Texts of events that were left waiting, by place. */
@@ -93,7 +95,7 @@ class Keeping<C> implements PersistedSession<C>, Keeper {
     await this.#tried(async () => {
       const text = await store.get(this.#at.record);
       const found = readKept(text);
-      if (found === "newer" || found === "corrupt") await this.#setAside(text as string, found);
+      if (found === "newer" || found === "corrupt") await this.#setAside((this.#aside = text) as string, found);
       else if (found) {
         kept = found;
         this.#given = text as string;
@@ -244,8 +246,8 @@ class Keeping<C> implements PersistedSession<C>, Keeper {
     const text = await store.get(this.#at.record);
     if (began !== this.#forgotten) return;
     let stored = readKept(text);
-    if (stored === "newer") return this.#report("newer", "another tab runs a newer ranklet");
-    if (stored === "corrupt") stored = undefined;
+    if (stored === "newer" && text !== this.#aside) return this.#report("newer", "another tab runs a newer ranklet");
+    if (stored === "corrupt" || stored === "newer") stored = undefined;
     else if (this.#life !== undefined && stored?.life !== this.#life) {
       // Forgotten by a tab that this one did not hear of, and perhaps begun anew.
       this.#wiped();
@@ -261,11 +263,12 @@ class Keeping<C> implements PersistedSession<C>, Keeper {
     if (isOthers) this.#join(stored!.tail);
     const snapshot = joined ?? this.session.snapshot();
     const tail = [...(stored?.tail ?? []), ...this.#mine].slice(-TAIL);
-    const life = (this.#life = stored?.life ?? this.#life ?? `${this.#tab}-${++this.#count}`);
+    const life = stored?.life ?? this.#life ?? `${this.#tab}-${++this.#count}`;
     const kept = { life, revision: (stored?.revision ?? this.#revision) + 1, savedAt: Date.now(), snapshot, tail };
     await makeRoom(store, this.#at.record, () => store.set(this.#at.record, written(kept)));
     // Where there are no locks, another tab may have forgotten in between.
     if (began !== this.#forgotten) return store.delete(this.#at.record);
+    this.#life = life;
     this.#revision = kept.revision;
     this.#mine.splice(0, count);
     if (this.problem?.code === "quota" || this.problem?.code === "unavailable") this.problem = null;

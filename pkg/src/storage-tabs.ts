@@ -8,18 +8,29 @@ export interface Listener {
   came(): void;
 }
 
+/** What tabs say: events, or that all is forgotten. */
+interface Said {
+  at: number;
+  events?: PlainEvent[];
+}
+
 /** The other tabs, where the platform lets them speak, and this one's visibility. */
 export class Tabs {
   readonly #channel: BroadcastChannel | undefined;
   readonly #listener: Listener;
+  #forgotAt = 0;
 
   constructor(name: string | undefined, listener: Listener) {
     this.#listener = listener;
     if (name !== undefined && typeof BroadcastChannel === "function") {
       this.#channel = new BroadcastChannel(name);
-      this.#channel.onmessage = ({ data }: MessageEvent<unknown>) => {
-        if (data === "forget") listener.forgotten();
-        else if (Array.isArray(data)) listener.heard(data as PlainEvent[]);
+      this.#channel.onmessage = ({ data }: MessageEvent<Partial<Said> | null>) => {
+        const { at = 0, events } = data ?? {};
+        // What was on its way when all was forgotten is forgotten too. One machine, one clock.
+        if (at <= this.#forgotAt) return;
+        if (Array.isArray(events)) return listener.heard(events);
+        this.#forgotAt = at;
+        listener.forgotten();
       };
       // In Node it must not keep the process alive.
       (this.#channel as { unref?: () => void }).unref?.();
@@ -31,11 +42,12 @@ export class Tabs {
   }
 
   tell(events: PlainEvent[]): void {
-    this.#channel?.postMessage(events);
+    this.#channel?.postMessage({ at: Date.now(), events } satisfies Said);
   }
 
   forget(): void {
-    this.#channel?.postMessage("forget");
+    this.#forgotAt = Date.now();
+    this.#channel?.postMessage({ at: this.#forgotAt } satisfies Said);
   }
 
   close(): void {
