@@ -47,6 +47,14 @@ await Promise.all(
     ];
   }),
 );
+/** Entries without a runtime: one file for every platform. */
+const plain = ["delivery", "storage"];
+await Promise.all(
+  plain.map((name) =>
+    build({ ...common, minify: true, entryPoints: [join(here, `src/${name}-entry.ts`)], outfile: join(dist, `${name}.js`) }),
+  ),
+);
+
 if (existsSync(join(dist, "cli.js"))) chmodSync(join(dist, "cli.js"), 0o755);
 
 const types = join(dist, "types");
@@ -54,9 +62,9 @@ rmSync(types, { recursive: true, force: true });
 const tsc = join(dirname(fileURLToPath(import.meta.resolve("typescript/package.json"))), "bin", "tsc");
 execFileSync(process.execPath, [tsc, "-p", join(here, "tsconfig.build.json")], { stdio: ["ignore", 2, 2] });
 
-for (const { prefix } of runtimes) {
-  const brotli = brotliCompressSync(readFileSync(join(dist, `${prefix}browser.js`)), {
+for (const file of [...runtimes.map(({ prefix }) => `${prefix}browser.js`), ...plain.map((name) => `${name}.js`)]) {
+  const brotli = brotliCompressSync(readFileSync(join(dist, file)), {
     params: { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_LGWIN]: 22 },
   });
-  console.error(`dist/${prefix}browser.js: ${brotli.length} bytes brotli`);
+  console.error(`dist/${file}: ${brotli.length} bytes brotli`);
 }

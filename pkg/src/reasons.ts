@@ -41,6 +41,16 @@ export class RankletError extends Error {
     super(message);
     this.code = code;
   }
+
+  /** By name: each entry of the package is a file of its own, with a class of its own, and their errors meet. */
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    try {
+      const { name, code, message } = value as RankletError;
+      return name === "RankletError" && typeof code === "string" && typeof message === "string";
+    } catch {
+      return false;
+    }
+  }
 }
 
 /** What anything thrown says about itself, without ever throwing in turn: a thrown value may be a trap of its own. */

@@ -17,9 +17,20 @@ export interface Held {
   handle: number;
 }
 
+/** Who keeps a session beyond the page (`ranklet/storage`). */
+export interface Keeper {
+  /** Before an event is taken in: it may give it an id, by which other pages know it again. */
+  name(event: PlainEvent): void;
+  /** After that; whether it happened on this page, and is for its records. */
+  took(event: PlainEvent): boolean;
+  forgot(): void;
+}
+
 /** The local context of one user and account. Two sessions share no bit. */
 export class Session<C = unknown> {
   readonly key: string;
+  /** @internal */
+  keeper: Keeper | undefined;
   /** @internal */
   readonly recorder: Recorder | undefined;
   readonly #shared: Shared<C>;
@@ -159,6 +170,7 @@ export class Session<C = unknown> {
     this.#given = false;
     this.#traps = 0;
     this.#release();
+    this.keeper?.forgot();
     for (const list of this.#lists) list.due();
   }
 
@@ -241,6 +253,7 @@ export class Session<C = unknown> {
     if (this.#disposed) throw new RankletError("disposed", "the session was disposed");
     this.#shown.complete(event);
     checkNames(event);
+    this.keeper?.name(event);
     let due = false;
     const handle = this.#reach();
     const full = this.#events.length >= maxEvents;
@@ -256,7 +269,7 @@ export class Session<C = unknown> {
       }
       this.#events.push(event);
     }
-    this.recorder?.observed(event);
+    if (this.keeper?.took(event) ?? true) this.recorder?.observed(event);
     if (this.#mark(event)) due = true;
     if (due) for (const list of this.#lists) list.due();
     return { accepted: true, due, reason: null };
