@@ -11,7 +11,7 @@ mod context;
 mod objects;
 #[cfg(all(feature = "ranking", not(feature = "compile")))]
 mod ranking;
-#[cfg(not(feature = "compile"))]
+#[cfg(not(feature = "ranking"))]
 mod scores;
 #[cfg(not(feature = "ranking"))]
 mod scoring;
