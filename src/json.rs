@@ -10,6 +10,7 @@ mod text;
 
 use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 /// The first thing that did not fit, and where: `heads[0].column: a whole number was expected`.
 #[derive(Debug, Default)]
@@ -220,9 +221,9 @@ impl<T: Read> Read for Option<T> {
     const OPTIONAL: bool = true;
 }
 
-impl<T: Read> Read for Box<T> {
+impl<T: Read> Read for Arc<T> {
     fn read(value: &Value, notes: &mut Notes) -> Self {
-        Box::new(T::read(value, notes))
+        Arc::new(T::read(value, notes))
     }
 }
 

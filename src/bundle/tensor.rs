@@ -2,7 +2,6 @@
 
 use ranklet_kernels::half;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 /// Elements of a constant tensor.
 #[derive(Debug, Clone, PartialEq)]
@@ -95,5 +94,149 @@ impl Tensor {
     }
 }
 
-/// Tensors by name; ordered, so that everything made from them is too.
-pub type Tensors = BTreeMap<String, Tensor>;
+/// Tensors by name; ordered, so that everything made from them is too. One sorted list, as a page pays for a `BTreeMap`'s
+/// code.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Tensors(Vec<(String, Tensor)>);
+
+impl Tensors {
+    /// None.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn search(&self, name: &str) -> Result<usize, usize> {
+        self.0.binary_search_by(|(n, _)| n.as_str().cmp(name))
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The tensor of this name.
+    pub fn get(&self, name: &str) -> Option<&Tensor> {
+        self.search(name).ok().map(|at| &self.0[at].1)
+    }
+
+    /// The tensor of this name, to be changed.
+    pub fn get_mut(&mut self, name: &str) -> Option<&mut Tensor> {
+        self.search(name).ok().map(|at| &mut self.0[at].1)
+    }
+
+    /// Whether a tensor has this name.
+    pub fn contains_key(&self, name: &str) -> bool {
+        self.search(name).is_ok()
+    }
+
+    /// Puts a tensor in; gives back the one that had the name.
+    #[inline(never)]
+    pub fn insert(&mut self, name: String, tensor: Tensor) -> Option<Tensor> {
+        match self.search(&name) {
+            Ok(at) => Some(std::mem::replace(&mut self.0[at].1, tensor)),
+            Err(at) => {
+                self.0.insert(at, (name, tensor));
+                None
+            }
+        }
+    }
+
+    /// Takes a tensor out.
+    pub fn remove(&mut self, name: &str) -> Option<Tensor> {
+        self.search(name).ok().map(|at| self.0.remove(at).1)
+    }
+
+    /// Keeps those of which `keep` holds.
+    pub fn retain(&mut self, mut keep: impl FnMut(&String, &mut Tensor) -> bool) {
+        self.0.retain_mut(|(name, tensor)| keep(name, tensor));
+    }
+
+    /// Moves all of `other` here.
+    pub fn append(&mut self, other: &mut Tensors) {
+        self.extend(std::mem::take(other));
+    }
+
+    /// Names and tensors, by name.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&String, &Tensor)> + ExactSizeIterator + Clone {
+        self.0.iter().map(|(name, tensor)| (name, tensor))
+    }
+
+    /// The names, in order.
+    pub fn keys(&self) -> impl Iterator<Item = &String> {
+        self.0.iter().map(|(name, _)| name)
+    }
+
+    /// The tensors, by name.
+    pub fn values(&self) -> impl Iterator<Item = &Tensor> {
+        self.0.iter().map(|(_, tensor)| tensor)
+    }
+
+    /// The tensors, by name, to be changed.
+    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut Tensor> {
+        self.0.iter_mut().map(|(_, tensor)| tensor)
+    }
+}
+
+impl std::ops::Index<&str> for Tensors {
+    type Output = Tensor;
+
+    /// # Panics
+    /// If no tensor has the name.
+    fn index(&self, name: &str) -> &Tensor {
+        self.get(name).expect("a tensor of this name")
+    }
+}
+
+impl Extend<(String, Tensor)> for Tensors {
+    fn extend<I: IntoIterator<Item = (String, Tensor)>>(&mut self, tensors: I) {
+        for (name, tensor) in tensors {
+            self.insert(name, tensor);
+        }
+    }
+}
+
+impl FromIterator<(String, Tensor)> for Tensors {
+    fn from_iter<I: IntoIterator<Item = (String, Tensor)>>(tensors: I) -> Self {
+        let mut all = Tensors::new();
+        all.extend(tensors);
+        all
+    }
+}
+
+impl<const N: usize> From<[(String, Tensor); N]> for Tensors {
+    fn from(tensors: [(String, Tensor); N]) -> Self {
+        tensors.into_iter().collect()
+    }
+}
+
+impl IntoIterator for Tensors {
+    type Item = (String, Tensor);
+    type IntoIter = std::vec::IntoIter<(String, Tensor)>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a Tensors {
+    type Item = (&'a String, &'a Tensor);
+    type IntoIter = std::iter::Map<std::slice::Iter<'a, (String, Tensor)>, fn(&'a (String, Tensor)) -> Self::Item>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter().map(|(name, tensor)| (name, tensor))
+    }
+}
+
+impl<'a> IntoIterator for &'a mut Tensors {
+    type Item = (&'a String, &'a mut Tensor);
+    type IntoIter = std::iter::Map<std::slice::IterMut<'a, (String, Tensor)>, fn(&'a mut (String, Tensor)) -> Self::Item>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter_mut().map(|(name, tensor)| (&*name, tensor))
+    }
+}

@@ -7,6 +7,7 @@ use crate::error::{Error, ErrorKind, Result, detail};
 use crate::json::{Notes, Read, field, variant};
 use ranklet_kernels::math::f64 as math;
 use serde::Serialize;
+use std::sync::Arc;
 
 /// Keeps logit finite: the f64 next to 1 is this far from it.
 const EPSILON: f64 = f64::EPSILON / 2.0;
@@ -46,7 +47,7 @@ pub enum CalibratorSpec {
     /// Any other graph `[N, 1] -> [N, 1]`.
     Plan {
         /// The plan.
-        plan: Box<Plan>,
+        plan: Arc<Plan>,
     },
 }
 
@@ -132,7 +133,7 @@ impl Calibrator {
                 Calibrator::Beta { a: *a, b: *b, c: *c }
             }
             CalibratorSpec::Plan { plan } => {
-                let interpreter = Interpreter::new((**plan).clone(), tensors)?;
+                let interpreter = Interpreter::new(plan.clone(), tensors)?;
                 let plan = interpreter.plan();
                 if plan.inputs.len() != 1 || plan.outputs.len() != 1 {
                     return bad(detail("a calibrator has one input and one output"));

@@ -367,7 +367,7 @@ impl Build {
             CalibratorForm::Beta { a, b, c } => ("beta".to_owned(), CalibratorSpec::Beta { a, b, c }),
             CalibratorForm::Plan => {
                 self.tensors.append(&mut lowered.tensors);
-                ("a graph of its own".to_owned(), CalibratorSpec::Plan { plan: Box::new(lowered.plan.clone()) })
+                ("a graph of its own".to_owned(), CalibratorSpec::Plan { plan: lowered.plan.clone().into() })
             }
         }
     }
@@ -377,7 +377,7 @@ impl Build {
             format: FORMAT,
             minor: 0,
             numerics: NUMERICS,
-            plan: self.plan.clone(),
+            plan: self.plan.clone().into(),
             golden: self.golden.clone(),
             provenance: Provenance {
                 ranklet: env!("CARGO_PKG_VERSION").to_owned(),

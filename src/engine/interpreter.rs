@@ -8,6 +8,7 @@ use super::schedule::Schedule;
 use super::values::{Buffer, Slice};
 use crate::bundle::tensor::Tensors;
 use crate::error::{Error, ErrorKind, Result};
+use std::sync::Arc;
 
 /// Elements of all outputs of one call of [`Interpreter::run_all`].
 const MAX_ELEMENTS: usize = 1 << 26;
@@ -22,7 +23,7 @@ pub(super) struct Memory {
 /// A plan that is ready to run. Not shared between threads: it owns its working memory.
 #[derive(Debug)]
 pub struct Interpreter {
-    plan: Plan,
+    plan: Arc<Plan>,
     steps: Vec<Ready>,
     constants: Vec<Cells>,
     /// Columns of the one input that steps take to be the same in all rows of a run.
@@ -95,7 +96,8 @@ impl Interpreter {
     ///
     /// # Errors
     /// `bundle_corrupt` names the step and what is wrong with it; `limit_exceeded` a cap.
-    pub fn new(plan: Plan, tensors: &Tensors) -> Result<Self> {
+    pub fn new(plan: impl Into<Arc<Plan>>, tensors: &Tensors) -> Result<Self> {
+        let plan = plan.into();
         let Checked { mut steps, alike } = check(&plan, tensors)?;
         let mut constants = Vec::new();
         for step in &mut steps {

@@ -250,13 +250,31 @@ impl<'a> Items<'a> {
     }
 }
 
+/// Hour of the day in UTC, of milliseconds since the epoch; NaN of what is not finite.
+fn hour(now: f64) -> f64 {
+    const DAY: f64 = 86_400e3;
+    // `fmod` without libm's, which divides 128 bits. Every difference is exact, for its terms are within a factor of two.
+    let mut rest = now.abs();
+    let mut days = DAY;
+    while days <= rest / 2.0 && days.is_finite() {
+        days *= 2.0;
+    }
+    while days >= DAY {
+        if rest >= days {
+            rest -= days;
+        }
+        days /= 2.0;
+    }
+    if now.is_finite() { libm::floor(rest.copysign(now) / 3_600e3) } else { f64::NAN }
+}
+
 impl<'a> Row<'a> {
     pub fn number(&self, source: Source) -> f64 {
         match source {
             Source::Candidate(c) => self.table.number(c, self.row),
             Source::Request(c) => self.table.request_number(c),
             Source::ServerRank => (self.row + 1) as f64,
-            Source::Hour => libm::floor(libm::fmod(self.now, 86_400e3) / 3_600e3),
+            Source::Hour => hour(self.now),
             Source::Local(signal) => self.context.value(signal, &self.subject, self.now),
             Source::Surface | Source::Recent(_) => f64::NAN,
         }
@@ -295,5 +313,29 @@ impl<'a> Row<'a> {
             Aggregate::Sum => sum + v,
             Aggregate::Max => math::max(sum, v),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::hour;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_hour_is_that_of_fmod(bits in any::<u64>(), now in -1e14..1e14) {
+            for now in [f64::from_bits(bits), now, libm::floor(now), libm::floor(now / 3_600e3) * 3_600e3] {
+                let naive = libm::floor(libm::fmod(now, 86_400e3) / 3_600e3);
+                prop_assert!(hour(now).to_bits() == naive.to_bits() || hour(now).is_nan() && naive.is_nan(), "{now:e}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_ends_of_the_range_have_an_hour_too() {
+        for now in [0.0, -0.0, 86_400e3, -86_400e3, 86_399_999.0, 172_800e3, f64::MAX, f64::MIN, f64::MIN_POSITIVE] {
+            assert_eq!(hour(now).to_bits(), libm::floor(libm::fmod(now, 86_400e3) / 3_600e3).to_bits(), "{now:e}");
+        }
+        assert!(hour(f64::INFINITY).is_nan() && hour(f64::NAN).is_nan());
     }
 }

@@ -8,6 +8,7 @@ use crate::json::{read_names, read_struct};
 use crate::policy::PolicySpec;
 use crate::scorer::Golden;
 use serde::Serialize;
+use std::sync::Arc;
 
 /// How a head's raw output is turned before calibration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -111,7 +112,7 @@ pub struct Manifest {
     /// Where the model is used.
     pub surfaces: Vec<String>,
     /// The ranking model.
-    pub plan: Plan,
+    pub plan: Arc<Plan>,
     /// Self-test of the plan.
     pub golden: Golden,
     /// Input of the plan that the schema fills; None where it fills several, and in a bare scoring bundle.

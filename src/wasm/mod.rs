@@ -13,7 +13,7 @@ mod memory;
 mod objects;
 #[cfg(all(feature = "ranking", not(feature = "compile")))]
 mod ranking;
-#[cfg(not(feature = "compile"))]
+#[cfg(not(feature = "ranking"))]
 mod scores;
 #[cfg(not(feature = "ranking"))]
 mod scoring;

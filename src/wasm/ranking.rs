@@ -2,7 +2,6 @@
 //! into linear memory.
 
 use super::objects::{self, list};
-use super::scores::{self, Scores};
 use super::slab::Slab;
 use super::{object, thrown};
 use crate::context::signals;
@@ -54,7 +53,6 @@ pub struct Engine {
     pub(super) ranker: Ranker,
     pub(super) sessions: Slab<Session>,
     pub(super) lists: Slab<Open>,
-    scores: Scores,
 }
 
 #[wasm_bindgen]
@@ -63,7 +61,7 @@ impl Engine {
     #[wasm_bindgen(constructor)]
     pub fn new(bundle: &[u8], hashes: &[u8]) -> Result<Engine, JsValue> {
         let ranker = Ranker::open_hashed(bundle, super::hashes(hashes).as_ref()).map_err(|e| thrown(&e))?;
-        Ok(Engine { ranker, sessions: Slab::new(), lists: Slab::new(), scores: Scores::new() })
+        Ok(Engine { ranker, sessions: Slab::new(), lists: Slab::new() })
     }
 
     /// Whether the instance was ever refused memory: what a trap was, if one came. It may be asked after one.
@@ -190,26 +188,6 @@ impl Engine {
     /// Forgets a list.
     pub fn list_free(&mut self, list: u32) {
         self.lists.remove(list);
-    }
-
-    /// Inputs and outputs of the plan.
-    pub fn scorer_info(&mut self) -> Object {
-        scores::info(self.ranker.scorer())
-    }
-
-    /// Scores an array for each input, or, of prepared candidates, for each that they leave open.
-    pub fn score(&mut self, prepared: u32, data: &Array, rows: usize) -> Result<Array, JsValue> {
-        self.scores.score(self.ranker.scorer(), prepared, data, rows).map_err(|e| thrown(&e))
-    }
-
-    /// Keeps the inputs that are given.
-    pub fn score_prepare(&mut self, data: &Array, rows: i32) -> Result<u32, JsValue> {
-        self.scores.prepare(self.ranker.scorer(), data, rows).map_err(|e| thrown(&e))
-    }
-
-    /// Forgets prepared candidates.
-    pub fn score_free(&mut self, prepared: u32) {
-        self.scores.free(prepared);
     }
 }
 

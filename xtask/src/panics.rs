@@ -25,8 +25,8 @@ const DIVERGING: [&str; 11] = [
 const TRAP: [u8; 3] = [0x00, 0x00, 0x0b];
 
 /// Parts of the mangled names of `Debug::fmt`, in both manglings and for `dyn Debug`. Only messages of panics use these
-/// forms here: what a page words for people has `{}` alone.
-const DEBUG: [&str; 3] = ["5Debug3fmt", "5DebugEL_", "core..fmt..Debug$GT$3fmt"];
+/// forms here: what a page words for people has `{}` alone. `PadAdapter` is what `{:#?}` writes through.
+const DEBUG: [&str; 4] = ["5Debug3fmt", "5DebugEL_", "core..fmt..Debug$GT$3fmt", "10PadAdapter"];
 
 /// No locals, `i32.const 0`, `end`: a `fmt` that writes nothing and succeeds.
 const NOTHING: [u8; 4] = [0x00, 0x41, 0x00, 0x0b];
