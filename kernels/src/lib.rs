@@ -4,6 +4,7 @@
 //! function of `std` whose bits differ between platforms; each file holds one kernel family, its
 //! naive twin and the property tests that compare them.
 
+pub mod bytes;
 pub mod dense;
 pub mod elementwise;
 pub mod half;

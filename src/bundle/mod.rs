@@ -12,6 +12,7 @@ mod write;
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::{self, Read, read_struct};
 use read::Container;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tensor::Tensors;
 
@@ -49,8 +50,11 @@ read_struct!(Preface { format, minor; requires = Vec::new() });
 /// A file that was read and found intact.
 #[derive(Debug)]
 pub struct Bundle {
-    /// The manifest, JSON.
-    manifest: String,
+    /// The manifest: parsed once, as a page's engine has not been optimised yet when it does.
+    manifest: Value,
+    /// Its JSON text.
+    #[cfg(feature = "compile")]
+    text: String,
     /// Every tensor.
     pub tensors: Tensors,
     /// SHA-256 of the file, hex.
@@ -152,7 +156,9 @@ impl Bundle {
         let digest = verified(bytes, hashes)?;
         let Container { tensors, manifest } = read::container(bytes).map_err(corrupt)?;
         let manifest = manifest.ok_or_else(|| corrupt("it has no manifest"))?;
-        let preface: Preface = json::parse(&manifest).map_err(incompatible)?;
+        let text = manifest;
+        let manifest = json::value(&text).map_err(incompatible)?;
+        let preface: Preface = json::from_value(&manifest).map_err(incompatible)?;
         if preface.format != FORMAT || preface.minor > MINOR {
             return Err(incompatible(format!(
                 "format {}.{}, this runtime reads {FORMAT}.0 to {FORMAT}.{MINOR}",
@@ -162,7 +168,14 @@ impl Bundle {
         if let Some(unknown) = preface.requires.first() {
             return Err(incompatible(format!("it requires {unknown}")));
         }
-        Ok(Bundle { manifest, tensors, digest, size: bytes.len() })
+        Ok(Bundle {
+            manifest,
+            #[cfg(feature = "compile")]
+            text,
+            tensors,
+            digest,
+            size: bytes.len(),
+        })
     }
 
     /// The manifest as `T`.
@@ -170,12 +183,13 @@ impl Bundle {
     /// # Errors
     /// `bundle_incompatible`: the bytes are intact, so what does not parse is unknown to this runtime.
     pub(crate) fn manifest<T: Read>(&self) -> Result<T> {
-        json::parse(&self.manifest).map_err(incompatible)
+        json::from_value(&self.manifest).map_err(incompatible)
     }
 
     /// The manifest's JSON text.
+    #[cfg(feature = "compile")]
     pub fn manifest_json(&self) -> &str {
-        &self.manifest
+        &self.text
     }
 }
 

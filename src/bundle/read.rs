@@ -3,6 +3,7 @@
 
 use super::tensor::{Data, Tensor, Tensors};
 use crate::json::{self, read_struct};
+use ranklet_kernels::bytes::{decode_f32, decode_i32};
 use ranklet_kernels::sorted::sorted;
 use serde_json::Value;
 
@@ -96,10 +97,15 @@ fn elements_of(dtype: &str, bytes: &[u8]) -> Data {
     fn each<const N: usize, T>(bytes: &[u8], f: fn([u8; N]) -> T) -> Vec<T> {
         bytes.as_chunks::<N>().0.iter().map(|c| f(*c)).collect()
     }
+    fn words<T: Clone + Default>(bytes: &[u8], decode: fn(&[u8], &mut [T])) -> Vec<T> {
+        let mut to = vec![T::default(); bytes.len() / 4];
+        decode(bytes, &mut to);
+        to
+    }
     match dtype {
-        "F32" => Data::F32(each(bytes, f32::from_le_bytes)),
+        "F32" => Data::F32(words(bytes, decode_f32)),
         "F64" => Data::F64(each(bytes, f64::from_le_bytes)),
-        "I32" => Data::I32(each(bytes, i32::from_le_bytes)),
+        "I32" => Data::I32(words(bytes, decode_i32)),
         "I64" => Data::I64(each(bytes, i64::from_le_bytes)),
         "F16" => Data::F16(each(bytes, u16::from_le_bytes)),
         "BF16" => Data::BF16(each(bytes, u16::from_le_bytes)),

@@ -18,6 +18,7 @@ mod encode;
 mod forest;
 mod functions;
 mod fuse;
+mod golden;
 mod graph;
 mod initial;
 mod inputs;

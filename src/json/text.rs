@@ -139,19 +139,21 @@ impl Parser<'_> {
         self.at += 1;
         let mut bytes = Vec::new();
         loop {
+            // What stands for itself is copied in one piece.
+            let rest = &self.text[self.at..];
+            let plain = rest.iter().take_while(|&&byte| byte >= b' ' && byte != b'"' && byte != b'\\').count();
+            bytes.extend_from_slice(&rest[..plain]);
+            self.at += plain;
             let byte = self.peek();
             if byte < b' ' {
                 return Err("a character");
             }
             self.at += 1;
-            match byte {
-                b'"' => break,
-                b'\\' => {
-                    let c = self.escape()?;
-                    bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
-                }
-                _ => bytes.push(byte),
+            if byte == b'"' {
+                break;
             }
+            let c = self.escape()?;
+            bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
         }
         // Whole characters of a text, and characters.
         String::from_utf8(bytes).map_err(|_| "UTF-8")

@@ -196,6 +196,19 @@ fn bins_tell(keys: &[bins::Key], x: &[f32], width: usize) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(600))]
     #[test]
+    fn keys_are_sorted_as_by_comparing(n in 0usize..300, seed: u64) {
+        let mut random = Random::new(seed);
+        let thresholds: Vec<f32> = [f32::NEG_INFINITY, -1.5, -f32::MIN_POSITIVE / 2.0, 0.0, 1e-3, 2.0, f32::INFINITY].to_vec();
+        let mut keys: Vec<_> = (0..n).map(|_| key(&mut random, &thresholds)).collect();
+        // Of more than one byte.
+        keys.iter_mut().step_by(3).for_each(|key| key.feature *= 70_000);
+        let mut expected = keys.clone();
+        expected.sort_by(|a, b| a.feature.cmp(&b.feature).then(a.threshold.total_cmp(&b.threshold)));
+        bins::sort(&mut keys);
+        let plain = |keys: &[bins::Key]| keys.iter().map(|key| (key.feature, key.threshold.to_bits())).collect::<Vec<_>>();
+        prop_assert_eq!(plain(&keys), plain(&expected));
+    }
+    #[test]
     fn a_byte_tells_what_the_test_does(
         n in prop_oneof![1usize..5, 5usize..300, 250usize..260, 505usize..900], kind in 0usize..6,
         rows in 1usize..=ROWS, seed: u64,
