@@ -33,7 +33,7 @@ pub use catalogue::{Privacy, SignalInfo, catalogue};
 pub use draft::Suggestion;
 pub(crate) use event::identity;
 pub use event::{Event, EventKind, EventValue, Given, Happening, MAX_TEXT};
-pub use signal::{Scope, Signal, Subject, signals};
+pub use signal::{Found, Scope, Signal, Subject, signals};
 pub use snapshot::SNAPSHOT_VERSION;
 pub use spec::{ContextSpec, Reason, parse_duration};
 pub use state::Context;

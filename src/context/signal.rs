@@ -1,6 +1,7 @@
 //! Typed signals: what the context layer tells features (and, by name, other agents).
 
 use super::catalogue::Privacy;
+use super::counters::Counters;
 use super::draft::{Stance, Suggestion};
 use super::event::EventKind;
 use super::spec::ContextSpec;
@@ -49,7 +50,13 @@ pub struct Subject<'a> {
     pub field: Option<&'a str>,
     /// What it would change it to.
     pub suggested: Suggestion<'a>,
+    /// What is counted of it, where that was looked up before: [`Context::known`].
+    pub found: Option<Found<'a>>,
 }
+
+/// What a context counts of a subject's key and of its type.
+#[derive(Debug, Clone, Copy)]
+pub struct Found<'a>([Option<&'a Counters>; 2]);
 
 /// A signal, its name resolved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -264,12 +271,23 @@ impl Context {
         }
     }
 
+    /// The subject with its counters found, so that many signals look for them once. Good as long as the context stands still.
+    pub fn known<'a>(&'a self, subject: Subject<'a>) -> Subject<'a> {
+        let kind = subject.candidate_type.and_then(|t| self.state.types.get(t));
+        Subject { found: Some(Found([self.state.keys.get(subject.key), kind])), ..subject }
+    }
+
     /// The key-scope counter of another key: what `related` features sum over.
     pub fn key_counter(&self, key: &str, kind: EventKind, h: usize, now: f64) -> f64 {
         self.counter(Scope::Key, &Subject { key, ..Subject::default() }, kind as usize, h, now)
     }
 
-    fn counters(&self, scope: Scope, subject: &Subject<'_>, now: f64) -> Option<&super::counters::Counters> {
+    fn counters<'a>(&'a self, scope: Scope, subject: &Subject<'a>, now: f64) -> Option<&'a Counters> {
+        match (scope, subject.found) {
+            (Scope::Key, Some(Found([key, _]))) => return key,
+            (Scope::Type, Some(Found([_, kind]))) => return kind,
+            _ => {}
+        }
         match scope {
             Scope::Key => self.state.keys.get(subject.key),
             Scope::Type => subject.candidate_type.and_then(|t| self.state.types.get(t)),

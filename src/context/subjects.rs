@@ -45,6 +45,9 @@ impl<V: Weighed> Subjects<V> {
     }
 
     pub fn get(&self, name: &str) -> Option<&V> {
+        if self.values.is_empty() {
+            return None;
+        }
         self.slots.find(name, hash64(name)).map(|slot| &self.values[slot])
     }
 

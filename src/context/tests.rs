@@ -23,6 +23,7 @@ const SUBJECT: Subject<'_> = Subject {
     surface: Some("ads_manager"),
     field: Some("budget"),
     suggested: Suggestion { number: Some(80.0), text: Some("80"), current: Some(50.0) },
+    found: None,
 };
 
 fn value(context: &Context, name: &str, now: f64) -> f64 {

@@ -180,16 +180,21 @@ impl Encoder {
             *shared_changed |= f.fill(&scope, shared);
         }
         for (row, changed) in changed.iter_mut().enumerate() {
-            let (before, rest) = rows.split_at_mut(row * self.width);
-            let cells = &mut rest[..self.width];
-            let subject = table.subject(row, surface);
+            let cells = &mut rows[row * self.width..][..self.width];
+            let subject = context.known(table.subject(row, surface));
             let scope = Row { table, row, surface, context, now, subject };
-            for f in self.features.iter().filter(|f| !f.in_shared_row).filter(wanted) {
-                *changed |= match row {
-                    // The first row has it already.
-                    1.. if f.shared => f.columns().fold(false, |any, c| put(&mut cells[c], f64::from(before[c])) | any),
-                    _ => f.fill(&scope, cells),
-                };
+            let own = |f: &&Filler| !f.in_shared_row && (row == 0 || !f.shared);
+            for f in self.features.iter().filter(own).filter(wanted) {
+                *changed |= f.fill(&scope, cells);
+            }
+        }
+        // What is alike in all rows the first has by now.
+        let alike = self.features.iter().filter(|f| f.shared && !f.in_shared_row).filter(wanted);
+        for column in alike.flat_map(Filler::columns) {
+            let mut cells = rows.iter_mut().skip(column).step_by(self.width);
+            let Some(first) = cells.next().map(|cell| *cell) else { break };
+            for (cell, changed) in cells.zip(&mut changed[1..]) {
+                *changed |= put(cell, f64::from(first));
             }
         }
     }

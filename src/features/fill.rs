@@ -111,6 +111,11 @@ impl Filler {
 
     /// Fills its columns of a row, and tells whether a bit changed.
     pub fn fill(&self, row: &Row<'_>, cells: &mut [f32]) -> bool {
+        // A number alone: most features, and all that an event changes.
+        if let (Form::Number, Kind::Numeric | Kind::Boolean) = (self.form, self.kind) {
+            let x = self.steps.iter().fold(row.number(self.sources.own), |x, step| step.apply(x, row));
+            return put(&mut cells[self.first], if x.is_nan() { self.missing } else { x });
+        }
         let joined;
         let items = match self.cross(row) {
             Some(text) => {

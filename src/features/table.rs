@@ -295,7 +295,7 @@ impl Table {
             current: number_of(current),
         };
         let (key, candidate_type) = (self.key(row), self.candidate_type(row));
-        Subject { key, candidate_type, surface, field: self.field(row), suggested }
+        Subject { key, candidate_type, surface, field: self.field(row), suggested, found: None }
     }
 
     fn pooled(&self, cell: f64) -> Option<&str> {

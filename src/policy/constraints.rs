@@ -27,6 +27,8 @@ pub(super) struct Counters {
     kind_at: Vec<u32>,
     /// First position of which nothing is asked any more; dependencies are asked everywhere.
     horizon: usize,
+    /// By kind: what any candidate of it would break at the position that was looked at last.
+    of_kind: Vec<u32>,
 }
 
 impl Counters {
@@ -105,7 +107,26 @@ impl Counters {
         position < self.horizon || !self.dependencies.is_empty()
     }
 
-    /// What `row` would break at `position`.
+    /// Makes ready for `position`, as long as nothing more is placed.
+    pub fn look(&mut self, policy: &Policy, position: usize) {
+        reset(&mut self.of_kind, self.kinds, 0);
+        for (rule, cap) in policy.spec.caps.iter().enumerate().filter(|(_, cap)| position < cap.first) {
+            let counts = &self.caps[rule * self.kinds..(rule + 1) * self.kinds];
+            for (&count, broken) in counts.iter().zip(&mut self.of_kind) {
+                *broken |= if count != NONE && count >= cap.most { CAP } else { 0 };
+            }
+        }
+        if let Some(spacing) = policy.spec.spacing.as_ref().filter(|spacing| position < spacing.first) {
+            let end = spacing.first.min(self.kind_at.len()).min(position + spacing.apart + 1);
+            for &kind in &self.kind_at[position.saturating_sub(spacing.apart)..end] {
+                if let Some(broken) = self.of_kind.get_mut(kind as usize) {
+                    *broken |= SPACING;
+                }
+            }
+        }
+    }
+
+    /// What `row` would break at `position`, which was looked at.
     pub fn breaches(&self, policy: &Policy, input: &Input, row: usize, position: usize) -> u32 {
         let c = &input.candidates[row];
         let kind = c.kind as usize;
@@ -116,27 +137,12 @@ impl Counters {
         if position < c.fatigue as usize {
             broken |= FATIGUE;
         }
-        if kind >= self.kinds {
-            return broken;
-        }
-        for (rule, cap) in policy.spec.caps.iter().enumerate() {
-            let count = self.caps[rule * self.kinds + kind];
-            if position < cap.first && count != NONE && count >= cap.most {
-                broken |= CAP;
-            }
-        }
-        if let Some(spacing) = &policy.spec.spacing
-            && position < spacing.first
-        {
-            let end = spacing.first.min(self.kind_at.len()).min(position + spacing.apart + 1);
-            if self.kind_at[position.saturating_sub(spacing.apart)..end].contains(&c.kind) {
-                broken |= SPACING;
-            }
-        }
+        let Some(of_kind) = self.of_kind.get(kind) else { return broken };
+        broken |= of_kind;
         if let Some(target) = target(input, c) {
             for (rule, conflict) in policy.spec.conflicts.iter().enumerate() {
-                let taken = self.conflicts[rule * self.targets + target] > 0;
-                if position < conflict.first && taken && self.in_conflict[rule * self.kinds + kind] {
+                let taken = || self.conflicts[rule * self.targets + target] > 0;
+                if position < conflict.first && self.in_conflict[rule * self.kinds + kind] && taken() {
                     broken |= CONFLICT;
                 }
             }

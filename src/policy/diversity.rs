@@ -6,7 +6,7 @@
 //! incremental Cholesky factor in f64 (Chen, Zhang, Zhou, "Fast greedy MAP inference for determinantal point processes",
 //! 2018). Memory is the diversified positions times the items that can reach them.
 
-use super::input::{Input, NONE};
+use super::input::{Candidate, Input, NONE};
 use super::spec::{Diversity, DiversityMethod};
 use ranklet_kernels::math::f64 as math;
 
@@ -32,6 +32,8 @@ pub(super) struct Spread {
     state: Vec<f64>,
     /// Of one item, or of a window.
     line: Vec<f64>,
+    /// By index: similarity to the row that is taken in.
+    near: Vec<f64>,
     window: Vec<u32>,
 }
 
@@ -71,9 +73,21 @@ impl Spread {
             let unit = |row: usize| self.units.get(row * input.width..(row + 1) * input.width).unwrap_or_default();
             return dot(unit(a), unit(b));
         }
-        let (x, y) = (&input.candidates[a], &input.candidates[b]);
-        let both = |x: u32, y: u32, s: f64| if x == y && x != NONE { s } else { 0.0 };
-        both(x.kind, y.kind, spec.similarity.same_type) + both(x.target, y.target, spec.similarity.same_target)
+        kernel(spec, &input.candidates[a], &input.candidates[b])
+    }
+
+    /// Fills `near`.
+    fn measure(&mut self, spec: &Diversity, input: &Input, row: u32) {
+        let mut near = std::mem::take(&mut self.near);
+        near.clear();
+        if spec.similarity.is_vector() {
+            near.extend(self.rows.iter().map(|&other| self.similarity(spec, input, other, row)));
+        } else {
+            let (candidates, own) = (&input.candidates[..], input.candidates[row as usize]);
+            let to = |&other: &u32| if other == row { 1.0 } else { kernel(spec, &candidates[other as usize], &own) };
+            near.extend(self.rows.iter().map(to));
+        }
+        self.near = near;
     }
 
     /// `row` stands at `position`. At most [`super::MAX_FIRST`] are taken in.
@@ -81,25 +95,18 @@ impl Spread {
         if position >= spec.first || self.standing.iter().any(|s| s.0 == row) {
             return;
         }
+        self.measure(spec, input, row);
         match spec.method {
             DiversityMethod::Mmr => {
-                for i in 0..self.rows.len() {
-                    let s = self.similarity(spec, input, self.rows[i], row);
-                    self.state[i] = math::max(self.state[i], s);
-                }
+                self.state.iter_mut().zip(&self.near).for_each(|(most, &s)| *most = math::max(*most, s));
             }
             DiversityMethod::Dpp => self.extend_factor(spec, input, row),
-            DiversityMethod::Ssd => {
-                for i in 0..self.rows.len() {
-                    let s = self.similarity(spec, input, self.rows[i], row);
-                    self.columns.push(s);
-                }
-            }
+            DiversityMethod::Ssd => self.columns.extend_from_slice(&self.near),
         }
         self.standing.push((row, position as u32));
     }
 
-    /// One column more of the Cholesky factor, and residuals without what it explains.
+    /// One column more of the Cholesky factor, and residuals without what it explains; `near` is there.
     fn extend_factor(&mut self, spec: &Diversity, input: &Input, row: u32) {
         let (t, n) = (self.standing.len(), self.rows.len());
         self.line.clear();
@@ -119,7 +126,7 @@ impl Spread {
             return;
         }
         for i in 0..n {
-            let mut e = self.similarity(spec, input, self.rows[i], row);
+            let mut e = self.near[i];
             for k in 0..t {
                 e -= self.columns[k * n + i] * self.line[k];
             }
@@ -181,6 +188,13 @@ impl Spread {
             DiversityMethod::Ssd => z + s * state,
         }
     }
+}
+
+/// Similarity by type and target.
+#[inline(always)]
+fn kernel(spec: &Diversity, x: &Candidate, y: &Candidate) -> f64 {
+    let both = |x: u32, y: u32, s: f64| if x == y && x != NONE { s } else { 0.0 };
+    both(x.kind, y.kind, spec.similarity.same_type) + both(x.target, y.target, spec.similarity.same_target)
 }
 
 /// One entry of a Cholesky row: `s` without what the entries before it explain, over the pivot of `factor`, whose row it

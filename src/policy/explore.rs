@@ -26,12 +26,13 @@ pub(super) fn draw(
     weights: &mut Vec<f64>,
 ) -> Drawn {
     let n = scores.len() as f64;
+    let noise = noise.at(position);
     match explore.method {
         ExploreMethod::EpsilonGreedy => {
             let epsilon = explore.strength;
-            let index = if noise.uniform(position, COIN) < epsilon {
+            let index = if noise.uniform(COIN) < epsilon {
                 // Below n, since the noise is below 1; the rounding of a product may still reach it.
-                ((noise.uniform(position, PICK) * n) as usize).min(scores.len() - 1)
+                ((noise.uniform(PICK) * n) as usize).min(scores.len() - 1)
             } else {
                 best
             };
@@ -39,18 +40,23 @@ pub(super) fn draw(
             Drawn { index, probability, log: math::ln(probability) }
         }
         ExploreMethod::PlackettLuce => {
-            weights.clear();
             let top = scores[best];
             let logit = |score: f64| (score - top) / explore.strength;
+            weights.clear();
+            weights.extend(scores.iter().map(|&score| math::exp(logit(score))));
+            // The least of E / w over candidates, E exponential with mean 1, falls on each in proportion to its w: Gumbel-max
+            // with one logarithm less.
             let (mut index, mut first, mut sum) = (best, f64::INFINITY, 0.0);
-            for (i, &score) in scores.iter().enumerate() {
-                let weight = math::exp(logit(score));
+            for (i, &weight) in weights.iter().enumerate() {
                 sum += weight;
-                let time = noise.exponential(position, id(i)) / weight;
-                if time < first {
-                    (index, first) = (i, time);
+                let uniform = noise.uniform(id(i));
+                // -ln u is 1 - u at least, so most are out without their logarithm; the margin is beyond its rounding.
+                if (1.0 - uniform) * (1.0 - 1e-9) < first * weight {
+                    let time = -math::ln(uniform) / weight;
+                    if time < first {
+                        (index, first) = (i, time);
+                    }
                 }
-                weights.push(weight);
             }
             Drawn { index, probability: weights[index] / sum, log: logit(scores[index]) - math::ln(sum) }
         }

@@ -57,11 +57,11 @@ pub fn decide(policy: &Policy, input: &Input, scratch: &mut Scratch) -> Result<D
     let raises = |&row: &u32| input.candidates[row as usize].spend_effect > 0.0;
     if drawn.is_some() && scratch.pool.rows.iter().any(raises) {
         // Where an item that raises spend would stand without exploration bounds where exploration may lift it to.
-        let plain = scratch.pass(policy, input, &order, None);
+        let plain = scratch.pass(policy, input, &order, None, true);
         scratch.stand(policy, input, &order);
         scratch.pool.raise(input, &scratch.counters, &scratch.standing, &plain.choices);
     }
-    Ok(scratch.pass(policy, input, &order, drawn))
+    Ok(scratch.pass(policy, input, &order, drawn, false))
 }
 
 impl Scratch {
@@ -109,8 +109,15 @@ impl Scratch {
         }
     }
 
-    /// Fills every position.
-    fn pass(&mut self, policy: &Policy, input: &Input, order: &[usize], drawn: Option<(Explore, Noise)>) -> Decision {
+    /// Fills every position. If `brief`, nobody asks which constraints held an item where it stands.
+    fn pass(
+        &mut self,
+        policy: &Policy,
+        input: &Input,
+        order: &[usize],
+        drawn: Option<(Explore, Noise)>,
+        brief: bool,
+    ) -> Decision {
         let n = input.candidates.len();
         self.start_pass(policy, input, order);
         let bounded = !self.pool.rows.is_empty() && self.pool.is_bounded();
@@ -126,7 +133,7 @@ impl Scratch {
                 self.set(row, 0)
             } else if slot < self.pool.rows.len() {
                 slot += 1;
-                self.choose(policy, input, (slot - 1, position), bounded, drawn)
+                self.choose(policy, input, (slot - 1, position), (bounded, brief), drawn)
             } else {
                 tail += 1;
                 self.set(self.tail[tail - 1], 0)
@@ -190,44 +197,53 @@ impl Scratch {
         policy: &Policy,
         input: &Input,
         (slot, position): (usize, usize),
-        bounded: bool,
+        (bounded, brief): (bool, bool),
         drawn: Option<(Explore, Noise)>,
     ) -> Choice {
         let tight = if bounded { self.deadlines.tight(slot) } else { u32::MAX };
         let diverse = policy.spec.diversity.as_ref().filter(|d| position < d.first);
         let drawn = drawn.filter(|(e, _)| position < e.first);
-        let least = self.allow(policy, input, (slot as u32, position), tight, diverse.is_none() && drawn.is_none());
+        let asked = self.counters.asked_at(position) || self.pool.may_break();
+        if asked {
+            self.counters.look(policy, position);
+        }
+        let at = (slot as u32, position, asked);
+        let least = self.allow(policy, input, at, tight, diverse.is_none() && drawn.is_none());
         let scored = diverse.is_some() || drawn.is_some();
         let mut best = 0;
         if scored && self.allowed.len() > 1 {
             if let Some(spec) = diverse {
                 self.spread.look(spec, input, position);
             }
+            let (rows, remaining, z) = (&self.pool.rows[..], &self.remaining[..], &self.z[..]);
             self.scores.clear();
-            for (i, &at) in self.allowed.iter().enumerate() {
-                let row = self.pool.rows[self.remaining[at as usize] as usize];
-                let z = self.z[row as usize];
-                let score = diverse.map_or(z, |spec| self.spread.score(spec, row, z));
-                self.scores.push(score);
-                if score > self.scores[best] {
+            self.scores.extend(self.allowed.iter().map(|&at| {
+                let row = rows[remaining[at as usize] as usize];
+                let z = z[row as usize];
+                diverse.map_or(z, |spec| self.spread.score(spec, row, z))
+            }));
+            let scores = &self.scores[..];
+            for (i, &score) in scores.iter().enumerate() {
+                if score > scores[best] {
                     best = i;
                 }
             }
         }
         let (mut index, mut propensity, mut log_propensity) = (best, 1.0, 0.0);
         if let Some((explore, noise)) = drawn.filter(|_| self.allowed.len() > 1) {
-            let row = |i: usize| self.pool.rows[self.remaining[self.allowed[i] as usize] as usize] as usize;
-            let id = |i: usize| input.candidates[row(i)].id;
+            let (rows, remaining, allowed) = (&self.pool.rows[..], &self.remaining[..], &self.allowed[..]);
+            let candidates = &input.candidates[..];
+            let id = |i: usize| candidates[rows[remaining[allowed[i] as usize] as usize] as usize].id;
             let draw = draw(&explore, noise, position, &self.scores, best, id, &mut self.weights);
             (index, propensity, log_propensity) = (draw.index, draw.probability, draw.log);
         }
-        let at = self.allowed[index] as usize;
-        let rank = self.remaining[at];
+        let chosen = self.allowed[index] as usize;
+        let rank = self.remaining[chosen];
         let row = self.pool.rows[rank as usize];
         let pinned = self.pool.pins[rank as usize] != FREE;
-        let kept = self.kept_away(policy, input, (slot as u32, position), at, (tight, least));
+        let kept = if brief || pinned { 0 } else { self.kept_away(policy, input, at, chosen, (tight, least)) };
         // Those ahead of it by utility move one place on: the gap closes from the front, where choices are made.
-        self.remaining.copy_within(self.head..at, self.head + 1);
+        self.remaining.copy_within(self.head..chosen, self.head + 1);
         self.head += 1;
         if bounded {
             self.deadlines.take(self.pool.windows[rank as usize]);
@@ -250,16 +266,16 @@ impl Scratch {
         &mut self,
         policy: &Policy,
         input: &Input,
-        (slot, position): (u32, usize),
+        (slot, position, asked): (u32, usize, bool),
         tight: u32,
         first: bool,
     ) -> u32 {
-        self.allowed.clear();
-        let asked = self.counters.asked_at(position) || self.pool.may_break();
+        let mut allowed = std::mem::take(&mut self.allowed);
+        allowed.clear();
+        let windows = &self.pool.windows[..];
         let mut least = u32::MAX;
-        for at in self.head..self.remaining.len() {
-            let rank = self.remaining[at];
-            let w = self.pool.windows[rank as usize];
+        for (at, &rank) in self.remaining.iter().enumerate().skip(self.head) {
+            let w = windows[rank as usize];
             if w.earliest > slot || w.latest > tight {
                 continue;
             }
@@ -268,16 +284,17 @@ impl Scratch {
                 continue;
             }
             if broken < least {
-                self.allowed.clear();
+                allowed.clear();
                 least = broken;
             }
             if broken == least {
-                self.allowed.push(at as u32);
+                allowed.push(at as u32);
             }
             if first && broken == 0 {
                 break;
             }
         }
+        self.allowed = allowed;
         least
     }
 
@@ -306,19 +323,23 @@ impl Scratch {
         &self,
         policy: &Policy,
         input: &Input,
-        (slot, position): (u32, usize),
+        (slot, position, asked): (u32, usize, bool),
         chosen: usize,
         (tight, least): (u32, u32),
     ) -> u32 {
+        let (windows, holds) = (&self.pool.windows[..], &self.pool.holds[..]);
         let mut bits = 0;
         for &rank in &self.remaining[self.head..chosen] {
-            let w = self.pool.windows[rank as usize];
+            let w = windows[rank as usize];
             if w.earliest > slot {
-                bits |= self.pool.held_by(input, rank, slot);
+                // Many are held by what others are held by.
+                if holds[rank as usize] & !bits != 0 {
+                    bits |= self.pool.held_by(input, rank, slot);
+                }
             } else if w.latest > tight {
                 // Another's deadline takes the slot: its displacement's, or that of what waits for it.
                 bits |= if policy.spec.displacement.is_some() { DISPLACEMENT } else { DEPENDENCY };
-            } else {
+            } else if asked {
                 let broken = self.breaches(policy, input, rank, slot, position);
                 bits |= if broken > least { broken } else { 0 };
             }

@@ -5,7 +5,6 @@
 //! at each decision, because what is shown now decides what the next context is.
 
 use ranklet_kernels::hash::hash64;
-use ranklet_kernels::math::f64 as math;
 
 /// A stream of one decision.
 #[derive(Debug, Clone, Copy)]
@@ -33,15 +32,13 @@ impl Noise {
         Noise { key: mix(mix(seed.wrapping_add(STEP)) ^ hash64(decision_id)) }
     }
 
-    /// Uniform in (0, 1), never 0 nor 1.
-    pub fn uniform(self, position: usize, stream: u64) -> f64 {
-        let x = mix(mix(self.key ^ (position as u64).wrapping_add(1).wrapping_mul(STEP)) ^ stream);
-        ((x >> 12) as f64 + 0.5) / 4_503_599_627_370_496.0
+    /// The stream of one position, for [`uniform`](Self::uniform).
+    pub fn at(self, position: usize) -> Noise {
+        Noise { key: mix(self.key ^ (position as u64).wrapping_add(1).wrapping_mul(STEP)) }
     }
 
-    /// Exponential with mean 1: the least of E / w over candidates falls on each in proportion to its w, which is
-    /// Gumbel-max with one logarithm less.
-    pub fn exponential(self, position: usize, candidate: u64) -> f64 {
-        -math::ln(self.uniform(position, candidate))
+    /// Uniform in (0, 1), never 0 nor 1.
+    pub fn uniform(self, stream: u64) -> f64 {
+        ((mix(self.key ^ stream) >> 12) as f64 + 0.5) / 4_503_599_627_370_496.0
     }
 }

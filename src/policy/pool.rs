@@ -24,6 +24,8 @@ pub(super) struct Pool {
     pub pins: Vec<u32>,
     /// By rank: first slot that exploration may lift it to.
     pub floors: Vec<u32>,
+    /// By rank: bits that can keep it from a slot at all, of those of [`Pool::held_by`].
+    pub holds: Vec<u32>,
     /// Bounds that hold: bits of [`super::CONSTRAINTS`].
     kept: u32,
     /// Greatest displacement.
@@ -33,6 +35,14 @@ pub(super) struct Pool {
     matching: Matching,
     /// By target: working memory of dependencies.
     bounds: Vec<u32>,
+}
+
+/// Bounds that leave an item no slot before a first one.
+const FIRSTS: [u32; 4] = [SPEND, DISPLACEMENT, COOLDOWN, FATIGUE];
+
+/// The bits of [`FIRSTS`] whose first slot is behind `slot`.
+fn later(firsts: &[u32; 4], slot: u32) -> u32 {
+    FIRSTS.iter().zip(firsts).fold(0, |bits, (bit, &first)| bits | if first > slot { *bit } else { 0 })
 }
 
 /// Not pinned.
@@ -163,15 +173,15 @@ impl Pool {
     fn build(&mut self, input: &Input, counters: &Counters, standing: &[u32]) -> bool {
         let n = self.rows.len() as u32;
         self.windows.clear();
+        self.holds.clear();
         for (rank, &row) in self.rows.iter().enumerate() {
             let (rank, pin) = (rank as u32, self.pins[rank]);
             let mut w = Window { earliest: 0, latest: n - 1 };
+            let mut holds = PINNED;
             if pin == FREE {
-                let c = &input.candidates[row as usize];
-                for bit in [SPEND, DISPLACEMENT, COOLDOWN, FATIGUE] {
-                    w.earliest = w.earliest.max(self.earliest(c, rank, bit));
-                }
-                w.earliest = w.earliest.max(self.floors.get(rank as usize).copied().unwrap_or(0));
+                let firsts = self.firsts(&input.candidates[row as usize], rank);
+                w.earliest = firsts.iter().fold(0, |most, &first| first.max(most));
+                holds = later(&firsts, 0) | self.kept & DEPENDENCY;
                 if self.kept & DISPLACEMENT != 0 {
                     w.latest = w.latest.min(rank.saturating_add(self.reach));
                 }
@@ -179,21 +189,25 @@ impl Pool {
                 w = Window { earliest: pin, latest: pin };
             }
             self.windows.push(w);
+            self.holds.push(holds);
         }
         self.kept & DEPENDENCY == 0 || self.order_dependencies(input, counters, standing)
     }
 
-    /// First slot that the bound of `bit` leaves to an item, if it is kept.
-    fn earliest(&self, c: &Candidate, rank: u32, bit: u32) -> u32 {
-        let behind = |positions: u32| self.slots.partition_point(|&p| p < positions) as u32;
-        match bit {
-            _ if self.kept & bit == 0 => 0,
-            SPEND if guarded(c) => rank,
-            DISPLACEMENT => rank.saturating_sub(self.reach),
-            COOLDOWN if c.cooldown > 0 => behind(c.cooldown),
-            FATIGUE if c.fatigue > 0 => behind(c.fatigue),
+    /// First slots that the bounds of [`FIRSTS`] leave to an item; 0 where one is not kept.
+    fn firsts(&self, c: &Candidate, rank: u32) -> [u32; 4] {
+        let kept = |bit: u32| self.kept & bit != 0;
+        let behind = |bit: u32, positions: u32| match positions {
+            1.. if kept(bit) => self.slots.partition_point(|&p| p < positions) as u32,
             _ => 0,
-        }
+        };
+        let guard = if kept(SPEND) && guarded(c) { rank } else { 0 };
+        [
+            guard.max(self.floors.get(rank as usize).copied().unwrap_or(0)),
+            if kept(DISPLACEMENT) { rank.saturating_sub(self.reach) } else { 0 },
+            behind(COOLDOWN, c.cooldown),
+            behind(FATIGUE, c.fatigue),
+        ]
     }
 
     /// What keeps an item from `slot`, in bits.
@@ -202,15 +216,7 @@ impl Pool {
         if self.pins[rank as usize] != FREE {
             return PINNED;
         }
-        let mut bits = 0;
-        for bit in [SPEND, DISPLACEMENT, COOLDOWN, FATIGUE] {
-            if self.earliest(c, rank, bit) > slot {
-                bits |= bit;
-            }
-        }
-        if self.floors.get(rank as usize).is_some_and(|&floor| floor > slot) {
-            bits |= SPEND;
-        }
+        let bits = later(&self.firsts(c, rank), slot);
         if bits == 0 { DEPENDENCY } else { bits }
     }
 

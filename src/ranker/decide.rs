@@ -2,7 +2,6 @@
 
 use super::list::{Decided, Entry, Frozen, List, Options, Ranking};
 use super::open::Ranker;
-use super::record::HeadValue;
 use super::session::Session;
 use crate::context::{Context, EventKind, Scope, Signal, Subject, Suppression};
 use crate::error::ErrorKind;
@@ -49,8 +48,12 @@ impl Ranker {
             calibrated: Vec::with_capacity(scored * heads),
             ..Input::default()
         };
-        for raw in input.raw.chunks_exact(heads.max(1)) {
-            input.calibrated.extend(self.heads.iter_mut().zip(raw).map(|(h, &raw)| h.calibrated(raw, surface)));
+        input.calibrated.resize(scored * heads, f64::NAN);
+        for (h, head) in self.heads.iter_mut().enumerate() {
+            let at = head.calibrator(surface);
+            for (calibrated, raw) in input.calibrated.iter_mut().zip(&input.raw).skip(h).step_by(heads) {
+                *calibrated = head.calibrated(*raw, at);
+            }
         }
         self.candidates(session.context(), list, options.now, suppressed, &mut input);
         self.vectors(list, &mut input);
@@ -59,9 +62,6 @@ impl Ranker {
             row: c.row,
             score: input.calibrated.get(c.row * heads).copied().unwrap_or(f64::NAN),
             utility: c.utility,
-            heads: (c.row * heads..(c.row + 1) * heads)
-                .filter_map(|i| Some(HeadValue { raw: *input.raw.get(i)?, calibrated: input.calibrated[i] }))
-                .collect(),
             suppressed: suppressed[c.row],
             constraints: c.constraints,
             relaxed: c.relaxed,
@@ -223,7 +223,6 @@ impl List {
             row,
             score: f64::NAN,
             utility: f64::NAN,
-            heads: Vec::new(),
             suppressed: suppressed[row],
             constraints,
             relaxed: 0,

@@ -91,19 +91,24 @@ impl Form {
     }
 
     #[inline(never)]
-    fn value(&mut self, cells: Cells, value: u64) {
+    fn values(&mut self, cells: Cells, values: &[u64]) {
         let width = match cells {
             Cells::Real | Cells::Long => 8,
             Cells::Single => 4,
-            _ => return self.varint(value),
+            _ => return values.iter().for_each(|&value| self.varint(value)),
         };
-        self.body.extend_from_slice(&value.to_le_bytes()[..width]);
+        let at = self.body.len();
+        self.body.resize(at + width * values.len(), 0);
+        for (to, value) in self.body[at..].chunks_exact_mut(width).zip(values) {
+            // By bytes: a copy of so few costs a call.
+            to.iter_mut().zip(value.to_le_bytes()).for_each(|(to, byte)| *to = byte);
+        }
     }
 
     /// A number of the whole record.
     pub fn number(&mut self, field: u64, cells: Cells, value: u64) {
         self.begin(field, cells, false);
-        self.value(cells, value);
+        self.values(cells, &[value]);
     }
 
     /// A text of the whole record, if there is one.
@@ -143,13 +148,11 @@ impl Form {
     /// A number of each of `n` items: one where all are alike to the bit, none where all are `absent`.
     #[inline(never)]
     pub fn column(&mut self, n: usize, field: u64, cells: Cells, absent: u64, get: &dyn Fn(usize) -> u64) {
-        if n == 0 {
-            return;
-        }
-        let first = get(0);
-        if (1..n).any(|i| get(i) != first) {
+        let values: Vec<u64> = (0..n).map(get).collect();
+        let Some(&first) = values.first() else { return };
+        if values.iter().any(|&value| value != first) {
             self.begin(field, cells, true);
-            (0..n).for_each(|i| self.value(cells, get(i)));
+            self.values(cells, &values);
         } else if first != absent {
             self.number(field, cells, first);
         }
@@ -158,24 +161,30 @@ impl Form {
     /// Rows of 32 bits a column: of each a bit a column for what is not as in the row before (of the first: not 0), the
     /// lowest bit first, then those columns, the lowest byte first.
     #[inline(never)]
-    pub fn rows(&mut self, n: usize, field: u64, width: usize, get: &dyn Fn(usize, usize) -> u32) {
+    pub fn rows(&mut self, field: u64, width: usize, rows: &[u32]) {
         if width == 0 {
             return;
         }
         self.begin(field, Cells::Row, true);
         self.varint(width as u64);
-        let mut before = vec![0u32; width];
-        for i in 0..n {
-            let at = self.body.len();
-            self.body.resize(at + width.div_ceil(8), 0);
-            for (column, before) in before.iter_mut().enumerate() {
-                let bits = get(i, column);
-                if bits != *before {
-                    self.body[at + column / 8] |= 1 << (column % 8);
-                    self.body.extend_from_slice(&bits.to_le_bytes());
-                    *before = bits;
+        let first = vec![0; width];
+        let mut before = &first[..];
+        // Written at once, as long as it can become: growing by each column costs more than all else.
+        let (mut at, mask) = (self.body.len(), width.div_ceil(8));
+        self.body.resize(at + rows.len() / width * mask + 4 * rows.len(), 0);
+        for row in rows.chunks_exact(width) {
+            let (bits, values) = self.body[at..].split_at_mut(mask);
+            at += mask;
+            let mut values = values.chunks_exact_mut(4);
+            for (column, (now, _)) in row.iter().zip(before).enumerate().filter(|(_, (now, before))| now != before) {
+                bits[column / 8] |= 1 << (column % 8);
+                if let Some(to) = values.next() {
+                    to.copy_from_slice(&now.to_le_bytes());
                 }
+                at += 4;
             }
+            before = row;
         }
+        self.body.truncate(at);
     }
 }

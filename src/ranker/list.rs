@@ -65,8 +65,6 @@ pub struct Entry {
     pub score: f64,
     /// U; NaN in server order.
     pub utility: f64,
-    /// By head; empty in server order.
-    pub heads: Vec<HeadValue>,
     /// Dismissed or snoozed.
     pub suppressed: Option<Suppression>,
     /// Bits named by [`CONSTRAINTS`](crate::policy::CONSTRAINTS).
@@ -105,6 +103,15 @@ impl Ranking {
     /// Whether the model decided.
     pub fn is_model(&self) -> bool {
         self.reason.is_none()
+    }
+
+    /// What each head gave a row; nothing where it was not scored, and in server order.
+    pub fn heads(&self, row: usize) -> impl Iterator<Item = HeadValue> + '_ {
+        let input = self.decided.as_ref().map(|d| &d.input);
+        let range = input.map_or(0..0, |i| row * i.heads..(row + 1) * i.heads);
+        let both = input.and_then(|i| Some((i.raw.get(range.clone())?, i.calibrated.get(range)?)));
+        let (raw, calibrated) = both.unwrap_or_default();
+        raw.iter().zip(calibrated).map(|(&raw, &calibrated)| HeadValue { raw, calibrated })
     }
 }
 

@@ -33,13 +33,17 @@ impl ReadyHead {
         }
     }
 
-    /// The calibrated value of a raw score on `surface`.
-    pub fn calibrated(&mut self, raw: f32, surface: Option<&str>) -> f64 {
-        let score = self.linked(raw);
+    /// The calibrator for `surface`, if there is one.
+    pub fn calibrator(&self, surface: Option<&str>) -> Option<usize> {
         let of = |s: &Option<String>| s.as_deref() == surface && s.is_some();
         let at = self.calibrators.iter().position(|(s, _)| of(s));
-        let at = at.or_else(|| self.calibrators.iter().position(|(s, _)| s.is_none()));
-        match at {
+        at.or_else(|| self.calibrators.iter().position(|(s, _)| s.is_none()))
+    }
+
+    /// The calibrated value of a raw score by the [`calibrator`](Self::calibrator).
+    pub fn calibrated(&mut self, raw: f32, calibrator: Option<usize>) -> f64 {
+        let score = self.linked(raw);
+        match calibrator {
             Some(i) => self.calibrators[i].1.apply(score),
             None => f64::from(score),
         }

@@ -23,6 +23,8 @@ impl Ranker {
 
     /// The calibrated value of a head's raw score on a surface.
     pub fn calibrated(&mut self, head: usize, raw: f32, surface: Option<&str>) -> f64 {
-        self.heads[head].calibrated(raw, surface)
+        let head = &mut self.heads[head];
+        let at = head.calibrator(surface);
+        head.calibrated(raw, at)
     }
 }

@@ -185,8 +185,10 @@ impl View<'_> {
         if let Some((input, decision)) = self.decided {
             self.write_decided(&mut form, input, decision);
         }
-        form.rows(n, each::FEATURES, self.width, &|i, column| bits32(items[i].features[column]));
-        form.rows(n, each::ROW_HASH, usize::from(self.width > 0), &|i, _| row_hash(self.shared, items[i].features));
+        let rows: Vec<u32> = items.iter().flat_map(|item| &item.features[..self.width]).map(|&x| bits32(x)).collect();
+        form.rows(each::FEATURES, self.width, &rows);
+        let hashes: Vec<u32> = items.iter().map(|item| row_hash(self.shared, item.features)).collect();
+        form.rows(each::ROW_HASH, usize::from(self.width > 0), &hashes);
         form.varint(0);
         form.finish(Kind::Decision)
     }
@@ -218,9 +220,9 @@ impl View<'_> {
         for (get, field) in wholes {
             form.column(n, field, Cells::Whole, 0, &|i| u64::from(get(candidate(i))));
         }
-        form.rows(n, each::VECTOR, input.width, &|i, column| {
-            bits32(input.vectors[self.items[i].row * input.width + column])
-        });
+        let vector = |item: &ItemView<'_>| &input.vectors[item.row * input.width..][..input.width];
+        let vectors: Vec<u32> = self.items.iter().flat_map(vector).map(|&x| bits32(x)).collect();
+        form.rows(each::VECTOR, input.width, &vectors);
         for h in 0..self.heads.len() {
             // Rows that were not scored have none.
             let at = |i: usize| self.items[i].row * input.heads + h;

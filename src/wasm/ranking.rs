@@ -221,10 +221,9 @@ fn flat(ranking: &Ranking, heads: usize) -> Vec<f64> {
             f64::from(e.constraints),
             f64::from(e.relaxed),
         ]);
-        for h in 0..heads {
-            let value = e.heads.get(h).map_or((f64::NAN, f64::NAN), |v| (f64::from(v.raw), v.calibrated));
-            buffer.extend([value.0, value.1]);
-        }
+        let end = buffer.len() + 2 * heads;
+        buffer.extend(ranking.heads(e.row).flat_map(|v| [f64::from(v.raw), v.calibrated]));
+        buffer.resize(end, f64::NAN);
     }
     buffer
 }

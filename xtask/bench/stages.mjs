@@ -8,8 +8,8 @@ const STEP_MS = 5000;
 const WARM = 300;
 
 /**
- * Times in ms by stage: `{ rounds, rowsRun, stages: { NAME: { median, p99 } } }`. `rowsRun` is the share of the rows for
- * which the model ran again after an event.
+ * Times in ms by stage: `{ rounds, rowsRun, recordBytes, stages: { NAME: { median, p99 } } }`. `rowsRun` is the share of
+ * the rows for which the model ran again after an event, `recordBytes` the mean length of a record.
  *
  * - prepare: objects fresh from JSON to a list
  * - observe: one event, from call to return
@@ -17,8 +17,9 @@ const WARM = 300;
  * - scores: the same with the bundle that has no policy but the order of the utilities
  * - policy: rerank without scores, of one round
  * - unchanged: a second rerank at the same moment: features compared, no row run
- * - record: the full decision record
- * - whole: rerank and record
+ * - record: what `onRecord` with consent `full` adds: the bytes are made, handed over, and kept in mind. Of one round
+ * - whole: observe and rerank with `onRecord`
+ * - reader: `ranking.record()`, the same as JSON: the cost of who reads a record, which no re-rank pays
  *
  * @param create createReranker
  * @param bundles { whole, plain }: bytes
@@ -27,14 +28,22 @@ const WARM = 300;
 export async function measureStages(create, bundles, wasm, text, rounds) {
   const { now: start, ...request } = JSON.parse(text);
   let now = start;
-  const open = async (bundle) => {
-    const reranker = create({ bundle, wasm, clock: () => now });
+  const kept = { bytes: 0, decisions: 0, last: null };
+  const onRecord = (record) => {
+    kept.last = record;
+    if (record.kind !== "decision") return;
+    kept.bytes += record.bytes.length;
+    kept.decisions++;
+  };
+  const open = async (bundle, records) => {
+    const reranker = create({ bundle, wasm, clock: () => now, ...records });
     const { reason, detail } = await reranker.ready;
     if (reason) throw new Error(`${reason}: ${detail}`);
     const session = reranker.session();
     return { reranker, session, list: session.prepare(JSON.parse(text)) };
   };
   const [whole, plain] = [await open(bundles.whole), await open(bundles.plain)];
+  const recorded = await open(bundles.whole, { onRecord, consent: "full" });
   const taken = {};
   const note = (round, name, ms) => {
     if (round >= 0) (taken[name] ??= []).push(ms);
@@ -44,16 +53,20 @@ export async function measureStages(create, bundles, wasm, text, rounds) {
   for (let round = -WARM; round < rounds; round++) {
     now += STEP_MS;
     const event = eventOf(round + WARM, request.candidates, now);
-    const [first, second] = round % 2 ? [whole, plain] : [plain, whole];
-    const [one, two] = [rankOnce(first, event, now), rankOnce(second, event, now)];
-    const [own, bare] = round % 2 ? [one, two] : [two, one];
+    // In another order each round: what runs first finds the caches as the round before left them.
+    const turn = ((round % 3) + 3) % 3;
+    const places = [whole, plain, recorded];
+    const found = [];
+    for (let i = 0; i < 3; i++) found[(i + turn) % 3] = rankOnce(places[(i + turn) % 3], event, now);
+    const [own, bare, told] = found;
     note(round, "observe", own.observe);
     note(round, "rerank", own.rerank);
     note(round, "scores", bare.rerank);
     note(round, "policy", own.rerank - bare.rerank);
     note(round, "unchanged", own.unchanged);
-    note(round, "record", own.record);
-    note(round, "whole", own.rerank + own.record);
+    note(round, "record", told.rerank - own.rerank);
+    note(round, "whole", told.observe + told.rerank);
+    if (round % 10 === 0) note(round, "reader", readOnce(whole, now));
     if (round >= 0) rowsRun += own.rowsRun / request.candidates.length / rounds;
     const fresh = JSON.parse(text);
     const at = performance.now();
@@ -62,9 +75,11 @@ export async function measureStages(create, bundles, wasm, text, rounds) {
     if (round === 0 && list.rerank({ now }).source !== "model") throw new Error("the list is not the model's");
     list.dispose();
   }
-  for (const { reranker } of [whole, plain]) reranker.dispose();
+  // Two re-ranks a round, each with a record of its own.
+  if (kept.decisions !== 2 * (rounds + WARM)) throw new Error(`${kept.decisions} records of ${2 * (rounds + WARM)} decisions`);
+  for (const { reranker } of [whole, plain, recorded]) reranker.dispose();
   const stages = Object.fromEntries(Object.entries(taken).map(([name, times]) => [name, summary(times)]));
-  return { rounds, rowsRun, stages };
+  return { rounds, rowsRun, recordBytes: kept.bytes / kept.decisions, stages };
 }
 
 function eventOf(at, candidates, time) {
@@ -82,15 +97,21 @@ function rankOnce({ session, list }, event, now) {
   lap();
   const ranking = list.rerank({ now });
   lap();
-  const record = ranking.record();
-  lap();
   list.rerank({ now });
   lap();
-  if (!accepted || ranking.source !== "model" || record?.items.length !== ranking.items.length) {
-    throw new Error(`${ranking.reason}: ${ranking.detail}`);
-  }
-  const [observe, rerank, recorded, unchanged] = times.slice(1).map((time, at) => time - times[at]);
-  return { observe, rerank, record: recorded, unchanged, rowsRun: ranking.rowsRun };
+  if (!accepted || ranking.source !== "model") throw new Error(`${ranking.reason}: ${ranking.detail}`);
+  const [observe, rerank, unchanged] = times.slice(1).map((time, at) => time - times[at]);
+  return { observe, rerank, unchanged, rowsRun: ranking.rowsRun };
+}
+
+/** The record of a decision as JSON, read from its bytes. */
+function readOnce({ list }, now) {
+  const ranking = list.rerank({ now });
+  const at = performance.now();
+  const record = ranking.record();
+  const took = performance.now() - at;
+  if (record?.items.length !== ranking.items.length) throw new Error("no record");
+  return took;
 }
 
 function summary(times) {

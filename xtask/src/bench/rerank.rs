@@ -39,6 +39,9 @@ pub struct Place {
     pub rounds: usize,
     /// Share of the rows for which the model ran again after an event, five seconds after the one before.
     pub rows_run: f64,
+    /// Bytes of a full record, on average.
+    #[serde(default)]
+    pub record_bytes: f64,
     pub stages: BTreeMap<String, Stage>,
 }
 
@@ -50,15 +53,16 @@ pub struct Stage {
 }
 
 /// In the order of the table, with what each is; `stages.mjs` says how it is taken.
-const STAGES: [(&str, &str); 8] = [
+const STAGES: [(&str, &str); 9] = [
     ("prepare", "objects from JSON to a list"),
     ("observe", "one event"),
     ("scores", "features, model, calibration"),
     ("policy", "what the policy adds"),
     ("rerank", "both"),
     ("unchanged", "a second rerank at once: no row run"),
-    ("record", "the full record"),
-    ("whole", "rerank and record"),
+    ("record", "what onRecord adds, level full"),
+    ("whole", "observe, rerank, onRecord"),
+    ("reader", "record() as JSON, when asked for"),
 ];
 
 /// Milliseconds of the median that are to be stayed below.
@@ -138,6 +142,10 @@ pub fn table(measured: &Rerank, paint: &Paint) -> String {
     for place in measured.places.values() {
         text.push_str(&format!("  {:>22}", format!("{:.0} %", 100.0 * place.rows_run)));
     }
+    text.push_str(&format!("\n{:<48}", "bytes of a full record"));
+    for place in measured.places.values() {
+        text.push_str(&format!("  {:>22}", format!("{:.0}", place.record_bytes)));
+    }
     text.push('\n');
     for (name, goal) in GOALS {
         let seen = measured.places.values().filter_map(|place| place.stages.get(name));
@@ -161,7 +169,7 @@ mod tests {
     #[test]
     fn a_goal_is_met_where_the_slowest_place_meets_it() {
         let stage = |median: f64| BTreeMap::from([("whole".to_owned(), Stage { median, p99: 2.0 })]);
-        let place = |median| Place { rounds: 9, rows_run: 0.5, stages: stage(median) };
+        let place = |median| Place { rounds: 9, rows_run: 0.5, record_bytes: 9e3, stages: stage(median) };
         let mut measured = Rerank {
             date: "2026-01-01".into(),
             commit: String::new(),
