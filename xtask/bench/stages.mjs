@@ -86,7 +86,7 @@ function rankOnce({ session, list }, event, now) {
   lap();
   list.rerank({ now });
   lap();
-  if (!accepted || ranking.source !== "model" || record?.items.length !== ranking.items.length) {
+  if (!accepted || ranking.source !== "model" || !(record?.length > 0)) {
     throw new Error(`${ranking.reason}: ${ranking.detail}`);
   }
   const [observe, rerank, recorded, unchanged] = times.slice(1).map((time, at) => time - times[at]);
