@@ -222,9 +222,9 @@ def test_the_wasm_must_give_the_native_bits(tmp_path, off, wrong):
     package, home = tmp_path / "dist", tmp_path / "case"
     package.mkdir()
     home.mkdir()
-    (package / "node.js").write_text(FACE.format(off=off))
+    (package / "scorer-node.js").write_text(FACE.format(off=off))
     (package / "package.json").write_text('{"type": "module"}')
-    (package / "ranklet.wasm").write_bytes(b"\0asm\1\0\0\0")
+    (package / "scorer.wasm").write_bytes(b"\0asm\1\0\0\0")
     y = np.array([0.5, np.nan, -0.25, 3.0], np.float32)
     (home / "graph.ranklet").write_bytes(y.tobytes())
     save_file({"Y0": y}, home / "whole.out.safetensors")

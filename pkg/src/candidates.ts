@@ -3,31 +3,32 @@ import { RankletError, describe } from "./reasons.js";
 import type { Accessor, Accessors, Facts, Id } from "./types.js";
 import { toList, toNumber, toText } from "./values.js";
 
-/** Where each value of the caller's type is found; the options with the defaults filled in. */
-export type Reader<C> = { [K in keyof Required<Accessors<C>>]: (candidate: C) => unknown };
+type Features = Record<string, unknown>;
 
-const DEFAULTS: Record<keyof Accessors<unknown>, string> = {
-  id: "id",
-  key: "key",
-  type: "type",
-  features: "features",
-  serverScore: "server_score",
-  value: "value",
-  boost: "boost",
-  spendEffect: "spend_effect",
-  benefitLower: "benefit_lower",
-  pin: "pin",
-  target: "target",
-};
+/** What a candidate is read by: the option's name, the property by default, and what becomes of the value. In the engine's order. */
+const FIELDS: readonly [keyof Accessors<unknown>, string, (value: unknown) => unknown][] = [
+  ["id", "id", toText],
+  ["key", "key", toText],
+  ["type", "type", toText],
+  ["serverScore", "server_score", toNumber],
+  ["value", "value", toNumber],
+  ["boost", "boost", toNumber],
+  ["spendEffect", "spend_effect", toNumber],
+  ["benefitLower", "benefit_lower", toNumber],
+  ["pin", "pin", toNumber],
+  ["target", "target", toText],
+  ["features", "features", (value) => (typeof value === "object" ? value : null)],
+];
+
+/** Where each of them is found in the caller's type; the options with the defaults filled in. */
+export type Reader<C> = ((candidate: C) => unknown)[];
 
 export function makeReader<C>(options: Accessors<C>): Reader<C> {
-  const reader = {} as Record<string, (candidate: C) => unknown>;
-  for (const name of Object.keys(DEFAULTS) as (keyof Accessors<C>)[]) {
+  return FIELDS.map(([name, known]) => {
     const given = options[name] as Accessor<C, unknown> | undefined;
-    const property = typeof given === "string" ? given : DEFAULTS[name];
-    reader[name] = typeof given === "function" ? given : (candidate) => (candidate as Record<string, unknown>)[property];
-  }
-  return reader as Reader<C>;
+    const property = typeof given === "string" ? given : known;
+    return typeof given === "function" ? given : (candidate) => (candidate as Record<string, unknown>)[property];
+  });
 }
 
 /** What was read of some objects. */
@@ -44,69 +45,29 @@ export interface Read<C> {
  * over where `held` knows its id.
  */
 export function readRows<C>(reader: Reader<C>, given: readonly C[], held?: (id: string) => boolean): Read<C> {
-  const rows: Rows = {
-    ids: [], keys: [], types: [], scores: [], values: [], boosts: [], spendEffects: [], benefitLowers: [], pins: [], targets: [],
-    features: [],
-  };
-  const read: Read<C> = { items: [], rows, error: null };
+  const columns: unknown[][] = FIELDS.map(() => []);
+  const features = columns.pop() as (Features | null)[];
+  const read: Read<C> = { items: [], rows: { columns: columns as Rows["columns"], features }, error: null };
   given.forEach((item, at) => {
-    let row = EMPTY;
+    let row: unknown[] = [""];
     try {
       row = readRow(reader, item);
-      if (held?.(row.id)) return;
+      if (held?.(row[0] as string)) return;
     } catch (thrown) {
       read.error ??= invalid(`candidate ${at}: ${describe(thrown)}`);
     }
     read.items.push(item);
-    rows.ids.push(row.id);
-    rows.keys.push(row.key);
-    rows.types.push(row.type);
-    rows.scores.push(row.score);
-    rows.values.push(row.value);
-    rows.boosts.push(row.boost);
-    rows.spendEffects.push(row.spendEffect);
-    rows.benefitLowers.push(row.benefitLower);
-    rows.pins.push(row.pin);
-    rows.targets.push(row.target);
-    rows.features.push(row.features);
+    columns.forEach((column, field) => column.push(row[field] ?? null));
+    features.push((row[columns.length] ?? null) as Features | null);
   });
   return read;
 }
 
-type Features = Record<string, unknown>;
-
-const EMPTY = {
-  id: "",
-  key: null as string | null,
-  type: null as string | null,
-  score: NaN,
-  value: NaN,
-  boost: NaN,
-  spendEffect: NaN,
-  benefitLower: NaN,
-  pin: NaN,
-  target: null as string | null,
-  features: null as Features | null,
-};
-
-function readRow<C>(reader: Reader<C>, item: C | null | undefined): typeof EMPTY {
+function readRow<C>(reader: Reader<C>, item: C | null | undefined): unknown[] {
   if (item === null || item === undefined) throw invalid(`is ${item}`);
-  const id = toText(reader.id(item));
-  if (id === null) throw invalid("has no id that is a string, a BigInt or an exact integer");
-  const features = reader.features(item);
-  return {
-    id,
-    key: toText(reader.key(item)),
-    type: toText(reader.type(item)),
-    score: toNumber(reader.serverScore(item)),
-    value: toNumber(reader.value(item)),
-    boost: toNumber(reader.boost(item)),
-    spendEffect: toNumber(reader.spendEffect(item)),
-    benefitLower: toNumber(reader.benefitLower(item)),
-    pin: toNumber(reader.pin(item)),
-    target: toText(reader.target(item)),
-    features: typeof features === "object" ? (features as Features | null) : null,
-  };
+  const row = FIELDS.map(([, , as], field) => as(reader[field]!(item)));
+  if (row[0] === null) throw invalid("has no id that is a string, a BigInt or an exact integer");
+  return row;
 }
 
 export function invalid(message: string): RankletError {

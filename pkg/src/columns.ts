@@ -14,18 +14,11 @@ export interface Encoded {
 
 /** What was read from the candidates once: parallel arrays, one value a row. */
 export interface Rows {
-  ids: string[];
-  /** Null: the same as the id. */
-  keys: (string | null)[];
-  types: (string | null)[];
-  scores: number[];
-  values: number[];
-  boosts: number[];
-  spendEffects: number[];
-  benefitLowers: number[];
-  pins: number[];
-  /** Null: about nothing that others are about. */
-  targets: (string | null)[];
+  /**
+   * Ids, keys, types, server scores, values, boosts, spend effects, lower bounds of benefit, pins, targets: the columns that every
+   * bundle has, in its order. Null: missing; of a key: the same as the id.
+   */
+  columns: [ids: string[], keys: (string | null)[], types: (string | null)[], ...others: (number | string | null)[][]];
   features: (Record<string, unknown> | null)[];
 }
 
@@ -43,10 +36,7 @@ export interface ColumnPlan {
 /** A list's cell is start x MOST + count, so it holds fewer values than that. */
 const MOST = 0x10000;
 
-/**
- * Candidate columns that every bundle has, in this order: id, key, type, server_score, value, boost, spend_effect,
- * benefit_lower, pin, target.
- */
+/** How many candidate columns every bundle has: `Rows.columns`. */
 const FIXED = 10;
 
 export function planColumns(columns: readonly ColumnInfo[]): ColumnPlan {
@@ -64,26 +54,14 @@ export function planColumns(columns: readonly ColumnInfo[]): ColumnPlan {
 
 /** The request's scalars, missing without facts, then each candidate column whole. */
 export function encode(plan: ColumnPlan, rows: Rows, facts: Facts | null): Encoded {
-  const n = rows.ids.length;
-  const scalars = plan.facts.length;
-  const columns = new Float64Array(scalars + n * (FIXED + plan.features.length));
+  const n = rows.columns[0].length;
+  const columns = new Float64Array(plan.facts.length + n * (FIXED + plan.features.length));
   const pool = new Pool();
   writeFacts(plan, facts, columns, pool);
-  let at = scalars;
-  for (let row = 0; row < n; row++, at++) columns[at] = pool.add(rows.ids[row]!);
-  const putTexts = (texts: readonly (string | null)[]) => {
-    for (let row = 0; row < n; row++, at++) {
-      const text = texts[row];
-      columns[at] = text == null ? NaN : pool.add(text);
-    }
-  };
-  putTexts(rows.keys);
-  putTexts(rows.types);
-  for (const numbers of [rows.scores, rows.values, rows.boosts, rows.spendEffects, rows.benefitLowers, rows.pins]) {
-    columns.set(numbers, at);
-    at += n;
+  let at = plan.facts.length;
+  for (const column of rows.columns) {
+    for (const value of column) columns[at++] = typeof value === "string" ? pool.add(value) : (value ?? NaN);
   }
-  putTexts(rows.targets);
   for (const form of plan.features) {
     for (let row = 0; row < n; row++, at++) {
       const features = rows.features[row];

@@ -2,8 +2,5 @@ import { readFile } from "node:fs/promises";
 import { bind } from "./bind.js";
 import { read } from "./node-files.js";
 
-const ranklet = bind({ read, runtime: () => readFile(new URL("./ranklet.wasm", import.meta.url)) });
-
-export const createReranker = ranklet.createReranker;
-export const createScorer = ranklet.createScorer;
+export const createReranker = bind({ read, runtime: () => readFile(new URL("./ranklet.wasm", import.meta.url)) });
 export * from "./public.js";

@@ -1,7 +1,7 @@
 import { HEADER, ITEM, type EngineInfo } from "./engine.js";
 import { MARK_NAMES } from "./marks.js";
 import type { Reason } from "./reasons.js";
-import { Recorded, writeFallback, type DecisionRecord } from "./record.js";
+import { writeFallback } from "./record-write.js";
 import type { Recorder, Records } from "./recorder.js";
 import type { Names, Prepared } from "./request.js";
 import type { Entry, HeadScore, Id } from "./types.js";
@@ -46,7 +46,7 @@ export class Ranking<C = unknown> {
   readonly #records: Records;
   readonly #recorder: Recorder | undefined;
   #entries: Entry<C>[] | undefined;
-  #record: DecisionRecord | null | undefined;
+  #record: Uint8Array<ArrayBuffer> | null | undefined;
 
   /** @internal */
   constructor(
@@ -78,14 +78,13 @@ export class Ranking<C = unknown> {
   }
 
   /**
-   * The decision record in its JSON form, at the level that `consent` allows; level full where the options say nothing of it.
-   * Null without consent, and once the list was ranked again: ask before.
+   * The decision record in the compact form, at the level that `consent` allows; level full where the options say nothing of it.
+   * `readDecision` of `ranklet/records` gives its JSON form. Null without consent, and once the list was ranked again: ask before.
    */
-  record(): DecisionRecord | null {
+  record(): Uint8Array<ArrayBuffer> | null {
     if (this.#record === undefined) {
       const consent = this.#records.consent("full");
-      const bytes = consent === "none" ? null : this.#bytes(consent === "full");
-      this.#record = bytes && new Recorded<DecisionRecord>(bytes).toJSON();
+      this.#record = consent === "none" ? null : this.#bytes(consent === "full");
     }
     return this.#record;
   }
@@ -141,23 +140,8 @@ export class Ranking<C = unknown> {
 
   /** The record in the compact form; null where it cannot be had any more. */
   #bytes(full: boolean): Uint8Array<ArrayBuffer> | null {
-    const { record, info, now, reason, order, suppressed, frozen } = this.#ranked;
-    if (!record) {
-      const { ids, keys, surface } = this.#names;
-      return writeFallback({
-        level: full ? "full" : "aggregate",
-        reason: reason ?? "",
-        decisionId: this.#request.decisionId,
-        listId: this.#request.listId,
-        surface,
-        numerics: info?.numerics ?? null,
-        digests: info?.digests ?? null,
-        now,
-        items: Array.from(order, (row) => ({
-          id: ids[row] ?? "", key: keys[row] ?? ids[row] ?? "", row, mark: suppressed[row] ?? 0, frozen: frozen?.[row] === 1,
-        })),
-      });
-    }
+    const { record } = this.#ranked;
+    if (!record) return writeFallback({ ...this.#request, ...this.#names, ...this.#ranked, full });
     if (!this.#isLast()) return null;
     try {
       return record(full);

@@ -1,6 +1,7 @@
 import type { PlainEvent } from "./events.js";
 import type { Ranked } from "./ranking.js";
-import { DELAYS, Recorded, decisionOf, writeExposure, writeOutcome, type Consent } from "./record.js";
+import type { Consent } from "./record.js";
+import { decisionOf, writeExposure, writeOutcome } from "./record-write.js";
 import type { Names } from "./request.js";
 
 /** The upper ends of the delays, in ms; what is beyond the last is later. */
@@ -14,13 +15,13 @@ const REMEMBERED = 16;
 
 /** What the options say of records. */
 export interface RecordOptions {
-  onRecord?: ((record: Recorded) => void) | undefined;
+  onRecord?: ((record: Uint8Array<ArrayBuffer>) => void) | undefined;
   consent?: Consent | (() => Consent) | undefined;
 }
 
 /** What a reranker may record, and who is told. */
 export class Records {
-  readonly #onRecord: ((record: Recorded) => void) | undefined;
+  readonly #onRecord: ((record: Uint8Array<ArrayBuffer>) => void) | undefined;
   readonly #consent: Consent | (() => Consent) | undefined;
 
   constructor({ onRecord, consent }: RecordOptions) {
@@ -56,11 +57,11 @@ interface Decided {
 /** Tells one session's records. Whatever goes wrong here, the ranking and the event stand. */
 export class Recorder {
   readonly #records: Records;
-  readonly #tell: (record: Recorded) => void;
+  readonly #tell: (record: Uint8Array<ArrayBuffer>) => void;
   /** The newest first. */
   #decided: Decided[] = [];
 
-  constructor(records: Records, tell: (record: Recorded) => void) {
+  constructor(records: Records, tell: (record: Uint8Array<ArrayBuffer>) => void) {
     this.#records = records;
     this.#tell = tell;
   }
@@ -89,7 +90,7 @@ export class Recorder {
     const { decisionId, now } = decided;
     if (isOutcome) {
       const delay = ENDS.findIndex((end) => time - now <= end);
-      this.#quietly(() => writeOutcome(decisionId, key, type, delay < 0 ? DELAYS.length - 1 : delay));
+      this.#quietly(() => writeOutcome(decisionId, key, type, delay < 0 ? ENDS.length : delay));
     } else {
       const { names, order } = decided;
       const place = order.indexOf(names.keys.indexOf(key));
@@ -114,7 +115,7 @@ export class Recorder {
   #quietly(make: () => Uint8Array<ArrayBuffer> | null): void {
     try {
       const bytes = make();
-      if (bytes) this.#tell(new Recorded(bytes));
+      if (bytes) this.#tell(bytes);
     } catch {
       // What the listener throws is its own, and a record that cannot be made is none.
     }

@@ -118,7 +118,7 @@ function checkCount(count: number): void {
 }
 
 /** Adds rows to the names; of two with one id the first has it, and the id is given. */
-export function nameRows(names: Names, { ids, keys, types }: Rows): string | undefined {
+export function nameRows(names: Names, { columns: [ids, keys, types] }: Rows): string | undefined {
   let twice: string | undefined;
   ids.forEach((id, at) => {
     if (names.rowOf.has(id)) twice ??= id;

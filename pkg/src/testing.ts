@@ -1,4 +1,3 @@
-import { bind, type Bound } from "./bind.js";
 import type { Platform } from "./load.js";
 import { RankletError, type Reason } from "./reasons.js";
 import { Reranker } from "./reranker.js";
@@ -119,12 +118,9 @@ export class TestReranker<C = unknown> extends Reranker<C> {
   }
 }
 
-/** The package's functions for one platform, the reranker in a test's hands. */
-export interface BoundForTests extends Bound {
-  /** As the package's own, with a fixed clock, and a reason and an order that a test sets. */
-  createReranker<C = unknown>(options: TestOptions<C>): TestReranker<C>;
-}
+/** As the package's own, with a fixed clock, and a reason and an order that a test sets. */
+export type CreateTestReranker = <C = unknown>(options: TestOptions<C>) => TestReranker<C>;
 
-export function bindTesting(platform: Platform): BoundForTests {
-  return { ...bind(platform), createReranker: (options) => new TestReranker(options, platform) };
+export function bindTesting(platform: Platform): CreateTestReranker {
+  return (options) => new TestReranker(options, platform);
 }

@@ -1,6 +1,6 @@
 import type { Delivery } from "./delivery.js";
 import type { List } from "./list.js";
-import type { Consent, Recorded } from "./record.js";
+import type { Consent } from "./record.js";
 import type { Reason } from "./reasons.js";
 
 /** An id is kept exactly: numbers and BigInts as their decimal text. Ids beyond 2^53 come as BigInt or string. */
@@ -54,10 +54,11 @@ export interface RerankerOptions<C = unknown> extends Accessors<C> {
   /** Told at each change of status. What it throws is dropped. */
   onStatus?: (status: Status) => void;
   /**
-   * Told each record as it is made: decisions before `rerank` returns, exposures and outcomes before `observe` does.
+   * Told each record as it is made, in the compact form: decisions before `rerank` returns, exposures and outcomes before
+   * `observe` does. Records may stand one after the other in a file; `readRecords` of `ranklet/records` gives their JSON form.
    * What it throws is dropped. Nothing is made without it, and nothing without `consent`.
    */
-  onRecord?: (record: Recorded) => void;
+  onRecord?: (record: Uint8Array<ArrayBuffer>) => void;
   /**
    * How much may be recorded, or a function that says so each time. `none`: nothing, the default for `onRecord`. `aggregate`:
    * what the policy decided from and what it decided. `full`: also `now` and the feature rows as the model saw them.

@@ -2,8 +2,5 @@
 import module from "./ranklet.wasm";
 import { bind } from "./bind.js";
 
-const ranklet = bind({ read: (source) => fetch(source), compiled: true, runtime: async () => module });
-
-export const createReranker = ranklet.createReranker;
-export const createScorer = ranklet.createScorer;
+export const createReranker = bind({ read: (source) => fetch(source), compiled: true, runtime: async () => module });
 export * from "./public.js";

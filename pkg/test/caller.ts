@@ -1,7 +1,8 @@
 // Compiled by package.test.ts as a caller's own code, and never run.
-import { createReranker, createScorer, type Entry, type Ranking, type Status } from "ranklet";
+import { createReranker, type Entry, type Ranking, type Status } from "ranklet";
 import { compile, type CompileReport } from "ranklet/compile";
-import { createScorer as createScorerOnly, type Scorer } from "ranklet/scorer";
+import { readDecision, type DecisionRecord } from "ranklet/records";
+import { createScorer, type Scorer } from "ranklet/scorer";
 
 interface Rec {
   uuid: bigint;
@@ -17,6 +18,7 @@ const ranking: Ranking<Rec> = list.rerank({ frozen: 3 });
 const entries: Entry<Rec>[] = ranking.entries;
 export const ready: Promise<Status> = reranker.ready;
 export const kind: Rec["kind"] | undefined = entries[0]?.item.kind;
+export const decision: DecisionRecord = readDecision(ranking.record()!);
 export const scores = createScorer({ bundle: new Uint8Array() }).then((scorer) =>
   scorer.prepare({ X: { data: new Float32Array(1), dims: [1, 1] } }).score({}),
 );
@@ -25,7 +27,7 @@ export const compiled: Promise<Uint8Array> = compile(new Uint8Array(), {
   files: { "calibrator.onnx": new Uint8Array() },
   onReport: ({ warnings }: CompileReport) => warnings.length,
 });
-export const only: Promise<Scorer> = compiled.then((bundle) => createScorerOnly({ bundle: bundle.slice() }));
+export const only: Promise<Scorer> = compiled.then((bundle) => createScorer({ bundle: bundle.slice() }));
 
 // @ts-expect-error the accessor names no property of the caller's type
 createReranker<Rec>({ bundle: "/x", id: "uid" });

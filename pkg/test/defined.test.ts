@@ -1,5 +1,6 @@
 // The answers that the design defines: what is a ranking of the model, what is not, and what either looks like.
 import { createReranker, type Entry, type Reranker } from "ranklet";
+import { readDecision } from "ranklet/records";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { bundle, events, request, type Candidate } from "./fixtures.js";
 
@@ -274,17 +275,18 @@ test("accessors fit the caller's own type", async () => {
 test("a record of the last decision, and of the face's own", async () => {
   const list = reranker.session().prepare({ ...asked, list_id: "home" });
   const first = list.rerank({ now });
-  const record = first.record()!;
+  const bytes = first.record()!;
+  const record = readDecision(bytes);
   expect(record).toMatchObject({ source: "model", reason: null, decision_id: asked.decision_id, list_id: "home", now, seed: null });
   expect(record.digests!.bundle).toMatch(/^[0-9a-f]{64}$/);
   expect(record.items.map(({ id }) => id)).toEqual(first.entries.map(({ id }) => id));
   list.rerank({ now });
-  expect(first.record()).toBe(record);
+  expect(first.record()).toBe(bytes);
   const other = list.rerank({ now });
   list.rerank({ now });
   expect(other.record()).toBeNull();
   list.dispose();
-  expect(list.rerank({ now }).record()).toMatchObject({ source: "server", reason: "disposed", items: { length: asked.candidates.length } });
+  expect(readDecision(list.rerank({ now }).record()!)).toMatchObject({ source: "server", reason: "disposed", items: { length: asked.candidates.length } });
 });
 
 test("events: what is refused, and counted once", () => {

@@ -30,8 +30,8 @@ export function bundle(): Uint8Array<ArrayBuffer> {
   return new Uint8Array(readFileSync(bundlePath));
 }
 
-export function wasm(): Uint8Array<ArrayBuffer> {
-  return new Uint8Array(readFileSync(join(dist, "ranklet.wasm")));
+export function wasm(name = "ranklet"): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(readFileSync(join(dist, `${name}.wasm`)));
 }
 
 export function request(name = "01"): Request {

@@ -4,7 +4,8 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createReranker, type DecisionRecord } from "ranklet";
+import { createReranker } from "ranklet";
+import { readDecision, readRecords, type DecisionRecord } from "ranklet/records";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { executablePath, launch, load, open, site } from "./chromium.js";
 import { binary, lines, root, type Event, type Request } from "./fixtures.js";
@@ -94,9 +95,11 @@ test("what is compared is worth it", () => {
   expect(new Set(native.flatMap(({ items }) => items.map(({ score }) => score))).size).toBeGreaterThan(1000);
 });
 
+const read = (told: string) => readRecords(Buffer.from(told, "base64")) as DecisionRecord[];
+
 test("Node", async () => {
   const found = await rankAll(createReranker, readFileSync(path), requests, events);
-  expect(found.map(decided)).toEqual(native.map(decided));
+  expect(read(found).map(decided)).toEqual(native.map(decided));
 });
 
 test.skipIf(executablePath === undefined)("Chromium", async () => {
@@ -109,9 +112,9 @@ test.skipIf(executablePath === undefined)("Chromium", async () => {
     const text = await page.evaluate(async (source) => {
       const read = async (name: string) => (await (await fetch(name)).text()).split("\n").map((line) => JSON.parse(line) as never);
       const run = new Function(`return ${source}`)() as typeof rankAll;
-      return JSON.stringify(await run(ranklet.createReranker, "/towers.ranklet", await read("/requests.jsonl"), await read("/events.jsonl")));
+      return run(ranklet.createReranker, "/towers.ranklet", await read("/requests.jsonl"), await read("/events.jsonl"));
     }, rankAll.toString());
-    expect((JSON.parse(text) as DecisionRecord[]).map(decided)).toEqual(native.map(decided));
+    expect(read(text).map(decided)).toEqual(native.map(decided));
     expect(noise).toEqual([]);
   } finally {
     await browser.close();
@@ -138,7 +141,7 @@ test("typed arrays are lists, ids may be 64-bit, and a list prepared while loadi
   vector.fill(9);
   typed.facts.account.vector[0]!.fill(9);
   const row = (list: typeof early) => {
-    const record = list.rerank({ now: one.now }).record() as DecisionRecord & { shared: string };
+    const record = readDecision(list.rerank({ now: one.now }).record()!);
     return [record.source, record.shared, record.items[0]!["features"]];
   };
   expect(row(early)).toEqual(row(reranker.session({ key: "late" }).prepare(plain as never)));
@@ -157,7 +160,7 @@ test("bad shapes are missing values, never a throw", async () => {
     const list = session.prepare({ now: 1, candidates: [{ id: "a", features: { vector, tags: vector, related: vector } }], facts: { account: { vector } } } as never);
     const ranking = list.rerank({ now: 1 });
     expect([ranking.source, ranking.reason]).toEqual(["model", null]);
-    return (ranking.record() as DecisionRecord).items[0]!["features"];
+    return readDecision(ranking.record()!).items[0]!["features"];
   });
   expect(new Set(rows.filter((_, at) => at !== 7)).size).toBe(1);
   reranker.dispose();

@@ -3,7 +3,8 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createReranker, type DecisionRecord, type Real } from "ranklet";
+import { createReranker } from "ranklet";
+import { readRecords, type DecisionRecord, type Real } from "ranklet/records";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { executablePath, launch, load, open, site } from "./chromium.js";
 import { binary, bundle, bundlePath, events, lines, request, type Event, type Request } from "./fixtures.js";
@@ -31,7 +32,8 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 /** Fails with the first decision that differs, and only that: a whole log is too much to read. */
-function expectSame(found: DecisionRecord[]): void {
+function expectSame(told: string): void {
+  const found = readRecords(Buffer.from(told, "base64")) as DecisionRecord[];
   expect(found.length).toBe(native.length);
   const differs = found.findIndex((record, at) => bits(record) !== bits(native[at]!));
   if (differs < 0) return;
@@ -87,9 +89,9 @@ test.skipIf(executablePath === undefined)("Chromium", async () => {
     const text = await page.evaluate(async (source) => {
       const read = async (name: string) => (await (await fetch(name)).text()).split("\n").map((line) => JSON.parse(line) as never);
       const run = new Function(`return ${source}`)() as typeof rankAll;
-      return JSON.stringify(await run(ranklet.createReranker, "/ads-recs.ranklet", await read("/requests.jsonl"), await read("/events.jsonl")));
+      return run(ranklet.createReranker, "/ads-recs.ranklet", await read("/requests.jsonl"), await read("/events.jsonl"));
     }, rankAll.toString());
-    expectSame(JSON.parse(text) as DecisionRecord[]);
+    expectSame(text);
     expect(noise).toEqual([]);
   } finally {
     await browser.close();

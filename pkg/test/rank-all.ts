@@ -1,16 +1,16 @@
-import type { BytesSource, DecisionRecord, createReranker } from "ranklet";
+import type { BytesSource, createReranker } from "ranklet";
 import type { Event, Request } from "./fixtures.js";
 
 /**
- * Ranks every request with the events that reach it, as `ranklet rerank` does, and gives the decision records.
- * It is sent to the browser as text, so it uses nothing but its arguments.
+ * Ranks every request with the events that reach it, as `ranklet rerank` does, and gives the decision records
+ * in the compact form, one after the other, as base64. It is sent to the browser as text, so it uses nothing but its arguments.
  */
 export async function rankAll(
   create: typeof createReranker,
   bundle: BytesSource,
   requests: Request[],
   events: Event[],
-): Promise<DecisionRecord[]> {
+): Promise<string> {
   let now = 0;
   const reranker = create({ bundle, clock: () => now });
   await reranker.ready;
@@ -20,7 +20,8 @@ export async function rankAll(
     bySession.set(event.session, list);
     list.push(event);
   }
-  const records = requests.map((request) => {
+  let told = "";
+  for (const request of requests) {
     now = request.now;
     const session = reranker.session({ key: request.session });
     const list = session.prepare(request as never);
@@ -30,8 +31,8 @@ export async function rankAll(
     const record = list.rerank({ now: request.now }).record();
     session.dispose();
     if (!record) throw new Error(`no record of ${request.decision_id}`);
-    return record;
-  });
+    for (const byte of record) told += String.fromCharCode(byte);
+  }
   reranker.dispose();
-  return records;
+  return btoa(told);
 }

@@ -14,7 +14,7 @@ export async function recordAll(
 ): Promise<string> {
   let now = 0;
   let told = "";
-  const onRecord = ({ bytes }: { bytes: Uint8Array }) => {
+  const onRecord = (bytes: Uint8Array) => {
     for (const byte of bytes) told += String.fromCharCode(byte);
   };
   const reranker = create({ bundle, clock: () => now, consent, onRecord });

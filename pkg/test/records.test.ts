@@ -5,7 +5,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { createReranker, readRecords, type AnyRecord, type Consent, type DecisionRecord, type Recorded } from "ranklet";
+import { createReranker, type Consent } from "ranklet";
+import { readDecision, readRecords, type AnyRecord, type DecisionRecord } from "ranklet/records";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { executablePath, launch, load, open, site } from "./chromium.js";
 import { binary, bundle, bundlePath, edited, lines, request, root, type Event, type Request } from "./fixtures.js";
@@ -118,8 +119,8 @@ test("what a decision of 12 candidates weighs, by level", () => {
 });
 
 /** Told by a reranker with the model, ranking the recorded request. */
-async function listen(consent: Consent | (() => Consent) | undefined, act: (told: Recorded[]) => void = () => undefined) {
-  const told: Recorded[] = [];
+async function listen(consent: Consent | (() => Consent) | undefined, act: (told: Uint8Array[]) => void = () => undefined) {
+  const told: Uint8Array[] = [];
   const asked = request();
   let now = asked.now;
   const reranker = createReranker({
@@ -148,7 +149,7 @@ test("exposures and outcomes join the decision that placed the item", async () =
   later(2 * 86_400_000);
   session.observe({ type: "accept", candidate: id });
   session.observe({ type: "search", value: "what was typed" });
-  const records = JSON.parse(JSON.stringify(told)) as AnyRecord[];
+  const records = told.flatMap(readRecords);
   const decision_id = asked.decision_id as string;
   expect(records.map((record) => record.kind)).toEqual(["decision", "exposure", "outcome", "exposure", "decision", "outcome"]);
   expect(records[1]).toEqual({ kind: "exposure", decision_id, key, position: 2, visible_ms: 1500 });
@@ -156,10 +157,11 @@ test("exposures and outcomes join the decision that placed the item", async () =
   expect(records[3]).toEqual({ kind: "exposure", decision_id, key, position: 2, visible_ms: 2500 });
   expect(records[4]!.decision_id).toBe(`${decision_id}#2`);
   expect(records[5]).toEqual({ kind: "outcome", decision_id: `${decision_id}#2`, key, type: "accept", delay: "later" });
-  expect(second.record()).toEqual(records[4]);
+  expect(readDecision(second.record()!)).toEqual(records[4]);
+  expect(() => readDecision(told[1]!)).toThrowError(expect.objectContaining({ code: "request_invalid" }));
   for (const record of records) if (!valid(record)) throw new Error(JSON.stringify(valid.errors?.slice(0, 3)));
   expect(JSON.stringify(records)).not.toMatch(/typed|a word/);
-  writeFileSync(path("mixed.bin"), Buffer.concat(told.map(({ bytes }) => bytes)));
+  writeFileSync(path("mixed.bin"), Buffer.concat(told));
   const replayed = replay(path("mixed.bin"));
   expect(replayed).toMatchObject({ code: 0, last: "" });
   expect(replayed.out).toContain("skipped     4 (2 exposures, 2 outcomes)");
@@ -179,10 +181,10 @@ test("no consent, no record; the caller's word may change", async () => {
   consent = "aggregate";
   const ranking = list.rerank();
   expect(told.length).toBe(1);
-  const record = told[0]!.toJSON() as DecisionRecord;
+  const record = readDecision(told[0]!);
   expect(record).toMatchObject({ level: "aggregate", source: "model" });
   expect("now" in record || record.items.some((item) => "features" in item)).toBe(false);
-  expect(ranking.record()).toEqual(record);
+  expect(readDecision(ranking.record()!)).toEqual(record);
 });
 
 test("a listener that throws, or ranks, hurts nobody", async () => {
@@ -196,7 +198,7 @@ test("a listener that throws, or ranks, hurts nobody", async () => {
 });
 
 test("server order is recorded too, with and without an engine; 64-bit ids and odd names stand", async () => {
-  const told: Recorded[] = [];
+  const told: Uint8Array[] = [];
   const reranker = createReranker<{ id: bigint | string }>({ bundle: new Uint8Array(3), consent: "full", onRecord: (record) => void told.push(record) });
   const session = reranker.session();
   const list = session.prepare({ candidates: [{ id: 2n ** 63n + 1n }, { id: "__proto__" }, { id: "ä𝄞" }], decision_id: "d", now: 5 });
@@ -205,16 +207,16 @@ test("server order is recorded too, with and without an engine; 64-bit ids and o
   await reranker.ready;
   list.rerank({ now: 6 });
   session.prepare({ candidates: [] }).rerank({ now: 7 });
-  const [loading, corrupt, empty] = told.map((record) => record.toJSON() as DecisionRecord);
+  const [loading, corrupt, empty] = told.map(readDecision);
   expect(loading).toMatchObject({ source: "server", reason: "loading", digests: null, numerics: null, now: 5 });
   expect(loading!.items.map(({ id, suppressed, constraints }) => [id, suppressed, constraints])).toEqual([
     ["9223372036854775809", null, ["frozen"]], ["__proto__", null, []], ["ä𝄞", "dismissed", ["suppressed"]],
   ]);
   expect(corrupt!.reason).toBe("bundle_corrupt");
   expect(empty!.items).toEqual([]);
-  for (const record of told) if (!valid(record.toJSON())) throw new Error(JSON.stringify(valid.errors?.slice(0, 3)));
-  writeFileSync(path("server.jsonl"), told.map((record) => JSON.stringify(record)).join("\n"));
-  writeFileSync(path("server.bin"), Buffer.concat(told.map(({ bytes }) => bytes)));
+  for (const record of told.map(readDecision)) if (!valid(record)) throw new Error(JSON.stringify(valid.errors?.slice(0, 3)));
+  writeFileSync(path("server.jsonl"), told.map((record) => JSON.stringify(readDecision(record))).join("\n"));
+  writeFileSync(path("server.bin"), Buffer.concat(told));
   for (const name of ["server.jsonl", "server.bin"]) expect(replay(path(name))).toMatchObject({ code: 0, last: "" });
 });
 
@@ -223,7 +225,7 @@ test("5,000 candidates, and a record of another bundle", async () => {
   const candidates = Array.from({ length: 5000 }, (_, row) => ({ ...asked.candidates[row % asked.candidates.length]!, id: `c${row}` }));
   session.prepare({ ...asked, candidates }).rerank();
   session.prepare({ ...asked, candidates: candidates.slice(0, 1) }).rerank();
-  writeFileSync(path("many.bin"), Buffer.concat(told.map(({ bytes }) => bytes)));
+  writeFileSync(path("many.bin"), Buffer.concat(told));
   expect(replay(path("many.bin"))).toMatchObject({ code: 0, last: "" });
   const other = path("other.ranklet");
   writeFileSync(other, edited(bundle(), (manifest) => (manifest.version += 1)));

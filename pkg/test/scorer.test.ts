@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createScorer, RankletError, type Scorer, type Tensors } from "ranklet";
+import { createScorer, RankletError, type Scorer, type Tensors } from "ranklet/scorer";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { binary, bundle, bundlePath, root, wasm } from "./fixtures.js";
 import { trapping } from "./sabotage.js";
@@ -196,7 +196,7 @@ test("a load that fails rejects with an Error that has a code", async () => {
 });
 
 test("a trap is thrown as one, and a disposed scorer says so", async () => {
-  const trapped = await createScorer({ bundle: bundle(), wasm: trapping(wasm(), "engine_score") });
+  const trapped = await createScorer({ bundle: bundle(), wasm: trapping(wasm("scorer"), "engine_score") });
   expect(() => trapped.score(matrix(1))).toThrowError(expect.objectContaining({ code: "trapped" }));
   trapped.dispose();
   expect(() => trapped.score(matrix(1))).toThrowError(expect.objectContaining({ code: "disposed" }));

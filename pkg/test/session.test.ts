@@ -1,5 +1,6 @@
 // What a session knows in every state of the engine, and what it takes in.
 import { createReranker, type LocalEvent, type Reranker, type Session } from "ranklet";
+import { readDecision } from "ranklet/records";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { bundle, events, request, type Candidate } from "./fixtures.js";
 
@@ -145,7 +146,7 @@ test("server order tells its constraints, the engine's and the face's own alike"
     const ranking = list.rerank({ now, frozen: 1 });
     expect([ranking.source, ranking.reason]).toEqual(["server", reranker === loaded ? "score_not_finite" : "loading"]);
     expect(ranking.entries.map(({ constraints }) => constraints)).toEqual([["frozen", "suppressed"], ["suppressed"], []]);
-    expect(ranking.record()!.items.map(({ constraints }) => constraints)).toEqual(ranking.entries.map(({ constraints }) => constraints));
+    expect(readDecision(ranking.record()!).items.map(({ constraints }) => constraints)).toEqual(ranking.entries.map(({ constraints }) => constraints));
     expect(list.rerank({ now, frozen: [c.id] }).entries.map(({ constraints }) => constraints)).toEqual([["suppressed"], ["suppressed"], ["frozen"]]);
   }
 });

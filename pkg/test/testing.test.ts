@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createReranker as createReal, type Ranking } from "ranklet";
+import { readDecision } from "ranklet/records";
 import { createReranker, type TestReranker } from "ranklet/testing";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { bundle, dist, events, request, type Candidate } from "./fixtures.js";
@@ -53,7 +54,7 @@ test("the clock stands until the test moves it", () => {
   reranker.advance(59_999);
   expect(mark()).toBe("snoozed");
   reranker.advance(1);
-  expect([mark(), list.rerank().record()!.now]).toEqual([null, now + 60_000]);
+  expect([mark(), readDecision(list.rerank().record()!).now]).toEqual([null, now + 60_000]);
   expect(createReranker({ bundle: bundle() }).now).toBe(Date.UTC(2026, 0, 1));
 });
 

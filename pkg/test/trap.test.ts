@@ -1,5 +1,6 @@
 // Traps, provoked in the real runtime: one exported function's body is replaced by `unreachable`.
-import { createReranker, createScorer, type Ranking } from "ranklet";
+import { createReranker, type Ranking } from "ranklet";
+import { createScorer } from "ranklet/scorer";
 import { expect, test } from "vitest";
 import { bundle, events, request, wasm, type Candidate } from "./fixtures.js";
 import { trapping } from "./sabotage.js";
@@ -245,5 +246,5 @@ test("a runtime that traps while it opens the bundle", async () => {
   const reranker = createReranker<Candidate>({ bundle: bundle(), wasm: trapping(wasm(), "engine_new") });
   expect((await reranker.ready).reason).toBe("trapped");
   expect(reranker.session().prepare(asked).rerank().items).toEqual(asked.candidates);
-  await expect(createScorer({ bundle: bundle(), wasm: trapping(wasm(), "engine_new") })).rejects.toMatchObject({ code: "trapped" });
+  await expect(createScorer({ bundle: bundle(), wasm: trapping(wasm("scorer"), "engine_new") })).rejects.toMatchObject({ code: "trapped" });
 });

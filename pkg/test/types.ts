@@ -2,10 +2,12 @@
 // broken. Never run.
 import { expectTypeOf } from "expect-type";
 import {
-  createReranker, createScorer, type Accessor, type DecisionItem, type DecisionRecord, type Entry, type EventType, type Facts, type Real,
+  createReranker, type Accessor, type Entry, type EventType, type Facts,
   type Frozen, type HeadScore, type Id, type KnownReason, type List, type LocalEvent, type Observed, type RankletError,
-  type Ranking, type Reason, type Reranker, type RerankOptions, type RerankRequest, type Scorer, type Session, type Status, type Tensors,
+  type Ranking, type Reason, type Reranker, type RerankOptions, type RerankRequest, type Session, type Status,
 } from "ranklet";
+import { readDecision, readRecords, type AnyRecord, type DecisionItem, type DecisionRecord, type Real } from "ranklet/records";
+import { createScorer, type Scorer, type Tensors } from "ranklet/scorer";
 import { createReranker as createTested, type TestOptions, type TestReranker } from "ranklet/testing";
 
 interface Rec {
@@ -91,7 +93,9 @@ expectTypeOf<{ type: string }>().toExtend<LocalEvent>();
 expectTypeOf<{ candidate: string }>().not.toExtend<LocalEvent>();
 
 // Records: a number that JSON lacks is a text; the time stands in full records alone.
-expectTypeOf(ranking.record()).toEqualTypeOf<DecisionRecord | null>();
+expectTypeOf(ranking.record()).toEqualTypeOf<Uint8Array<ArrayBuffer> | null>();
+expectTypeOf(readDecision).returns.toEqualTypeOf<DecisionRecord>();
+expectTypeOf(readRecords).returns.toEqualTypeOf<AnyRecord[]>();
 expectTypeOf<DecisionRecord["items"]>().toEqualTypeOf<DecisionItem[]>();
 expectTypeOf<DecisionRecord["now"]>().toEqualTypeOf<Real | undefined>();
 expectTypeOf<DecisionItem["score"]>().toEqualTypeOf<Real>();

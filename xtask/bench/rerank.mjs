@@ -12,9 +12,9 @@ const ROUNDS = mode === "--quick" ? 500 : 3000;
 const dist = new URL("../../pkg/dist/", import.meta.url);
 const loadBefore = loadavg()[0];
 
-const { createReranker } = await import(new URL("node.js", dist).href);
+const [{ createReranker }, { readDecision }] = await Promise.all(["node.js", "records.js"].map((name) => import(new URL(name, dist).href)));
 const bundles = { whole: readFileSync(join(folder, "spec.ranklet")), plain: readFileSync(join(folder, "plain.ranklet")) };
-const node = await measureStages(createReranker, bundles, undefined, readFileSync(join(folder, "request.json"), "utf8"), ROUNDS);
+const node = await measureStages({ createReranker, readDecision }, bundles, undefined, readFileSync(join(folder, "request.json"), "utf8"), ROUNDS);
 const date = new Date().toISOString().slice(0, 10);
 const document = { date, cpu: cpus()[0]?.model.trim() ?? "unknown", loadBefore, places: { [`Node ${process.versions.node}`]: node } };
 
@@ -23,10 +23,12 @@ if (chromium) {
   await inChromium(chromium, folder, async (fresh) => {
     const { page, version, close } = await fresh();
     const measured = await page.evaluate(async (rounds) => {
-      const [{ createReranker }, { measureStages }] = await Promise.all([import("/dist/browser.js"), import("/bench/stages.mjs")]);
+      const [{ createReranker }, { readDecision }, { measureStages }] = await Promise.all(
+        ["/dist/browser.js", "/dist/records.js", "/bench/stages.mjs"].map((name) => import(name)),
+      );
       const get = async (name, how) => (await fetch(`/models/${name}`))[how]();
       const bundles = { whole: await get("spec.ranklet", "arrayBuffer"), plain: await get("plain.ranklet", "arrayBuffer") };
-      return measureStages(createReranker, bundles, undefined, await get("request.json", "text"), rounds);
+      return measureStages({ createReranker, readDecision }, bundles, undefined, await get("request.json", "text"), rounds);
     }, ROUNDS);
     document.places[`Chromium ${version}`] = measured;
     await close();

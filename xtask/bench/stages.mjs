@@ -19,13 +19,13 @@ const WARM = 300;
  * - unchanged: a second rerank at the same moment: features compared, no row run
  * - record: what `onRecord` with consent `full` adds: the bytes are made, handed over, and kept in mind. Of one round
  * - whole: observe and rerank with `onRecord`
- * - reader: `ranking.record()`, the same as JSON: the cost of who reads a record, which no re-rank pays
+ * - reader: `readDecision(ranking.record())`, the same as JSON: the cost of who reads a record, which no re-rank pays
  *
- * @param create createReranker
+ * @param of the package: createReranker, and readDecision of `ranklet/records`
  * @param bundles { whole, plain }: bytes
  * @param text the request as JSON
  */
-export async function measureStages(create, bundles, wasm, text, rounds) {
+export async function measureStages({ createReranker: create, readDecision }, bundles, wasm, text, rounds) {
   const { now: start, ...request } = JSON.parse(text);
   let now = start;
   const kept = { bytes: 0, decisions: 0, last: null };
@@ -66,7 +66,7 @@ export async function measureStages(create, bundles, wasm, text, rounds) {
     note(round, "unchanged", own.unchanged);
     note(round, "record", told.rerank - own.rerank);
     note(round, "whole", told.observe + told.rerank);
-    if (round % 10 === 0) note(round, "reader", readOnce(whole, now));
+    if (round % 10 === 0) note(round, "reader", readOnce(whole, now, readDecision));
     if (round >= 0) rowsRun += own.rowsRun / request.candidates.length / rounds;
     const fresh = JSON.parse(text);
     const at = performance.now();
@@ -105,10 +105,10 @@ function rankOnce({ session, list }, event, now) {
 }
 
 /** The record of a decision as JSON, read from its bytes. */
-function readOnce({ list }, now) {
+function readOnce({ list }, now, readDecision) {
   const ranking = list.rerank({ now });
   const at = performance.now();
-  const record = ranking.record();
+  const record = readDecision(ranking.record());
   const took = performance.now() - at;
   if (record?.items.length !== ranking.items.length) throw new Error("no record");
   return took;

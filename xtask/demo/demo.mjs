@@ -36,7 +36,8 @@ const dist = join(root, "pkg/dist");
 const folder = broken === "wasm" ? withoutWasm(dist) : dist;
 try {
   const { createReranker } = await import(pathToFileURL(join(folder, "node.js")).href);
-  const result = await rerank(createReranker({ bundle: bytes }));
+  const { readDecision } = await import(pathToFileURL(join(folder, "records.js")).href);
+  const result = await rerank(createReranker({ bundle: bytes }), readDecision);
   if (json) {
     process.stdout.write(`${JSON.stringify({ before: result.before.record, after: result.after.record })}\n`);
   } else {
@@ -55,7 +56,7 @@ function withoutWasm(from) {
   return copy;
 }
 
-async function rerank(reranker) {
+async function rerank(reranker, readDecision) {
   const status = await reranker.ready;
   const session = reranker.session({ key: request.session });
   const list = session.prepare(request);
@@ -63,7 +64,7 @@ async function rerank(reranker) {
     const start = performance.now();
     const ranking = list.rerank({ now: request.now });
     const ms = performance.now() - start;
-    return { ranking, ms, record: ranking.record() };
+    return { ranking, ms, record: readDecision(ranking.record()) };
   };
   const before = ranked();
   for (const event of events) session.observe(event);

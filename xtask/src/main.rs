@@ -15,6 +15,7 @@ mod panics;
 mod process;
 mod python;
 mod size;
+mod slim;
 mod stamp;
 mod suite;
 mod tally;

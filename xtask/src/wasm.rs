@@ -80,6 +80,7 @@ fn tools(work: &Workspace, variant: &Variant) -> Result<Stamp> {
         .path(&work.root.join("Cargo.lock"))?
         .path(&work.root.join("xtask/tools/package-lock.json"))?
         .path(&work.root.join("xtask/src/glue.rs"))?
+        .path(&work.root.join("xtask/src/slim.rs"))?
         .path(&work.root.join("xtask/src/panics.rs"))
 }
 

@@ -6,8 +6,8 @@ import { text } from "node:stream/consumers";
 import { pathToFileURL } from "node:url";
 
 const folder = resolve(process.argv[2]);
-const { createScorer } = await import(pathToFileURL(join(folder, "node.js")).href);
-const wasm = await WebAssembly.compile(readFileSync(join(folder, "ranklet.wasm")));
+const { createScorer } = await import(pathToFileURL(join(folder, "scorer-node.js")).href);
+const wasm = await WebAssembly.compile(readFileSync(join(folder, "scorer.wasm")));
 
 const ARRAYS = { F32: Float32Array, I32: Int32Array, I64: BigInt64Array, U8: Uint8Array, BOOL: Uint8Array };
 

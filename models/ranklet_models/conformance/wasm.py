@@ -14,7 +14,7 @@ def compare_all(package, folder, entries):
     if not entries:
         return {}
     node = shutil.which("node")
-    if node is None or not (package / "node.js").is_file():
+    if node is None or not (package / "scorer-node.js").is_file():
         raise SystemExit(f"error: no Node or no {package / 'node.js'}, wasm, run `cargo xtask build` or give --native")
     jobs = [
         {"name": entry["name"], "home": str(folder / entry["folder"]), "runs": list(entry["runs"])} for entry in entries

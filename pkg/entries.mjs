@@ -1,0 +1,64 @@
+// Every entry of the package: what the build makes, what package.json exports, and what the tests look at.
+
+/** Platforms by their condition in `exports`, the narrower first, with the file that each takes. */
+const CONDITIONS = [
+  ["workerd", "workerd"],
+  ["edge-light", "edge-light"],
+  // A worker of a page, or of a host that names itself no better.
+  ["worker", "browser"],
+  ["node", "node"],
+  ["browser", "browser"],
+  ["default", "browser"],
+];
+
+/**
+ * `prefix`: of the files, one for each of `places`: `src/PREFIXPLACE.ts`, `dist/PREFIXPLACE.js`. `runtime`: the wasm, whose glue
+ * the sources import as `glue`.
+ */
+export const platforms = [
+  { name: ".", prefix: "", runtime: "ranklet", glue: "#engine", places: ["browser", "node", "workerd", "edge-light"] },
+  { name: "./scorer", prefix: "scorer-", runtime: "scorer", glue: "#engine", places: ["browser", "node", "workerd", "edge-light"] },
+  // The same runtime under a test's hands; a worker's tests run in Node.
+  { name: "./testing", prefix: "testing-", runtime: "ranklet", glue: "#engine", places: ["browser", "node"] },
+  { name: "./compile", prefix: "compile-", runtime: "compiler", glue: "#compiler", places: ["browser", "node", "workerd"] },
+];
+
+/**
+ * One file for every platform: `src/FILE.ts`, `dist/FILE.js`, exported as `./FILE` or as `name`. `external`: what the importer's project
+ * brings. `runtime` and `glue` where an engine is in it, `embeds` where the wasm is too.
+ */
+export const everywhere = [
+  { file: "records" },
+  { file: "delivery-entry", name: "./delivery" },
+  { file: "storage-entry", name: "./storage" },
+  { file: "inline", runtime: "ranklet", glue: "#engine", embeds: true },
+];
+
+/** Files that are exported as they are. */
+const FILES = {
+  "./ranklet.wasm": "./dist/ranklet.wasm",
+  "./scorer.wasm": "./dist/scorer.wasm",
+  "./compiler.wasm": "./dist/compiler.wasm",
+  "./record.schema.json": "./schema/record.json",
+  "./package.json": "./package.json",
+};
+
+const taken = (file, types = file) => ({ types: `./dist/types/${types}.d.ts`, default: `./dist/${file}.js` });
+
+/** What stands in package.json. */
+export function exportsOf() {
+  const all = {};
+  for (const { name, prefix, places } of platforms) {
+    const types = `${prefix}browser`;
+    all[name] = { types: taken(types).types };
+    for (const [condition, place] of CONDITIONS) {
+      if (places.includes(place)) all[name][condition] = taken(prefix + place).default;
+    }
+    for (const place of places) all[`${name}/${place}`] = taken(prefix + place, types);
+  }
+  for (const { file, name = `./${file}` } of everywhere) all[name] = taken(file);
+  return { ...all, ...FILES };
+}
+
+/** Sources whose types are public, without their ending. */
+export const typed = [...platforms.map(({ prefix }) => `${prefix}browser`), ...everywhere.map(({ file }) => file)];
