@@ -2,6 +2,7 @@ import { makeInstance } from "#engine";
 import type { ColumnPlan } from "./columns.js";
 import { planColumns } from "./columns.js";
 import type { Engine, EngineInfo } from "./engine.js";
+import { embedded } from "./embedded.js";
 import { hashesOf } from "./hashes.js";
 import { probe, quiet, readBytes, readModule, type Platform, type WasmInput } from "./load.js";
 import { RankletError, coded, describe, failure, type Reason } from "./reasons.js";
@@ -12,7 +13,7 @@ const BREAKER_MS = 60_000;
 const BREAKER_TRAPS = 3;
 
 export interface HostOptions {
-  bundle: BytesSource | Promise<BytesSource>;
+  bundle: BytesSource | Promise<BytesSource> | undefined;
   wasm: WasmInput;
   loadTimeoutMs: number;
   clock: () => number;
@@ -122,11 +123,12 @@ export class Host {
 
   async #load(options: HostOptions, platform: Platform): Promise<void> {
     const timer = this.#startTimer(options.loadTimeoutMs);
-    const [wasm, bundle] = [quiet(options.wasm), quiet(options.bundle)];
+    const [wasm, bundle] = [quiet(options.wasm), options.bundle === undefined ? undefined : quiet(options.bundle)];
     try {
       const given = await wasm;
       probe(given, platform);
-      const [module, hashed] = await Promise.all([readModule(given, platform), this.#read(bundle, platform)]);
+      const runtime = quiet(readModule(given, platform));
+      const [module, hashed] = await Promise.all([runtime, this.#read(bundle, platform, runtime)]);
       if (this.#disposed) return;
       this.#module = module;
       this.#bundle = hashed;
@@ -139,8 +141,8 @@ export class Host {
   }
 
   /** The bundle's bytes are the host's own by now: they are hashed as the engine gets them. */
-  async #read(source: Promise<BytesSource>, platform: Platform): Promise<[Uint8Array, Uint8Array]> {
-    const bytes = await readBytes(source, platform, "bundle_fetch_failed");
+  async #read(source: Promise<BytesSource> | undefined, platform: Platform, runtime: Promise<WebAssembly.Module>): Promise<[Uint8Array, Uint8Array]> {
+    const bytes = source ? await readBytes(source, platform, "bundle_fetch_failed") : embedded(await runtime);
     return [bytes, await hashesOf(bytes)];
   }
 

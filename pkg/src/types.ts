@@ -38,7 +38,8 @@ export interface Accessors<C> {
 export type BytesSource = URL | string | Uint8Array | ArrayBuffer | Response;
 
 export interface RerankerOptions<C = unknown> extends Accessors<C> {
-  bundle: BytesSource | Promise<BytesSource>;
+  /** Without one, and without `delivery`, it is the one that `ranklet embed` put into the runtime. */
+  bundle?: BytesSource | Promise<BytesSource>;
   /** The runtime, if it does not lie beside the package's JavaScript. A compiled module may serve many rerankers. */
   wasm?: BytesSource | WebAssembly.Module | Promise<BytesSource | WebAssembly.Module>;
   /** Work budget of a re-rank, ms: as many candidates are scored, the first in the server's order, as by the times so far
