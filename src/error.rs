@@ -25,6 +25,12 @@ pub enum ErrorKind {
     ScoreNotFinite,
     /// The work budget is less than the first screen.
     DeadlineExceeded,
+    /// The bundle carries no signature (command line; a page's verifier gives the same code).
+    BundleUnsigned,
+    /// The bundle's signature is not of its bytes by a pinned key (command line; a page's verifier gives the same code).
+    BundleSignature,
+    /// A key file is not what was asked for (command line only).
+    KeyInvalid,
     /// The specification of a bundle is wrong (command line only).
     SpecInvalid,
     /// The ONNX graph cannot be read or lowered (command line only).
@@ -61,6 +67,9 @@ impl ErrorKind {
             ErrorKind::LimitExceeded => "limit_exceeded",
             ErrorKind::ScoreNotFinite => "score_not_finite",
             ErrorKind::DeadlineExceeded => "deadline_exceeded",
+            ErrorKind::BundleUnsigned => "bundle_unsigned",
+            ErrorKind::BundleSignature => "bundle_signature",
+            ErrorKind::KeyInvalid => "key_invalid",
             ErrorKind::SpecInvalid => "spec_invalid",
             ErrorKind::ModelUnsupported => "model_unsupported",
             ErrorKind::GoldenMismatch => "golden_mismatch",

@@ -50,6 +50,8 @@ pub mod policy;
 #[cfg(feature = "ranking")]
 pub mod ranker;
 pub mod scorer;
+#[cfg(feature = "signing")]
+pub mod signing;
 #[cfg(target_arch = "wasm32")]
 mod wasm;
 

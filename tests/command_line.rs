@@ -355,3 +355,91 @@ fn a_closed_pipe_is_no_failure_and_files_are_written_first() {
     }
     assert!(matrix.exists());
 }
+
+#[test]
+fn a_bundle_is_signed_verified_and_embedded() {
+    let folder = folder("signing");
+    let at = |name: &str| folder.join(name).display().to_string();
+    for name in ["acme.key", "acme.pub", "other.key", "other.pub"] {
+        let _ = fs::remove_file(at(name));
+    }
+    let bundle = at("small.ranklet");
+    fs::copy(root().join("tests/compat/1.0/compat.ranklet"), &bundle).expect("a bundle");
+    for name in ["acme", "other"] {
+        let made = ranklet(&["keygen", "-o", &at(name)]);
+        assert_eq!(made.status.code(), Some(0), "{}", last_error(&made));
+        let private = fs::read_to_string(at(&format!("{name}.key"))).expect("private keys");
+        let secrets = private.lines().skip(1).map(|line| line.split_once(':').expect("a key").1);
+        let said = stdout(&made) + &String::from_utf8_lossy(&made.stderr);
+        assert!(
+            secrets.clone().count() == 2 && secrets.clone().all(|secret| secret.len() == 64 && !said.contains(secret))
+        );
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(fs::metadata(at("acme.key")).expect("keys").permissions().mode() & 0o777, 0o600);
+    }
+    let again = ranklet(&["keygen", "-o", &at("acme")]);
+    assert!(again.status.code() == Some(1) && last_error(&again).contains("acme.key"), "{}", last_error(&again));
+
+    let unsigned = ranklet(&["verify", &bundle, "--keys", &at("acme.pub")]);
+    assert!(unsigned.status.code() == Some(1) && last_error(&unsigned).ends_with("(bundle_unsigned)"));
+    assert!(stdout(&ranklet(&["inspect", &bundle])).contains("signed        no"));
+    for output in ["signed.ranklet", "again.ranklet"] {
+        let signed = ranklet(&["sign", &bundle, "--key", &at("acme.key"), "-o", &at(output)]);
+        assert_eq!(signed.status.code(), Some(0), "{}", last_error(&signed));
+        assert!(signed.stderr.is_empty(), "{}", last_error(&signed));
+    }
+    let signed = at("signed.ranklet");
+    assert_eq!(fs::read(&signed).expect("signed"), fs::read(at("again.ranklet")).expect("signed"));
+    let verified = ranklet(&["verify", &signed, "--keys", &at("acme.pub")]);
+    assert_eq!(verified.status.code(), Some(0), "{}", last_error(&verified));
+    let other = ranklet(&["verify", &signed, "--keys", &at("other.pub")]);
+    assert!(other.status.code() == Some(1) && last_error(&other).ends_with("(bundle_signature)"));
+    let wrong = ranklet(&["verify", &signed, "--keys", &at("acme.key")]);
+    assert!(last_error(&wrong).ends_with("(key_invalid)") && last_error(&wrong).contains("acme.key"));
+    let wrong = ranklet(&["sign", &signed, "--key", &at("acme.pub")]);
+    assert!(wrong.status.code() == Some(1) && last_error(&wrong).ends_with("(key_invalid)"));
+    let document: Value = serde_json::from_str(&stdout(&ranklet(&["inspect", &signed, "--json"]))).expect("JSON");
+    let id = document["signature"]["p256"].as_str().expect("an id").to_owned();
+    assert!(stdout(&verified).contains(&id) && stdout(&ranklet(&["inspect", &signed])).contains(&id));
+
+    // A module of the least that a runtime exports; the package's own is embedded in the JavaScript tests.
+    let runtime = at("runtime.wasm");
+    let wasm =
+        [&b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x07\x0e\x01\x0aengine_new\0\0\x0a\x04\x01\x02\0\x0b"[..]];
+    fs::write(&runtime, wasm.concat()).expect("a runtime");
+    let model = at("model.wasm");
+    let embedded = ranklet(&["embed", &signed, "-o", &model, "--runtime", &runtime]);
+    assert_eq!(embedded.status.code(), Some(0), "{}", last_error(&embedded));
+    assert_eq!(ranklet(&["verify", &model, "--keys", &at("acme.pub")]).status.code(), Some(0));
+    let again: Value = serde_json::from_str(&stdout(&ranklet(&["inspect", &model, "--json"]))).expect("JSON");
+    assert_eq!(again, document);
+    let twice = ranklet(&["embed", &model, "-o", &at("twice.wasm"), "--runtime", &model]);
+    assert_eq!(twice.status.code(), Some(0), "{}", last_error(&twice));
+    assert_eq!(fs::read(&model).expect("a module"), fs::read(at("twice.wasm")).expect("a module"));
+    for args in [
+        ["embed", &signed, "-o", &model, "--runtime", &signed],
+        ["sign", &model, "--key", &at("acme.key"), "-o", &model],
+    ] {
+        let refused = ranklet(&args);
+        assert!(
+            refused.status.code() == Some(1) && last_error(&refused).ends_with("(request_invalid)"),
+            "{}",
+            last_error(&refused)
+        );
+    }
+    let nowhere = Command::new(env!("CARGO_BIN_EXE_ranklet"))
+        .args(["embed", &signed, "-o", &model])
+        .current_dir("/")
+        .output()
+        .expect("the binary runs");
+    assert!(
+        last_error(&nowhere).contains("--runtime") && last_error(&nowhere).ends_with("(io)"),
+        "{}",
+        last_error(&nowhere)
+    );
+    let inspected = ranklet(&["inspect", &runtime]);
+    assert!(last_error(&inspected).contains("no bundle is embedded"), "{}", last_error(&inspected));
+}

@@ -1,6 +1,7 @@
 import { makeInstance } from "#engine";
 import { planColumns, type ColumnPlan } from "./columns.js";
 import type { Delivery, Receiver } from "./delivery.js";
+import { embedded } from "./embedded.js";
 import type { Engine, EngineClass, EngineInfo } from "./engine.js";
 import { hashesOf } from "./hashes.js";
 import { probe, quiet, readBytes, readModule, type Platform, type WasmInput } from "./load.js";
@@ -213,7 +214,7 @@ export class Host implements Receiver {
       if (this.closed) return;
       const runtime = this.#runtime();
       if (delivery) delivery.start(this);
-      else void this.replace(source);
+      else void this.replace(bundle === undefined ? runtime.then(embedded) : source);
       await runtime;
     } catch (thrown) {
       this.refuse(failure(thrown, "bundle_fetch_failed"));

@@ -1,4 +1,4 @@
-import { RankletError, describe, type Reason } from "./reasons.js";
+import { RankletError, describe, failure, type Reason } from "./reasons.js";
 import type { BytesSource } from "./types.js";
 
 /** What differs between platforms: how a name is read, and where the runtime lies. */
@@ -56,7 +56,7 @@ export async function readBytes(
     if (isResponse(found)) return new Uint8Array(await ok(found).arrayBuffer());
     return copyOf(found);
   } catch (thrown) {
-    throw new RankletError(code, describe(thrown));
+    throw failure(thrown, code);
   }
 }
 

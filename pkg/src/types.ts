@@ -39,6 +39,7 @@ export interface Accessors<C> {
 export type BytesSource = URL | string | Uint8Array | ArrayBuffer | Response;
 
 export interface RerankerOptions<C = unknown> extends Accessors<C> {
+  /** Without one, and without `delivery`, it is the one that `ranklet embed` put into the runtime. */
   bundle?: BytesSource | Promise<BytesSource>;
   /** In place of `bundle`: where bundles come from over the reranker's life. */
   delivery?: Delivery;

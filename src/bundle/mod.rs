@@ -1,10 +1,16 @@
 //! The bundle file: a valid safetensors file whose manifest is one sorted-JSON metadata string.
 //!
-//! Layout of `__metadata__` (string to string): `ranklet` the manifest, `sha256` the digest of the whole
-//! file with that digest's 64 characters taken as `0`. So one check tells an altered file, and what
-//! does not parse behind an intact digest is newer than this runtime, not broken.
+//! Layout of `__metadata__` (string to string): `ranklet` the manifest, [three slots](Slots) of a signature, and `sha256`
+//! the digest of the whole file with its own 64 characters and the signature's taken as `0`. So one check tells an
+//! altered file, what does not parse behind an intact digest is newer than this runtime, not broken, and signing
+//! changes no digest.
 
 mod read;
+#[cfg(feature = "signing")]
+mod sealed;
+#[cfg(feature = "compile")]
+pub mod section;
+mod slots;
 pub mod tensor;
 #[cfg(feature = "compile")]
 mod write;
@@ -14,8 +20,12 @@ use crate::json::{self, Read, read_struct};
 use read::Container;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use std::ops::Range;
 use tensor::Tensors;
 
+#[cfg(feature = "signing")]
+pub use sealed::{Sealed, with_slots};
+pub use slots::Slots;
 #[cfg(feature = "compile")]
 pub use write::{write, write_with};
 
@@ -30,10 +40,12 @@ pub const MAX_BYTES: usize = 256 << 20;
 /// stands only once.
 const DIGEST_KEY: &[u8] = b"\"sha256\":\"";
 const DIGEST_LEN: usize = 64;
+/// As many as the longest place that is read as zeros.
+const ZEROS: [u8; slots::SIGNATURE] = [b'0'; slots::SIGNATURE];
 /// Bytes that are hashed in one call.
 const PIECE: usize = 4096;
 
-/// SHA-256 of a bundle's content (with the digest's own characters as zeros) and of the whole file.
+/// SHA-256 of a bundle's content (with the digest's own characters and the signature's as zeros) and of the whole file.
 pub type Hashes = [[u8; 32]; 2];
 
 /// The part of every manifest, of whatever version, that says who can read it.
@@ -95,23 +107,37 @@ fn hex(digest: &[u8]) -> String {
     digest.iter().flat_map(|b| [DIGITS[usize::from(b >> 4)], DIGITS[usize::from(b & 15)]]).map(char::from).collect()
 }
 
-/// Where the digest's characters stand.
-fn digest_at(bytes: &[u8]) -> Result<usize> {
-    let end = 8 + read::split(bytes).map_err(corrupt)?.0.len();
-    let at = bytes[..end]
-        .windows(DIGEST_KEY.len())
-        .position(|w| w == DIGEST_KEY)
-        .ok_or_else(|| corrupt("it carries no digest, so ranklet did not write it"))?
-        + DIGEST_KEY.len();
-    if at + DIGEST_LEN > end { Err(corrupt("its digest is cut")) } else { Ok(at) }
+/// The places of a file that no digest of its content sees: its own, and its signature's.
+struct Unseen {
+    digest: Range<usize>,
+    slots: Option<Slots>,
 }
 
-/// SHA-256 of the bytes with the digest's own characters as zeros.
-fn content_digest(bytes: &[u8], at: usize) -> String {
+/// Where the digest and the signatures stand.
+fn unseen(bytes: &[u8]) -> Result<Unseen> {
+    let end = 8 + read::split(bytes).map_err(corrupt)?.0.len();
+    let key = bytes[..end]
+        .windows(DIGEST_KEY.len())
+        .position(|w| w == DIGEST_KEY)
+        .ok_or_else(|| corrupt("it carries no digest, so ranklet did not write it"))?;
+    let at = key + DIGEST_KEY.len();
+    if at + DIGEST_LEN > end {
+        return Err(corrupt("its digest is cut"));
+    }
+    Ok(Unseen { digest: at..at + DIGEST_LEN, slots: slots::find(bytes, key).map_err(corrupt)? })
+}
+
+/// SHA-256 of the bytes with the unseen ones as zeros.
+fn content_digest(bytes: &[u8], unseen: &Unseen) -> String {
     let mut hash = Sha256::new();
-    take_in(&mut hash, &bytes[..at]);
-    hash.update([b'0'; DIGEST_LEN]);
-    take_in(&mut hash, &bytes[at + DIGEST_LEN..]);
+    let mut from = 0;
+    // In the order of the file.
+    for place in unseen.slots.iter().flatten().chain([&unseen.digest]) {
+        take_in(&mut hash, &bytes[from..place.start]);
+        hash.update(&ZEROS[..place.len()]);
+        from = place.end;
+    }
+    take_in(&mut hash, &bytes[from..]);
     hex(&hash.finalize())
 }
 
@@ -119,14 +145,14 @@ fn content_digest(bytes: &[u8], at: usize) -> String {
 /// agree with the file: a host that hashes wrongly costs time, and no bundle.
 #[inline(never)]
 fn verified(bytes: &[u8], given: Option<&Hashes>) -> Result<String> {
-    let at = digest_at(bytes)?;
-    let stated = &bytes[at..at + DIGEST_LEN];
+    let unseen = unseen(bytes)?;
+    let stated = &bytes[unseen.digest.clone()];
     if let Some([content, file]) = given
         && hex(content).as_bytes() == stated
     {
         return Ok(hex(file));
     }
-    if content_digest(bytes, at).as_bytes() == stated {
+    if content_digest(bytes, &unseen).as_bytes() == stated {
         Ok(sha256_hex(bytes))
     } else {
         Err(corrupt("its digest does not match its bytes"))

@@ -2,7 +2,7 @@
 //! common writers do not promise for metadata.
 
 use super::tensor::{Data, Tensors};
-use super::{DIGEST_KEY, DIGEST_LEN, content_digest, digest_at};
+use super::{DIGEST_LEN, content_digest, slots, unseen};
 use serde::Serialize;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -14,18 +14,18 @@ struct Entry {
     data_offsets: [usize; 2],
 }
 
-/// A safetensors file of `tensors`; with `manifest` (JSON text) it is a bundle, digest included.
+/// A safetensors file of `tensors`; with `manifest` (JSON text) it is a bundle, digest included, not signed.
 pub fn write(tensors: &Tensors, manifest: Option<&str>) -> Vec<u8> {
+    let Some(manifest) = manifest else { return write_with(tensors, &[]) };
     // The digest is put in below.
-    let zeros = "0".repeat(DIGEST_LEN);
-    let metadata = manifest.map(|manifest| [("ranklet", manifest), ("sha256", zeros.as_str())]);
-    let mut bytes = write_with(tensors, metadata.as_ref().map_or(&[], |metadata| &metadata[..]));
-    if manifest.is_some() {
-        let at = digest_at(&bytes).expect("the digest's key was just written");
-        debug_assert!(bytes[..at].ends_with(DIGEST_KEY));
-        let digest = content_digest(&bytes, at);
-        bytes[at..at + DIGEST_LEN].copy_from_slice(digest.as_bytes());
-    }
+    let (zeros, slots) = ("0".repeat(DIGEST_LEN), slots::unsigned());
+    let mut metadata = vec![("ranklet", manifest), ("sha256", zeros.as_str())];
+    metadata.extend(slots.iter().map(|(name, zeros)| (*name, zeros.as_str())));
+    let mut bytes = write_with(tensors, &metadata);
+    let unseen = unseen(&bytes).expect("the digest's key was just written");
+    debug_assert!(unseen.slots.is_some(), "the slots stand where they are looked for");
+    let digest = content_digest(&bytes, &unseen);
+    bytes[unseen.digest].copy_from_slice(digest.as_bytes());
     bytes
 }
 

@@ -50,6 +50,24 @@ pub enum Command {
         after_help = "Example:\n  ranklet featurize spec.toml --requests requests.jsonl --events events.jsonl -o X.safetensors\n\nThe file holds the matrix under the model's input name (`X` where the specification names none), and\n`request` and `candidate`, the two line and row numbers (from 0) of each matrix row.\nAn event reaches the requests of its `session` whose `now` is not before its time."
     )]
     Featurize(Featurize),
+    /// Make the keys that bundles are signed with: NAME.key is private, NAME.pub is what devices pin.
+    #[command(
+        after_help = "Example:\n  ranklet keygen -o acme\n\nKeep acme.key off every server and out of every repository: whoever has it signs as you. Nothing is overwritten."
+    )]
+    Keygen(Keygen),
+    /// Sign a bundle, in place or into another file. The same bundle and keys give the same bytes.
+    #[command(after_help = "Example:\n  ranklet sign ads-recs.ranklet --key acme.key")]
+    Sign(Sign),
+    /// Verify both signatures of a bundle, or of one that is embedded in a module.
+    #[command(
+        after_help = "Example:\n  ranklet verify ads-recs.ranklet --keys acme.pub\n\nExit code 0: it is what was signed, by keys of that file; 1: it is not signed (bundle_unsigned), or altered or signed by\nother keys (bundle_signature)."
+    )]
+    Verify(Verify),
+    /// Put a bundle into the runtime: engine and model in one wasm module, for hosts that allow one file.
+    #[command(
+        after_help = "Examples:\n  ranklet embed ads-recs.ranklet -o model.wasm\n  ranklet embed ads-recs.ranklet -o model.wasm --runtime node_modules/ranklet/dist/ranklet.wasm\n\nIn JavaScript: createReranker({ wasm: \"model.wasm\" }), without `bundle`. Sign before embedding."
+    )]
+    Embed(Embed),
 }
 
 #[derive(Debug, Args)]
@@ -158,4 +176,44 @@ pub struct Featurize {
     /// Where the matrix goes.
     #[arg(short, long, value_name = "X.safetensors")]
     pub output: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct Keygen {
+    /// Writes NAME.key (mode 600) and NAME.pub.
+    #[arg(short, long, value_name = "NAME")]
+    pub output: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct Sign {
+    /// A bundle.
+    pub bundle: PathBuf,
+    /// The private keys.
+    #[arg(long, value_name = "NAME.key")]
+    pub key: PathBuf,
+    /// Where the signed bundle goes; in place by default.
+    #[arg(short, long, value_name = "FILE.ranklet")]
+    pub output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// A bundle, or a module with one in it.
+    pub bundle: PathBuf,
+    /// The public keys that are trusted; of each kind one at least.
+    #[arg(long, value_name = "NAME.pub")]
+    pub keys: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct Embed {
+    /// A bundle.
+    pub bundle: PathBuf,
+    /// Where the module goes.
+    #[arg(short, long, value_name = "MODEL.wasm")]
+    pub output: PathBuf,
+    /// The runtime; by default that of the nearest installed package, or of a checkout that was built.
+    #[arg(long, value_name = "ranklet.wasm")]
+    pub runtime: Option<PathBuf>,
 }

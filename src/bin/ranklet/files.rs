@@ -1,5 +1,6 @@
 //! Files, with errors that name them.
 
+use ranklet::bundle::section;
 use ranklet::context::Event;
 use ranklet::features::Request;
 use ranklet::ranker::Ranker;
@@ -27,8 +28,21 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     std::fs::rename(&part, path).map_err(failed)
 }
 
+/// A bundle's bytes, or those of the bundle that is embedded in a module.
+pub fn bundle(path: &Path) -> Result<Vec<u8>> {
+    let bytes = read(path)?;
+    if !section::is_wasm(&bytes) {
+        return Ok(bytes);
+    }
+    section::embedded(&bytes).map(<[u8]>::to_vec).map_err(|e| e.at(path.display()))
+}
+
 pub fn open(path: &Path) -> Result<Ranker> {
-    Ranker::open(&read(path)?).map_err(|e| e.at(path.display()))
+    open_bytes(path, &bundle(path)?)
+}
+
+pub fn open_bytes(path: &Path, bytes: &[u8]) -> Result<Ranker> {
+    Ranker::open(bytes).map_err(|e| e.at(path.display()))
 }
 
 /// Lines that are not blank, numbered from 1.

@@ -1,23 +1,27 @@
 //! `ranklet inspect`.
 
-use crate::{cli, files};
+use crate::{cli, files, signing};
 use anstyle::Style;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use indicatif::HumanBytes;
 use ranklet::Result;
-use ranklet::bundle::Bundle;
+use ranklet::bundle::{Bundle, Sealed};
 use ranklet::calibration::CalibratorSpec;
 use ranklet::context::catalogue;
 use ranklet::engine::{Data, Op, Plan, Tensors};
 use ranklet::policy::PLATFORM;
 use ranklet::ranker::{POINTS, Ranker, STATISTICS};
+use ranklet::signing::signers;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
 pub fn run(args: &cli::Inspect) -> Result<ExitCode> {
-    let ranker = files::open(&args.bundle)?;
-    let tensors = Bundle::read(&files::read(&args.bundle)?)?.tensors;
+    let bytes = files::bundle(&args.bundle)?;
+    let ranker = files::open_bytes(&args.bundle, &bytes)?;
+    let tensors = Bundle::read(&bytes)?.tensors;
+    let signers = signers(&bytes)?;
+    let content = Sealed::content_digest(&bytes)?;
     let weights = weights(&ranker.manifest().plan, &tensors);
     let manifest = ranker.manifest();
     if args.signals {
@@ -25,6 +29,9 @@ pub fn run(args: &cli::Inspect) -> Result<ExitCode> {
     } else if args.json {
         let mut document = serde_json::to_value(manifest).expect("a manifest holds only strings, numbers and lists");
         document["digests"] = json!(ranker.digests());
+        document["digests"]["content"] = json!(content);
+        document["signature"] =
+            signers.map_or(Value::Null, |[a, b]| json!({ "ed25519": a.to_string(), "p256": b.to_string() }));
         let forms = weights.iter().map(|(form, [n, bytes])| json!({ "form": form, "tensors": n, "bytes": bytes }));
         document["weights"] = forms.collect();
         document["size_bytes"] = json!(ranker.size());
@@ -37,7 +44,8 @@ pub fn run(args: &cli::Inspect) -> Result<ExitCode> {
         document["signals"] = json!(catalogue(&manifest.context));
         files::print(&format!("{document:#}"));
     } else {
-        print(&ranker, &weights, &tensors);
+        let signed = signers.as_ref().map_or_else(|| "  signed        no".to_owned(), signing::by);
+        print(&ranker, &weights, &tensors, &[format!("  content       {content}"), signed]);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -100,7 +108,7 @@ fn signals(ranker: &Ranker) -> String {
     table.to_string()
 }
 
-fn print(ranker: &Ranker, weights: &Weights, tensors: &Tensors) {
+fn print(ranker: &Ranker, weights: &Weights, tensors: &Tensors, sealed: &[String]) {
     let mut lines = Vec::new();
     let mut line = |text: String| lines.push(text);
     let manifest = ranker.manifest();
@@ -108,6 +116,7 @@ fn print(ranker: &Ranker, weights: &Weights, tensors: &Tensors) {
     line(format!("{bold}{}{bold:#} version {}", manifest.name, manifest.version));
     line(format!("  size          {}", HumanBytes(ranker.size() as u64)));
     line(format!("  bundle        {}", ranker.digests().bundle));
+    sealed.iter().cloned().for_each(&mut line);
     line(format!("  format        {}.{}, numerics {}", manifest.format, manifest.minor, manifest.numerics));
     line(format!("  compiled by   ranklet {}", manifest.provenance.ranklet));
     line(format!("  checked on    {} rows ({})", manifest.provenance.checked_rows, manifest.provenance.oracle));

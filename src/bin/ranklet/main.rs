@@ -3,6 +3,7 @@
 
 mod cli;
 mod compile;
+mod embed;
 mod featurize;
 mod files;
 mod inspect;
@@ -10,6 +11,7 @@ mod log;
 mod replay;
 mod rerank;
 mod score;
+mod signing;
 
 use clap::Parser;
 use cli::{Cli, Command};
@@ -27,6 +29,10 @@ fn main() -> ExitCode {
         Command::Rerank(args) => rerank::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Featurize(args) => featurize::run(&args),
+        Command::Keygen(args) => signing::keygen(&args),
+        Command::Sign(args) => signing::sign(&args),
+        Command::Verify(args) => signing::verify(&args),
+        Command::Embed(args) => embed::run(&args),
     };
     match outcome {
         Ok(code) => code,
