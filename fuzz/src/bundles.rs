@@ -24,12 +24,18 @@ pub fn bundle_bytes(data: &[u8]) {
 
 /// The manifest of a bundle whose tensors are there.
 pub fn manifest_json(data: &[u8]) {
-    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Ok(text) = std::str::from_utf8(data) {
+        open(&with_manifest(text));
+    }
+}
+
+/// The tensors of the ranker in `bases/` under another manifest.
+pub fn with_manifest(text: &str) -> Vec<u8> {
     let (tensors, weights) = rest();
     let zeros = "0".repeat(64);
     let manifest = Value::from(text);
     let header = format!(r#"{{"__metadata__":{{"ranklet":{manifest},"sha256":"{zeros}"}},{tensors}"#);
-    open(&whole(header.as_bytes(), weights));
+    whole(header.as_bytes(), weights)
 }
 
 fn open(bytes: &[u8]) {

@@ -12,7 +12,7 @@ mod plans;
 pub mod seeds;
 mod sessions;
 
-pub use bundles::{bundle_bytes, manifest_json};
+pub use bundles::{bundle_bytes, manifest_json, with_manifest};
 #[cfg(feature = "compile")]
 pub use onnx::{compile_onnx, forgive_the_reader};
 pub use plans::plan_execution;

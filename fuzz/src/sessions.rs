@@ -1,24 +1,36 @@
 //! Requests and events.
 
-use crate::bundles::base;
+use crate::bundles::{base, with_manifest};
 use crate::planted;
+use crate::seeds::folder;
 use ranklet::context::Event;
 use ranklet::features::Request;
 use ranklet::ranker::{Options, Ranker, Ranking};
 use std::cell::RefCell;
+use std::fs;
 
 /// Three candidates of the ranker in `bases/`.
 pub const REQUEST: &str = r#"{"now":1800000000000,"surface":"assistant","candidates":[{"id":"a","type":"raise_budget","features":{"uplift":1.5}},{"id":"b","features":{"budget":3,"related":["a"]}},{"id":"c","type":"fix_tag"}],"facts":{"account":{"budget":2,"country":"NL","created":1700000000000}}}"#;
 
 thread_local! {
     // It is the same after each input: what a session knows lies in the session.
-    static RANKER: RefCell<Ranker> = RefCell::new(Ranker::open(&base("compat")).expect("a bundle that opens"));
+    static PLAIN: RefCell<Ranker> = RefCell::new(Ranker::open(&base("compat")).expect("a bundle that opens"));
+    /// With every part of a policy.
+    static HELD: RefCell<Ranker> = RefCell::new({
+        let manifest = fs::read_to_string(folder("manifest_json").join("with_policy.json")).expect("a seed");
+        Ranker::open(&with_manifest(&manifest)).expect("a seed that opens")
+    });
+}
+
+fn each(mut run: impl FnMut(&mut Ranker)) {
+    PLAIN.with_borrow_mut(&mut run);
+    HELD.with_borrow_mut(&mut run);
 }
 
 /// One request's JSON.
 pub fn request_json(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    RANKER.with_borrow_mut(|ranker| rank(ranker, text));
+    each(|ranker| rank(ranker, text));
 }
 
 /// Prepares and ranks twice; whatever was asked, each candidate is there once, and the second time is the first.
@@ -46,7 +58,7 @@ fn permutation(ranking: &Ranking, candidates: usize) {
 /// is tried as a snapshot.
 pub fn event_stream(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    RANKER.with_borrow_mut(|ranker| {
+    each(|ranker| {
         let request = Request::from_json(REQUEST).expect("a request");
         let mut list = ranker.prepare_json(&request).expect("a list");
         let mut session = ranker.session().expect("a session");

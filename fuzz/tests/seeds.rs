@@ -102,6 +102,16 @@ fn compile_onnx() {
     run("compile_onnx", 60);
 }
 
+#[test]
+fn the_seeds_of_rankers_open() {
+    write_seeds("manifest_json");
+    for (name, manifest) in seeds::of("manifest_json").iter().filter(|(name, _)| !name.starts_with("scorer")) {
+        let text = std::str::from_utf8(manifest).expect("UTF-8");
+        let ranker = ranklet::ranker::Ranker::open(&ranklet_fuzz::with_manifest(text));
+        assert!(ranker.as_ref().is_ok_and(|ranker| ranker.ranks()), "{name}: {:?}", ranker.err());
+    }
+}
+
 /// Writes a target's seeds, made of what the repository holds, if that is asked for.
 fn write_seeds(target: &str) {
     if std::env::var_os("RANKLET_WRITE_SEEDS").is_none() {
@@ -147,7 +157,7 @@ fn made(target: &str) -> Vec<(String, Vec<u8>)> {
                 header["__metadata__"]["ranklet"].as_str().expect("a manifest").to_owned()
             };
             let ranker = manifest("bases/compat.ranklet");
-            let policy = r#""policy":{"constraints":{"displacement":{"default":2},"caps":[{"type":"fix_tag","most":1,"within":3}]},"diversity":{"method":"mmr","lambda":0.5,"first":2},"exploration":{"method":"plackett_luce","temperature":0.5,"first":3},"due""#;
+            let policy = r#""policy":{"displacement":2,"caps":[{"most":1,"first":3}],"spacing":{"apart":1,"first":3},"conflicts":[{"types":["raise_budget","fix_tag"],"first":3}],"dependencies":[{"before":"fix_tag","then":"raise_budget"}],"cooldowns":[{"event":"dismiss","lasts":"7d","first":2}],"fatigue":{"impressions":3,"first":2},"diversity":{"method":"mmr","first":3,"similarity":{"same_type":0.5,"same_target":0.5}},"explore":{"method":"plackett_luce","strength":0.5,"first":3},"due""#;
             vec![
                 named("with_policy.json", ranker.replace(r#""policy":{"due""#, policy).into_bytes()),
                 named("ranker.json", ranker.into_bytes()),
