@@ -8,13 +8,13 @@ use sha2::{Digest, Sha256};
 use std::path::PathBuf;
 
 /// Keys that everybody knows: their secrets are hashes of a sentence.
-fn keys(name: &str) -> PrivateKeys {
+pub(super) fn keys(name: &str) -> PrivateKeys {
     let secret =
         |kind: Kind| Sha256::digest(format!("ranklet's test keys, for no bundle of yours: {name} {kind}")).into();
     PrivateKeys::from_secrets(&secret(Kind::Ed25519), &secret(Kind::P256)).unwrap()
 }
 
-fn pinned(names: &[&str]) -> PublicKeys {
+pub(super) fn pinned(names: &[&str]) -> PublicKeys {
     PublicKeys::parse(&names.iter().map(|name| keys(name).public().to_string()).collect::<String>()).unwrap()
 }
 

@@ -36,13 +36,6 @@ pub struct Options {
     plant: bool,
 }
 
-impl Options {
-    /// Every target for so long.
-    pub fn all(seconds: u32) -> Self {
-        Self { targets: Vec::new(), seconds, plant: false }
-    }
-}
-
 /// What a run came to.
 struct Found {
     executions: u64,
