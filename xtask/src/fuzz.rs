@@ -63,7 +63,7 @@ pub fn run(work: &Workspace, options: &Options) -> Result<bool> {
     let mut good = true;
     println!("{:<16} {:>12} {:>8} {:>8} {:>8}  {}", "target", "executions", "edges", "corpus", "peak MB", "result");
     for target in TARGETS.iter().filter(chosen) {
-        let program = build(work, target, options.plant)?;
+        let program = build(work, target)?;
         let found = fuzz(work, &program, target, options)?;
         let planted = found.crash.as_deref().is_some_and(|crash| crash.contains("the planted bug"));
         let result = match (&found.crash, options.plant) {
@@ -84,20 +84,17 @@ fn triple() -> String {
 }
 
 /// The coverage that libFuzzer reads, and the address sanitizer that counts what is allocated.
-fn flags(plant: bool) -> String {
+fn flags() -> String {
     let mut flags = vec!["-Cpasses=sancov-module".to_owned()];
     for argument in ["level=4", "inline-8bit-counters", "pc-table", "trace-compares"] {
         flags.push(format!("-Cllvm-args=-sanitizer-coverage-{argument}"));
     }
     flags.extend(["-Zsanitizer=address", "-Ccodegen-units=1", "--cfg=fuzzing"].map(str::to_owned));
-    if plant {
-        flags.push("--cfg=fuzz_planted".to_owned());
-    }
     flags.join("\u{1f}")
 }
 
-fn build(work: &Workspace, target: &str, plant: bool) -> Result<PathBuf> {
-    let folder = work.made().join("fuzz").join(if plant { "planted" } else { "build" });
+fn build(work: &Workspace, target: &str) -> Result<PathBuf> {
+    let folder = work.made().join("fuzz/build");
     let features = if target == "compile_onnx" { "libfuzzer,compile" } else { "libfuzzer" };
     let mut command = Command::new("rustup");
     command
@@ -106,7 +103,7 @@ fn build(work: &Workspace, target: &str, plant: bool) -> Result<PathBuf> {
         .args(["--target", &triple(), "--manifest-path"])
         .arg(work.root.join("fuzz/Cargo.toml"))
         .env_remove("RUSTFLAGS")
-        .env("CARGO_ENCODED_RUSTFLAGS", flags(plant))
+        .env("CARGO_ENCODED_RUSTFLAGS", flags())
         .env("CARGO_TARGET_DIR", &folder);
     must(&mut command, &format!("the fuzzer of {target}"), "look at the compiler's words above")?;
     Ok(folder.join(triple()).join("release").join(target))
@@ -135,6 +132,9 @@ fn fuzz(work: &Workspace, program: &Path, target: &str, options: &Options) -> Re
         .arg(format!("-artifact_prefix={}/", crashes.display()))
         .args(["-print_final_stats=1", "-detect_leaks=0", "-use_value_profile=1"])
         .current_dir(&made);
+    if options.plant {
+        command.env("RANKLET_FUZZ_PLANT", "1");
+    }
     if TEXT.contains(&target) {
         command.arg(format!("-dict={}", dictionary(&seeds, target, &made)?.display()));
     }
