@@ -96,8 +96,13 @@ fn signature(what: impl Display) -> Error {
     )
 }
 
+/// Without texts on the way, which would be left in memory: it writes secrets too.
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        text.extend([byte >> 4, byte & 15].map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)])));
+    }
+    text
 }
 
 /// Lower-case hex of exactly `N` bytes.
