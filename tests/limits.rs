@@ -78,7 +78,13 @@ fn the_documented_caps_are_those_of_the_code() {
 
 #[test]
 fn numbers_are_read_as_constants_are_written() {
-    for (text, number) in [("1 << 24", Some(1 << 24)), ("65_536", Some(65_536)), ("64 << 20", Some(64 << 20)), ("4 * 1_000", Some(4000)), ("Unopened::MOST", None)] {
+    for (text, number) in [
+        ("1 << 24", Some(1 << 24)),
+        ("65_536", Some(65_536)),
+        ("64 << 20", Some(64 << 20)),
+        ("4 * 1_000", Some(4000)),
+        ("Unopened::MOST", None),
+    ] {
         assert_eq!(value(text), number, "{text}");
     }
 }

@@ -40,8 +40,6 @@ pub const MAX_BYTES: usize = 256 << 20;
 /// stands only once.
 const DIGEST_KEY: &[u8] = b"\"sha256\":\"";
 const DIGEST_LEN: usize = 64;
-/// As many as the longest place that is read as zeros.
-const ZEROS: [u8; slots::SIGNATURE] = [b'0'; slots::SIGNATURE];
 /// Bytes that are hashed in one call.
 const PIECE: usize = 4096;
 
@@ -107,10 +105,12 @@ fn hex(digest: &[u8]) -> String {
     digest.iter().flat_map(|b| [DIGITS[usize::from(b >> 4)], DIGITS[usize::from(b & 15)]]).map(char::from).collect()
 }
 
-/// The places of a file that no digest of its content sees: its own, and its signature's.
+/// The places of a file that no digest of its content sees: its own characters, and its signature's.
 struct Unseen {
+    /// Where the digest stands.
     digest: Range<usize>,
-    slots: Option<Slots>,
+    /// Where the slots begin, if there are any. They end where the digest's key begins.
+    slots: Option<usize>,
 }
 
 /// Where the digest and the signatures stand.
@@ -131,13 +131,14 @@ fn unseen(bytes: &[u8]) -> Result<Unseen> {
 fn content_digest(bytes: &[u8], unseen: &Unseen) -> String {
     let mut hash = Sha256::new();
     let mut from = 0;
-    // In the order of the file.
-    for place in unseen.slots.iter().flatten().chain([&unseen.digest]) {
-        take_in(&mut hash, &bytes[from..place.start]);
-        hash.update(&ZEROS[..place.len()]);
-        from = place.end;
+    if let Some(start) = unseen.slots {
+        take_in(&mut hash, &bytes[..start]);
+        hash.update(slots::EMPTY);
+        from = start + slots::EMPTY.len();
     }
-    take_in(&mut hash, &bytes[from..]);
+    take_in(&mut hash, &bytes[from..unseen.digest.start]);
+    hash.update([b'0'; DIGEST_LEN]);
+    take_in(&mut hash, &bytes[unseen.digest.end..]);
     hex(&hash.finalize())
 }
 

@@ -21,7 +21,7 @@ impl Sealed {
     /// # Errors
     /// `bundle_corrupt` where this is no bundle, or a slot holds what no signature is.
     pub fn read(bytes: &[u8]) -> Result<Option<Sealed>> {
-        let Some(slots) = unseen(bytes)?.slots else { return Ok(None) };
+        let Some(slots) = unseen(bytes)?.slots.map(slots::places) else { return Ok(None) };
         let values = slots.each_ref().map(|slot| String::from_utf8_lossy(&bytes[slot.clone()]).into_owned());
         let mut bytes = bytes.to_vec();
         for slot in &slots {
@@ -55,7 +55,7 @@ pub fn with_slots(bytes: &[u8]) -> Result<Vec<u8>> {
     }
     let (header, data) = read::split(bytes).map_err(corrupt)?;
     let (before, behind) = header.split_at(found.digest.start - super::DIGEST_KEY.len() - 8);
-    let mut header = [before, &slots::empty(), behind.trim_ascii_end()].concat();
+    let mut header = [before, &slots::EMPTY[..], behind.trim_ascii_end()].concat();
     while !header.len().is_multiple_of(8) {
         header.push(b' ');
     }

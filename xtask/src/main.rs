@@ -7,6 +7,7 @@ mod bench;
 mod conformance;
 mod demo;
 mod failure;
+mod fuzz;
 mod glue;
 mod licences;
 mod native;
@@ -63,6 +64,8 @@ enum Task {
     Bench(bench::Options),
     /// Hold every operator, model family and exporter against ONNX Runtime, and ONNX's node tests, natively and in wasm
     Conformance(conformance::Options),
+    /// Fuzz every way in (needs a nightly compiler): executions, edges covered, corpus size
+    Fuzz(fuzz::Options),
     /// Train and evaluate the models of models/ (minutes)
     Train {
         /// Which ones; both by default
@@ -142,6 +145,7 @@ fn run(task: &Task) -> Result<bool> {
         }
         Task::Bench(options) => bench::run(&work, options)?,
         Task::Conformance(options) => return conformance::run(&work, options),
+        Task::Fuzz(options) => return fuzz::run(&work, options),
         Task::Train { models } => {
             native::build(&work)?;
             let both = [python::Model::AdsRecs, python::Model::Movielens];

@@ -23,12 +23,13 @@ struct Stage {
 }
 
 /// Cheap ones first; what needs a build comes after it.
-const STAGES: [Stage; 12] = [
+const STAGES: [Stage; 13] = [
     Stage { name: "format", run: format },
     Stage { name: "licences", run: allowed_licences },
     Stage { name: "lints", run: lints },
     Stage { name: "rust", run: rust },
     Stage { name: "xtask", run: own },
+    Stage { name: "fuzz", run: seeds },
     Stage { name: "build", run: build },
     Stage { name: "size", run: budget },
     Stage { name: "javascript", run: javascript },
@@ -124,7 +125,9 @@ fn cargo_at(work: &Workspace, arguments: &[&str]) -> Command {
 }
 
 fn format(work: &Workspace) -> Result<Finding> {
-    check(work, &mut [cargo_at(work, &["fmt", "--all", "--check", "--", "--color", "never"])])
+    let fuzz = ["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check", "--", "--color", "never"];
+    let own = cargo_at(work, &["fmt", "--all", "--check", "--", "--color", "never"]);
+    check(work, &mut [own, cargo_at(work, &fuzz)])
 }
 
 fn allowed_licences(work: &Workspace) -> Result<Finding> {
@@ -171,6 +174,13 @@ fn rust(work: &Workspace) -> Result<Finding> {
             ],
         ),
     )
+}
+
+/// The fuzzer's seeds and some mutations of them, as plain tests of the compiler that builds the rest.
+fn seeds(work: &Workspace) -> Result<Finding> {
+    let mut command = cargo_at(work, &["test", "--release", "--locked", "--manifest-path", "fuzz/Cargo.toml"]);
+    // Checks that a release leaves out are on there: its files are no others' beside them.
+    counted(work, command.env("CARGO_TARGET_DIR", work.made().join("fuzz/tests")))
 }
 
 /// xtask's own tests, in the profile in which it runs.

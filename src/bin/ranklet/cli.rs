@@ -55,10 +55,12 @@ pub enum Command {
         after_help = "Example:\n  ranklet keygen -o acme\n\nKeep acme.key off every server and out of every repository: whoever has it signs as you. Nothing is overwritten."
     )]
     Keygen(Keygen),
-    /// Sign a bundle, in place or into another file. The same bundle and keys give the same bytes.
-    #[command(after_help = "Example:\n  ranklet sign ads-recs.ranklet --key acme.key")]
+    /// Sign a bundle or a channel, in place or into another file. The same bytes and keys give the same bytes.
+    #[command(
+        after_help = "Examples:\n  ranklet sign ads-recs.ranklet --key acme.key\n  ranklet sign channel.json --key acme.key"
+    )]
     Sign(Sign),
-    /// Verify both signatures of a bundle, or of one that is embedded in a module.
+    /// Verify both signatures of a bundle, of one that is embedded in a module, or of a channel.
     #[command(
         after_help = "Example:\n  ranklet verify ads-recs.ranklet --keys acme.pub\n\nExit code 0: it is what was signed, by keys of that file; 1: it is not signed (bundle_unsigned), or altered or signed by\nother keys (bundle_signature)."
     )]
@@ -187,7 +189,7 @@ pub struct Keygen {
 
 #[derive(Debug, Args)]
 pub struct Sign {
-    /// A bundle.
+    /// A bundle, or the JSON of a channel.
     pub bundle: PathBuf,
     /// The private keys.
     #[arg(long, value_name = "NAME.key")]
@@ -199,7 +201,7 @@ pub struct Sign {
 
 #[derive(Debug, Args)]
 pub struct Verify {
-    /// A bundle, or a module with one in it.
+    /// A bundle, a module with one in it, or the JSON of a channel.
     pub bundle: PathBuf,
     /// The public keys that are trusted; of each kind one at least.
     #[arg(long, value_name = "NAME.pub")]

@@ -37,10 +37,17 @@ pub fn sign(args: &cli::Sign) -> Result<ExitCode> {
         let what = format!("{} is a module: sign the bundle, then embed it", args.bundle.display());
         return Err(Error::new(ErrorKind::RequestInvalid, what));
     }
+    let output = args.output.as_ref().unwrap_or(&args.bundle);
+    if signing::is_channel(&bytes) {
+        let signed = signing::sign_channel(&bytes, &keys).map_err(|e| e.at(args.bundle.display()))?;
+        files::write(output, &signed)?;
+        files::print(&format!("{} signed", output.display()));
+        files::print(&by(&signing::verify_channel(&signed, &public_of(&keys)?)?));
+        return Ok(ExitCode::SUCCESS);
+    }
     // What does not open is not signed: whoever trusts the signature would only be told so by every device.
     files::open_bytes(&args.bundle, &bytes)?;
     let signed = signing::sign(&bytes, &keys).map_err(|e| e.at(args.bundle.display()))?;
-    let output = args.output.as_ref().unwrap_or(&args.bundle);
     files::write(output, &signed)?;
     files::print(&format!("{} signed", output.display()));
     files::print(&by(&signing::verify(&signed, &public_of(&keys)?)?));
@@ -52,10 +59,14 @@ pub fn verify(args: &cli::Verify) -> Result<ExitCode> {
     let text = files::read_text(&args.keys)?;
     let keys = PublicKeys::parse(&text).map_err(|e| e.at(args.keys.display()))?;
     let bytes = files::bundle(&args.bundle)?;
-    let signers = signing::verify(&bytes, &keys).map_err(|e| e.at(args.bundle.display()))?;
+    let is_channel = signing::is_channel(&bytes);
+    let verified = if is_channel { signing::verify_channel(&bytes, &keys) } else { signing::verify(&bytes, &keys) };
+    let signers = verified.map_err(|e| e.at(args.bundle.display()))?;
     files::print(&format!("{} is what was signed", args.bundle.display()));
     files::print(&by(&signers));
-    files::print(&format!("  content       {}", Sealed::content_digest(&bytes)?));
+    if !is_channel {
+        files::print(&format!("  content       {}", Sealed::content_digest(&bytes)?));
+    }
     Ok(ExitCode::SUCCESS)
 }
 
