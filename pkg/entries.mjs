@@ -67,5 +67,5 @@ export const typed = [...platforms.map(({ prefix }) => `${prefix}browser`), ...e
  * every platform alike, so that every test runs with them. That none is public is tested.
  */
 export const internal =
-  "adopt attach belongs broken changed decided decisionId disown encoded holds identity learn mayCome observed orphan ranked recorder " +
+  "adopt attach belongs broken changed decided disown encoded holds identity learn mayCome observed orphan ranked recorder " +
   "records release rowOf running supersede unwatch watch";
