@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { brotliCompressSync, constants, deflateRawSync } from "node:zlib";
 import { build } from "esbuild";
 import { minify } from "terser";
-import { everywhere, platforms, typed } from "./entries.mjs";
+import { everywhere, internal, platforms, typed } from "./entries.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const dist = join(here, "dist");
@@ -47,6 +47,7 @@ async function bundle(file, { runtime, glue, embeds, external = [] }, options) {
     legalComments: "none",
     logLevel: "warning",
     sourcemap: "linked",
+    mangleProps: new RegExp(`^(?:${internal.replaceAll(" ", "|")})$`),
     ...(glue && { alias: { [glue]: join(dist, `${runtime}.js`) } }),
     external: ["*.wasm", "*.wasm?module", ...external],
     plugins: embeds ? [embedded] : [],
@@ -63,7 +64,7 @@ async function smaller(outfile) {
   const { code, map: mapped } = await minify(readFileSync(outfile, "utf8"), {
     module: true,
     ecma: 2022,
-    compress: { passes: 3, unsafe_arrows: true },
+    compress: { passes: 3, pure_getters: true, unsafe_arrows: true },
     sourceMap: { content: readFileSync(map, "utf8"), url: `${outfile.slice(dist.length + 1)}.map`, includeSources: true },
   });
   writeFileSync(outfile, code);

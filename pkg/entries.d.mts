@@ -17,3 +17,4 @@ export const platforms: Platforms[];
 export const everywhere: Everywhere[];
 export const typed: string[];
 export function exportsOf(): Record<string, Record<string, string> | string>;
+export const internal: string;

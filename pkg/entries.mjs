@@ -31,6 +31,7 @@ export const everywhere = [
   { file: "records" },
   { file: "delivery-entry", name: "./delivery" },
   { file: "storage-entry", name: "./storage" },
+  { file: "describe" },
   { file: "inline", runtime: "ranklet", glue: "#engine", embeds: true },
 ];
 
@@ -62,3 +63,11 @@ export function exportsOf() {
 
 /** Sources whose types are public, without their ending. */
 export const typed = [...platforms.map(({ prefix }) => `${prefix}browser`), ...everywhere.map(({ file }) => file)];
+
+/**
+ * Properties that no caller, no engine and no other entry of the package sees: the build gives them names of a letter or two, on
+ * every platform alike, so that every test runs with them. That none is public is tested.
+ */
+export const internal =
+  "adopt attach belongs broken changed decided disown encoded holds identity learn mayCome observed orphan ranked recorder " +
+  "records release rowOf running supersede unwatch watch";

@@ -76,18 +76,13 @@ export const DUE = 2;
 export function sendEvent(engine: Engine, session: number, event: PlainEvent): number {
   const { id, key = event.candidate, candidate_type, surface, list, reason, field, value, type, time } = event;
   const text = typeof value === "string" ? value : undefined;
-  const joined = (id ?? "") + (key ?? "") + (candidate_type ?? "") + (surface ?? "") + (list ?? "") + (reason ?? "") + (field ?? "") + (text ?? "");
-  const flag = typeof value === "boolean";
   const number = text !== undefined || value === undefined ? NaN : Number(value);
-  return engine.observe(
-    session, KINDS.indexOf(type), time, number, flag, joined,
-    units(id), units(key), units(candidate_type), units(surface), units(list), units(reason), units(field), units(text),
-  );
+  const texts = [id, key, candidate_type, surface, list, reason, field, text];
+  const lengths = texts.map((one) => (one === undefined ? -1 : one.length)) as Lengths;
+  return engine.observe(session, KINDS.indexOf(type), time, number, typeof value === "boolean", texts.join(""), ...lengths);
 }
 
-function units(text: string | undefined): number {
-  return text === undefined ? -1 : text.length;
-}
+type Lengths = [number, number, number, number, number, number, number, number];
 
 /** A text is cut to what the engine keeps of it, so that a journal holds no more. */
 function readValue(value: unknown): PlainEvent["value"] {

@@ -1,3 +1,4 @@
+import type { Meanings } from "./describe.js";
 import { DUE, checkNames, readEvent, sendEvent, type PlainEvent } from "./events.js";
 import type { Running } from "./host.js";
 import { List } from "./list.js";
@@ -6,9 +7,9 @@ import type { Recorder } from "./recorder.js";
 import { RankletError, failure } from "./reasons.js";
 import { copyItems, readRequest, type Shared } from "./request.js";
 import { Shown } from "./shown.js";
-import { described, named } from "./signals.js";
+import { named } from "./signals.js";
 import { joined, parted } from "./snapshot.js";
-import type { Description, LocalEvent, Merged, Observed, RerankRequest, SessionOptions, SignalOptions, SignalValue } from "./types.js";
+import type { LocalEvent, Merged, Observed, RerankRequest, SessionOptions, SignalOptions, SignalValue } from "./types.js";
 import { toText } from "./values.js";
 
 /** A session inside one engine; a new engine, or `forget`, makes a new one. */
@@ -150,13 +151,13 @@ export class Session<C = unknown> {
     }
   }
 
-  /** What `signals` may tell: names, units, privacy labels and meanings, and a JSON Schema of its values. Empty while there is no engine. */
-  describe(): Description {
+  /** @internal What `describeSignals` of `ranklet/describe` reads; null while there is no engine. */
+  meanings(): Meanings | null {
+    const { host } = this.#shared;
     try {
-      const local = this.#shared.host.call((engine) => engine.describe());
-      return described(local, this.#shared.host.running!.info);
+      return { local: host.call((engine) => engine.describe()), columns: host.running!.info.columns };
     } catch {
-      return { signals: [], schema: { type: "object" } };
+      return null;
     }
   }
 

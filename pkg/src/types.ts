@@ -171,26 +171,6 @@ export interface SignalOptions<C = unknown> {
 /** `local_only` never leaves the device; `aggregate` leaves in records of level full, and tells how much, not what; `loggable` may. */
 export type Privacy = "local_only" | "aggregate" | "loggable";
 
-/** What a signal means. */
-export interface SignalDescription {
-  /** `local.session.events`, `facts.account.country`. */
-  name: string;
-  unit: string;
-  privacy: Privacy;
-  /** Whether it differs between the candidates of a request. */
-  per: "request" | "candidate";
-  doc: string;
-  /** In terms of JSON Schema; a missing value is null. */
-  type: string[];
-}
-
-/** What `session.signals()` may tell. */
-export interface Description {
-  signals: SignalDescription[];
-  /** A JSON Schema (2020-12) of its values. */
-  schema: Record<string, unknown>;
-}
-
 export type FactGroup = "account" | "campaign" | "performance" | "market" | "workflow";
 export type Facts = Partial<Record<FactGroup, object>>;
 

@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createReranker, type LocalEvent, type Reranker, type Session } from "ranklet";
+import { describeSignals } from "ranklet/describe";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { bundle, edited, events, lines, request, root, wasm, type Candidate } from "./fixtures.js";
 import { Random } from "./generate.js";
@@ -158,7 +159,7 @@ test("a journal with impressions, reasons and merged events counts each once in 
   session.merge(events());
   session.observe({ type: "dismiss", candidate: asked.candidates[0]!.id, reason: "not_now", value: 5000, time: now });
   const before = session.snapshot();
-  expect(session.describe()).toEqual({ signals: [], schema: { type: "object" } });
+  expect(describeSignals(session)).toEqual({ signals: [], schema: { type: "object" } });
   expect(trapped.status.reason).toBe("trapped");
   await new Promise((done) => setTimeout(done, 0));
   expect(session.snapshot()).toBe(before);
@@ -194,7 +195,7 @@ test("local signals and the request's facts in one namespace, with their meaning
   const session = reranker.session();
   const list = session.prepare(asked);
   for (const event of events()) session.observe(event);
-  const { signals: meanings, schema } = session.describe();
+  const { signals: meanings, schema } = describeSignals(session);
   expect(new Set(meanings.map(({ name }) => name)).size).toBe(meanings.length);
   for (const { name, unit, privacy, doc } of meanings) {
     expect([name, unit.length > 0, ["local_only", "aggregate", "loggable"].includes(privacy), doc.length > 9]).toEqual([name, true, true, true]);
