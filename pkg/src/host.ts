@@ -138,9 +138,10 @@ export class Host implements Receiver {
   /** Bytes that are still to come have their turn from now on, whenever they come. */
   async offer(given: Uint8Array<ArrayBuffer> | Promise<Uint8Array<ArrayBuffer>>): Promise<BundleInfo> {
     const turn = ++this.#offers;
+    const runtime = this.#runtime();
     const bytes = await given;
     const bundle: Bundle = [bytes, await hashesOf(bytes)];
-    const module = await this.#runtime();
+    const module = await runtime;
     if (this.closed) throw this.#error;
     if (turn < this.#taken) throw new RankletError("superseded", "a later bundle came first");
     const next = open(module, bundle);
@@ -157,12 +158,12 @@ export class Host implements Receiver {
   /** Offers what is to be read. A bad one changes nothing but where there is none: then it is the reason. */
   async replace(source: BytesSource | Promise<BytesSource>): Promise<Status> {
     try {
-      await this.offer(this.read(source));
+      await this.offer(quiet(this.read(source)));
       return this.status();
     } catch (thrown) {
       const error = failure(thrown, "bundle_fetch_failed");
       this.refuse(error);
-      return { ...this.status(), detail: error.message };
+      return { ...this.status(), detail: `${error.code}: ${error.message}` };
     }
   }
 
@@ -183,7 +184,8 @@ export class Host implements Receiver {
     if (this.#bundle) void this.#rebuild();
   }
 
-  read(source: BytesSource | Promise<BytesSource>): Promise<Uint8Array<ArrayBuffer>> {
+  async read(source: BytesSource | Promise<BytesSource>): Promise<Uint8Array<ArrayBuffer>> {
+    if (this.closed) throw this.#error;
     return readBytes(source, this.#platform, "bundle_fetch_failed");
   }
 
@@ -222,6 +224,7 @@ export class Host implements Receiver {
 
   /** Compiled once; a runtime that could not be had is asked for again with the next bundle. */
   #runtime(): Promise<WebAssembly.Module> {
+    if (this.closed) throw this.#error;
     return (this.#module ??= quiet(
       readModule(this.#options!.wasm, this.#platform).catch((thrown: unknown) => {
         this.#module = undefined;
