@@ -74,9 +74,9 @@ export class List<C = unknown> {
     let now = NaN;
     try {
       const time = options?.now ?? this.#shared.clock();
-      if (typeof time === "number") now = time;
+      if (Number.isFinite(time)) now = time;
       frozen = readFrozen(options?.frozen ?? this.#request.frozen, this.#names.rowOf);
-      if (!Number.isFinite(now)) throw new RankletError("request_invalid", "now is not a number of ms");
+      if (now !== now) throw new RankletError("request_invalid", "now is not a number of ms");
       return this.#give(this.#model(frozen, now, options ?? {}));
     } catch (thrown) {
       return this.#give(this.#server(this.#broken ?? failure(thrown, "request_invalid"), frozen, now));

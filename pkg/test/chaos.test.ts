@@ -139,6 +139,7 @@ test.skipIf(executablePath === undefined)(`Chromium: ${RERANKS / 10} re-ranks, a
 test(`a hot swap every 10 ms for ${SWAP_MS / 1000} s under continuous re-ranking`, async () => {
   const result = await inNode<Result & { swaps: number; reranks: number }>("swaps", `
     const life = await swaps(kit);
+    await life.run(500);
     await life.run(${SWAP_MS / 10});
     const early = await sample(life.linear);
     await life.run(${SWAP_MS - SWAP_MS / 10});

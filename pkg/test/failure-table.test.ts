@@ -141,7 +141,7 @@ describe.skipIf(!Workerd)("workerd", () => {
       modules: [
         { type: "ESModule", path: "main.mjs", contents: main },
         { type: "ESModule", path: "workerd.js", contents: readFileSync(join(dist, "workerd.js"), "utf8") },
-        { type: "ESModule", path: "cells.mjs", contents: readFileSync(made.script, "utf8") },
+        { type: "ESModule", path: "script.mjs", contents: readFileSync(made.script, "utf8") },
         { type: "CompiledWasm", path: "ranklet.wasm", contents: readFileSync(join(dist, "ranklet.wasm")) },
         ...names.map((name) => ({ type: "CompiledWasm" as const, path: `${name}.wasm`, contents: file(`/wasm/${name}`)! })),
       ],

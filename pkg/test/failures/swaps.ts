@@ -22,7 +22,7 @@ export async function swaps(kit: Kit): Promise<Swaps> {
     }
   };
   const bundles = [await kit.bundle("ads-recs"), await kit.bundle("next")];
-  const reranker = kit.createReranker<Candidate>({ bundle: bundles[0]!, wasm: (await kit.wasm("whole")) as never, clock: () => kit.asked.now });
+  const reranker = kit.createReranker<Candidate>({ bundle: bundles[0]!, wasm: (await kit.wasm("whole")) as never, clock: () => kit.asked.now, maxEvents: 20 });
   await reranker.ready;
   const page = mount(kit, reranker, request(kit));
   // Nobody ranks this one again: it must not keep an engine that is gone.
