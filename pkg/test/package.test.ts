@@ -112,7 +112,7 @@ test("workerd: the same holds for the scorer and the compiler", async () => {
 
 test("the public types are the ones that were agreed on", async () => {
   const files = [
-    "bind", "types", "reranker", "session", "list", "ranking", "record", "scorer", "reasons", "public",
+    "bind", "types", "delivery", "reranker", "session", "list", "ranking", "record", "scorer", "reasons", "public",
     "testing", "testing-browser", "testing-public", "scorer-bind", "scorer-public", "compile", "compiler", "compile-public",
   ];
   const text = files.map((name) => `// ${name}\n${readFileSync(join(dist, "types", `${name}.d.ts`), "utf8")}`).join("\n");
@@ -121,7 +121,7 @@ test("the public types are the ones that were agreed on", async () => {
 
 test("every reason that can occur has a line in the README", () => {
   const later = [
-    "bundle_unsigned", "bundle_signature", "signature_unavailable", "bundle_rollback", "out_of_memory", "drift", "holdout",
+    "bundle_unsigned", "bundle_signature", "signature_unavailable", "bundle_rollback", "drift", "holdout",
   ];
   const types = readFileSync(join(dist, "types/reasons.d.ts"), "utf8");
   const known = [...types.slice(types.indexOf("KnownReason"), types.indexOf(";")).matchAll(/"(\w+)"/g)].map(([, reason]) => reason!);

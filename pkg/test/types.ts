@@ -116,5 +116,3 @@ expectTypeOf<Scorer["score"]>().returns.toEqualTypeOf<Tensors>();
 session.prepare({ candidates: [{ uuid: "1" }] });
 // @ts-expect-error a page is of the caller's type too
 list.append([1]);
-// @ts-expect-error a bundle is needed
-createReranker<Rec>({});
