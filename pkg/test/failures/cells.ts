@@ -1,6 +1,7 @@
 // The failure table: each reason, each way in which it is provoked, and where. The tests run from it, and the table of
 // docs/failures.md is written from it.
 import type { Delivery, RankletError, Receiver } from "ranklet";
+import { delivered } from "./delivered.js";
 import { LATE, failing, healthy, made, model, mount, problems, rank, tick, type Kit, type Options, type Provoked, type Runtime } from "./kit.js";
 
 export interface Cell {
@@ -184,6 +185,8 @@ export const cells: readonly Cell[] = [
     if (source !== "model" || !detail.includes("404")) throw new Error(`404: ${source}, ${detail}`);
     return rank(page, page.shown);
   }),
+
+  ...delivered,
 
   list("request_invalid", "two candidates have one id", async (kit) => twice(kit)),
   list("request_invalid", "`now` is no time", async (kit) => {

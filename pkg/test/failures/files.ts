@@ -7,6 +7,7 @@ import { binary, bundle, edited, model, request, root, wasm } from "../fixtures.
 import { capped, trapping, trappingWhere } from "../sabotage.js";
 import { serve, type Served } from "../server.js";
 import { LATE } from "./kit.js";
+import { SIGNED } from "./signed.js";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
@@ -50,6 +51,7 @@ const BUNDLES: Record<string, () => Bytes> = {
     const scores = tensor(manifest.golden.outputs.at(-1));
     scores.setFloat32(0, scores.getFloat32(0, true) + 0.25, true);
   }),
+  ...SIGNED,
   bare: () => compiled(join(model, "ranker.onnx")),
   unbounded: () => compiled(join(root, "tests/fixtures/unbounded.toml")),
 };
