@@ -35,16 +35,16 @@ export interface Channel {
 
 /** Reads a channel's bytes. Throws an `Error` that says what is wrong. */
 export function readChannel(bytes: Uint8Array): Channel {
-  check(bytes.length <= MAX_CHANNEL, `it is longer than ${MAX_CHANNEL} bytes`);
+  check(bytes.length <= MAX_CHANNEL, "size");
   const given = JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes)) as Record<string, unknown> | null;
-  check(typeof given === "object" && given !== null && given["format"] === 1, "it is not of format 1");
+  check(typeof given === "object" && given !== null && given["format"] === 1, "format");
   const { sequence, ttl_ms: ttl, offline = "keep", salt = "", disabled = null, bundles } = given;
-  check(whole(sequence), "its sequence is no whole number");
-  check(typeof ttl === "number" && ttl >= 0, "its ttl_ms is no number of ms");
-  check(offline === "keep" || offline === "off", "offline is neither keep nor off");
+  check(whole(sequence), "sequence");
+  check(typeof ttl === "number" && ttl >= 0, "ttl_ms");
+  check(offline === "keep" || offline === "off", "offline");
   // A NUL divides salt and unit where they are hashed.
-  check(typeof salt === "string" && !salt.includes("\0"), "its salt is no text");
-  check(Array.isArray(bundles) && bundles.length <= MAX_BUNDLES, `it has no bundles, or more than ${MAX_BUNDLES}`);
+  check(typeof salt === "string" && !salt.includes("\0"), "salt");
+  check(Array.isArray(bundles) && bundles.length <= MAX_BUNDLES, "bundles");
   return { sequence, ttlMs: Math.min(ttl, MAX_TTL_MS), offline, salt, disabled: readDisabled(disabled), bundles: bundles.map(readBundle) };
 }
 
@@ -71,18 +71,18 @@ export async function chosen({ bundles, salt }: Channel, unit: string | undefine
 
 function readDisabled(given: unknown): Channel["disabled"] {
   if (given === null || given === false) return null;
-  check(typeof given === "object", "disabled is neither null nor an object");
+  check(typeof given === "object", "disabled");
   const { until = null, detail = "" } = given as { until?: unknown; detail?: unknown };
-  check(until === null || Number.isFinite(until), "disabled.until is no time");
+  check(until === null || Number.isFinite(until), "disabled.until");
   return { until: until as number | null, detail: typeof detail === "string" && detail !== "" ? detail : "disabled by the channel" };
 }
 
 function readBundle(given: unknown): ChannelBundle {
   const { url, sha256: hash, version, percent = 100 } = (given ?? {}) as Record<string, unknown>;
-  check(typeof url === "string", "a bundle has no url");
-  check(typeof hash === "string" && /^[0-9a-f]{64}$/.test(hash), "a bundle has no sha256 of 64 lower-case hex digits");
-  check(whole(version), "a bundle has no version");
-  check(typeof percent === "number" && percent >= 0 && percent <= 100, "a bundle's percent is not between 0 and 100");
+  check(typeof url === "string", "bundles.url");
+  check(typeof hash === "string" && /^[0-9a-f]{64}$/.test(hash), "bundles.sha256");
+  check(whole(version), "bundles.version");
+  check(typeof percent === "number" && percent >= 0 && percent <= 100, "bundles.percent");
   return { url, sha256: hash, version, percent };
 }
 
@@ -90,6 +90,7 @@ function whole(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
+/** `what` names the part that is not as docs/delivery.md has it. */
 function check(held: boolean, what: string): asserts held {
-  if (!held) throw new Error(`the channel is invalid: ${what}`);
+  if (!held) throw new Error(`the channel's ${what} is invalid`);
 }

@@ -71,8 +71,9 @@ export class Kept {
         memory.good = good;
       }
       await this.#write(store);
-      const stale = (await store.keys(this.#prefix)).filter((key) => /\/[0-9a-f]{64}$/.test(key) && !key.endsWith(memory.good!.sha256));
-      for (const key of memory.good ? stale : []) await store.delete(key);
+      for (const key of await store.keys(this.#prefix)) {
+        if (/\/[0-9a-f]{64}$/.test(key) && memory.good && !key.endsWith(memory.good.sha256)) await store.delete(key);
+      }
     });
     // Without room for the bundle, that its version ran must still be known.
     if (this.problem !== null) await this.#tried((store) => this.#write(store), this.problem);
@@ -107,22 +108,19 @@ export class Kept {
 
 /** What was stored, as far as it has the form; another program, or a fault, may have written it. */
 function readMemory(text: string): Memory {
-  let given: { [Key in keyof Memory]?: Record<string, unknown> | null } & { floor?: unknown } = {};
+  let given: Partial<Memory> = {};
   try {
-    given = (JSON.parse(text) ?? {}) as typeof given;
+    given = (JSON.parse(text) ?? {}) as Partial<Memory>;
   } catch {
     // As if nothing were stored.
   }
-  const { floor, good, channel } = given;
+  const { floor = 0, good, channel } = given;
   return {
-    floor: Number.isSafeInteger(floor) ? Math.max(floor as unknown as number, 0) : 0,
-    good:
-      typeof good?.["sha256"] === "string" && typeof good["name"] === "string" && Number.isSafeInteger(good["version"])
-        ? (good as unknown as Good)
-        : null,
+    floor: Number.isSafeInteger(floor) ? Math.max(floor, 0) : 0,
+    good: good && /^[0-9a-f]{64}$/.test(good.sha256) && Number.isSafeInteger(good.version) ? good : null,
     channel:
-      typeof channel?.["text"] === "string" && Number.isFinite(channel["readAt"])
-        ? { text: channel["text"], readAt: channel["readAt"] as number, etag: typeof channel["etag"] === "string" ? channel["etag"] : null }
+      typeof channel?.text === "string" && Number.isFinite(channel.readAt)
+        ? { ...channel, etag: typeof channel.etag === "string" ? channel.etag : null }
         : null,
   };
 }

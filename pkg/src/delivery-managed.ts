@@ -1,5 +1,5 @@
 import type { Delivery, Receiver } from "./delivery.js";
-import { chosen, readChannel, sealChannel, type Channel } from "./delivery-channel.js";
+import { chosen, readChannel, sealChannel, type Channel, type ChannelBundle } from "./delivery-channel.js";
 import { ask, inTime, resolved, type Answer } from "./delivery-fetch.js";
 import { hex, sha256 } from "./delivery-hex.js";
 import { Kept, type Good } from "./delivery-kept.js";
@@ -18,6 +18,9 @@ interface Wanted {
   version?: number;
 }
 
+/** A channel, and which of its bundles is for this unit. */
+type Read = Channel & { entry: ChannelBundle | undefined };
+
 /** What was refused for what it is, and so would be again. */
 const FINAL = /^(bundle_(unsigned|signature|rollback|incompatible|corrupt)|self_test_failed)$/;
 
@@ -28,7 +31,7 @@ export class Managed implements Delivery, ManagedDelivery {
   #keys: PinnedKeys | null = null;
   #kept!: Kept;
   #wake!: Wake;
-  #channel: Channel | undefined;
+  #channel: Read | undefined;
   #readAt: number | null = null;
   #askedAt = -Infinity;
   #channelProblem: Problem | null = null;
@@ -126,10 +129,11 @@ export class Managed implements Delivery, ManagedDelivery {
     }
   }
 
-  async #letThrough(bytes: Uint8Array): Promise<Channel> {
+  async #letThrough(bytes: Uint8Array): Promise<Read> {
     const sealed = sealChannel(bytes);
     if (this.#keys && (sealed.signatures || this.#options.signedChannel)) await this.#keys.verify(sealed);
-    return readChannel(bytes);
+    const channel = readChannel(bytes);
+    return { ...channel, entry: await chosen(channel, this.#options.unit) };
   }
 
   /** Whether the channel's last answer, if there is one, counts no more. */
@@ -141,12 +145,16 @@ export class Managed implements Delivery, ManagedDelivery {
     return age >= this.#channel.ttlMs;
   }
 
-  /** The kill switch, as of now. */
+  /** Whether there is to be a model at all, as of now. */
   #judge(): void {
     const to = this.#to;
     if (!to || this.#options.channel === undefined) return;
     const offline = this.#channel?.offline ?? this.#options.offline;
-    const off = this.#killed(to.now()) ?? (offline === "off" && this.#isStale ? "the channel cannot be read" : null);
+    const off =
+      this.#killed(to.now()) ??
+      (offline === "off" && this.#isStale ? "the channel cannot be read"
+      : this.#channel && !this.#channel.entry ? "the channel has no bundle for this unit"
+      : null);
     this.#disabled = off;
     if (off === null) to.enable();
     else to.disable(off);
@@ -170,15 +178,14 @@ export class Managed implements Delivery, ManagedDelivery {
   async #load(): Promise<void> {
     while (this.#again) {
       this.#again = false;
-      const { bundle, channel, unit } = this.#options;
+      const { bundle, channel } = this.#options;
       if (!this.#to || this.#disabled !== null) return;
       try {
         if (channel !== undefined && !this.#channel) {
           const { code, detail } = this.#channelProblem!;
           throw new RankletError(code, detail);
         }
-        const entry = this.#channel && (await chosen(this.#channel, unit));
-        if (this.#channel && !entry) throw new RankletError("disabled", "the channel has no bundle for this unit");
+        const entry = this.#channel?.entry;
         await this.#take(entry ? { ...entry, url: resolved(entry.url, channel!) } : { url: bundle! });
         this.#problem = null;
       } catch (thrown) {

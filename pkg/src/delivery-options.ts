@@ -49,7 +49,7 @@ export interface DeliveryState {
   problem: Problem | null;
   /** The channel's last answer, when it was read (ms since the epoch), and why it could not be read since. */
   channel: { sequence: number | null; readAt: number | null; problem: Problem | null } | null;
-  /** The kill switch's words while it is on. */
+  /** Why there is to be no model: the kill switch's words, a channel that has none for this unit, or one that cannot be read. */
   disabled: string | null;
   /** Why something could not be kept. */
   storage: string | null;

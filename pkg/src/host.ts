@@ -34,6 +34,9 @@ export interface Running {
   plan: ColumnPlan;
 }
 
+/** What an error says. An error itself holds on to its stack, and so to whoever's call it was. */
+type Why = Pick<RankletError, "code" | "message">;
+
 /** A bundle of the host's own, and the host's hashes of it. */
 type Bundle = [Uint8Array, Uint8Array];
 
@@ -52,8 +55,8 @@ export class Host implements Receiver {
   readonly changed = new Set<() => void>();
 
   // Why there is no engine; the kill switch beats it.
-  #error = new RankletError("loading", "");
-  #off: RankletError | undefined;
+  #error: Why = { code: "loading", message: "" };
+  #off: Why | undefined;
   #pending = true;
   #module: Promise<WebAssembly.Module> | undefined;
   /** What runs, or would. */
@@ -102,14 +105,14 @@ export class Host implements Receiver {
     return this.#off !== undefined;
   }
 
-  get #why(): RankletError {
+  get #why(): Why {
     return this.#off ?? this.#error;
   }
 
   /** Calls the engine. A coded error of the engine is passed on; anything else it throws is a trap and ends it. */
   call<T>(use: (engine: Engine) => T, caller?: Caller): T {
     const running = this.running;
-    if (!running) throw this.#why;
+    if (!running) throw errorOf(this.#why);
     try {
       return use(running.engine);
     } catch (thrown) {
@@ -139,10 +142,11 @@ export class Host implements Receiver {
   /** Bytes that are still to come have their turn from now on, whenever they come. */
   async offer(given: Uint8Array<ArrayBuffer> | Promise<Uint8Array<ArrayBuffer>>): Promise<BundleInfo> {
     const turn = ++this.#offers;
+    const runtime = this.#runtime();
     const bytes = await given;
     const bundle: Bundle = [bytes, await hashesOf(bytes)];
-    const module = await this.#runtime();
-    if (this.closed) throw this.#error;
+    const module = await runtime;
+    if (this.closed) throw errorOf(this.#error);
     if (turn < this.#taken) throw new RankletError("superseded", "a later bundle came first");
     const next = open(module, bundle);
     this.#taken = turn;
@@ -158,12 +162,12 @@ export class Host implements Receiver {
   /** Offers what is to be read. A bad one changes nothing but where there is none: then it is the reason. */
   async replace(source: BytesSource | Promise<BytesSource>): Promise<Status> {
     try {
-      await this.offer(this.read(source));
+      await this.offer(quiet(this.read(source)));
       return this.status();
     } catch (thrown) {
       const error = failure(thrown, "bundle_fetch_failed");
       this.refuse(error);
-      return { ...this.status(), detail: error.message };
+      return { ...this.status(), detail: `${error.code}: ${error.message}` };
     }
   }
 
@@ -173,7 +177,7 @@ export class Host implements Receiver {
 
   disable(detail: string): void {
     if (this.closed) return;
-    this.#off = new RankletError("disabled", detail);
+    this.#off = { code: "disabled", message: detail };
     this.#install(undefined);
   }
 
@@ -184,7 +188,8 @@ export class Host implements Receiver {
     if (this.#bundle) void this.#rebuild();
   }
 
-  read(source: BytesSource | Promise<BytesSource>): Promise<Uint8Array<ArrayBuffer>> {
+  async read(source: BytesSource | Promise<BytesSource>): Promise<Uint8Array<ArrayBuffer>> {
+    if (this.closed) throw errorOf(this.#error);
     return readBytes(source, this.#platform, "bundle_fetch_failed");
   }
 
@@ -196,7 +201,7 @@ export class Host implements Receiver {
     if (this.closed) return;
     this.closed = true;
     this.#module = this.#bundle = this.#off = undefined;
-    this.#error = new RankletError("disposed", "the reranker was disposed");
+    this.#error = { code: "disposed", message: "the reranker was disposed" };
     this.#pending = false;
     this.#install(undefined);
     try {
@@ -223,6 +228,7 @@ export class Host implements Receiver {
 
   /** Compiled once; a runtime that could not be had is asked for again with the next bundle. */
   #runtime(): Promise<WebAssembly.Module> {
+    if (this.closed) throw errorOf(this.#error);
     return (this.#module ??= quiet(
       readModule(this.#options!.wasm, this.#platform).catch((thrown: unknown) => {
         this.#module = undefined;
@@ -235,7 +241,7 @@ export class Host implements Receiver {
     if (!(ms > 0 && ms < 2 ** 31)) return;
     const late = () => {
       if (this.#error.code === "loading" && !this.running) {
-        this.#fail(new RankletError("load_timeout", `nothing was loaded after ${ms} ms`), true);
+        this.#fail({ code: "load_timeout", message: `nothing was loaded after ${ms} ms` }, true);
       }
     };
     try {
@@ -258,7 +264,8 @@ export class Host implements Receiver {
     this.#traps = this.#traps.filter((time) => Math.abs(now - time) < BREAKER_MS);
     if (!caller?.trapped()) this.#traps.push(now);
     const isOpen = this.#traps.length >= BREAKER_TRAPS;
-    this.#fail(isOpen ? new RankletError(trap.code, `${trap.message}; trapped too often, not tried again`) : trap, !isOpen);
+    const message = isOpen ? `${trap.message}; trapped too often, not tried again` : trap.message;
+    this.#fail({ code: trap.code, message }, !isOpen);
     if (!isOpen) void this.#rebuild();
     return trap;
   }
@@ -272,9 +279,9 @@ export class Host implements Receiver {
     }
   }
 
-  #fail(error: RankletError, pending = false): void {
+  #fail({ code, message }: Why, pending = false): void {
     this.#pending = pending;
-    this.#error = error;
+    this.#error = { code, message };
     this.#announce();
   }
 
@@ -291,6 +298,10 @@ export class Host implements Receiver {
     this.#settle();
     for (const listener of [...this.changed]) listener();
   }
+}
+
+function errorOf({ code, message }: Why): RankletError {
+  return new RankletError(code, message);
 }
 
 /** Opens a bundle in an instance of its own, self-test included. */

@@ -39,6 +39,8 @@ export class List<C = unknown> {
   // What is wrong with the list for good, and with its facts until others come.
   #broken: RankletError | null;
   #unreadable: RankletError | null = null;
+  /** The engine that would not take the list, and why; another may. */
+  #refusal: { running: Running; error: RankletError } | null = null;
   #held: HeldList | null = null;
   // The order last given, and the marks that the model gave last, by row.
   #order: Uint32Array;
@@ -72,9 +74,9 @@ export class List<C = unknown> {
     let now = NaN;
     try {
       const time = options?.now ?? this.#shared.clock();
-      if (typeof time === "number") now = time;
+      if (Number.isFinite(time)) now = time;
       frozen = readFrozen(options?.frozen ?? this.#request.frozen, this.#names.rowOf);
-      if (!Number.isFinite(now)) throw new RankletError("request_invalid", "now is not a number of ms");
+      if (now !== now) throw new RankletError("request_invalid", "now is not a number of ms");
       return this.#give(this.#model(frozen, now, options ?? {}));
     } catch (thrown) {
       return this.#give(this.#server(this.#broken ?? failure(thrown, "request_invalid"), frozen, now));
@@ -200,23 +202,23 @@ export class List<C = unknown> {
     }
     const session = this.#session.attach();
     if (this.#held?.session === session) return this.#held.handle;
+    const { running } = session;
+    if (this.#refusal?.running === running) throw this.#refusal.error;
     try {
       this.#held = { session, handle: this.#send(session), order: serverOrderOf(this.#items) };
     } catch (thrown) {
-      if (host.running === session.running) this.#refused(thrown);
-      throw this.#broken ?? thrown;
+      let error = failure(thrown, "request_invalid");
+      if (host.running === running) {
+        // What an engine took before and this one does not is stale.
+        if (this.#held) error = new RankletError("stale_list", error.message);
+        this.#refusal = { running, error };
+      }
+      throw error;
     }
-    const { running } = session;
     const { handle } = this.#held;
     host.disown(this);
     host.adopt(this, running, (engine) => engine.list_free(handle));
     return handle;
-  }
-
-  /** What the engine would not take the first time is wrong; what it took before and no longer takes is stale. */
-  #refused(thrown: unknown): void {
-    const error = failure(thrown, "request_invalid");
-    this.#broken = this.#held ? new RankletError("stale_list", error.message) : error;
   }
 
   #send(session: Held): number {

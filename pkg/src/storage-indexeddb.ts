@@ -91,6 +91,8 @@ function asked<T>(database: IDBDatabase, mode: IDBTransactionMode, ask: (room: I
   return new Promise((resolve, reject) => {
     const transaction = database.transaction(ROOM, mode);
     const request = ask(transaction.objectStore(ROOM));
+    // At once: where the page goes before the answer comes, a write that nobody committed goes with it.
+    transaction.commit?.();
     transaction.oncomplete = () => resolve(request.result as T);
     transaction.onabort = () => reject(transaction.error ?? request.error ?? new Error("the database gave up"));
   });

@@ -34,9 +34,16 @@ test("stages: a unit's bucket decides, without a unit only what is for all, and 
   publish({ salt: "spring", bundles: [entry(4, { percent: 0 }), entry(3)] });
   expect(answer(await page({ unit: "u1" })).version).toBe(3);
   publish({ salt: "spring", bundles: [entry(4, { percent: 50 })] });
-  const none = await page();
-  expect(answer(none)).toEqual(off);
-  expect(none.delivery.state.problem).toEqual({ code: "disabled", detail: "the channel has no bundle for this unit" });
+  // A unit that no entry holds has no model, whatever is stored or runs.
+  const store = memoryStore();
+  publish({});
+  const before = await page({ store });
+  publish({ salt: "spring", bundles: [entry(4, { percent: 50 })] });
+  await before.delivery.refresh();
+  for (const none of [before, await page({ store }), await page()]) {
+    expect(answer(none)).toEqual(off);
+    expect(none.delivery.state).toMatchObject({ disabled: "the channel has no bundle for this unit", problem: null });
+  }
 });
 
 test("taking a stage back does not take the version back; the old model under a new version does", async () => {

@@ -21,6 +21,57 @@ export function trapping(wasm: Uint8Array, name: string): Uint8Array<ArrayBuffer
   return bytes;
 }
 
+/** The same, but the function traps only where its parameter of that index, a 64-bit float, is this value. */
+export function trappingWhere(wasm: Uint8Array, name: string, parameter: number, value: number): Uint8Array<ArrayBuffer> {
+  return rewritten(wasm, CODE, (code, sections) => {
+    const index = exported(sections.get(7)!, name) - importedFunctions(sections.get(2)!);
+    const count = code.number();
+    const bodies = Array.from({ length: count }, () => [...code.part(code.number()).rest()]);
+    const body = new Reader(Uint8Array.from(bodies[index]!), 0, bodies[index]!.length);
+    for (let groups = body.number(); groups > 0; groups--) {
+      body.number();
+      body.byte();
+    }
+    const wanted = [...new Uint8Array(Float64Array.of(value).buffer)];
+    // local.get, f64.const, f64.eq, if, unreachable, end.
+    const check = [0x20, parameter, 0x44, ...wanted, 0x61, 0x04, 0x40, 0x00, 0x0b];
+    bodies[index] = [...body.bytes.subarray(0, body.at), ...check, ...body.rest()];
+    return [...leb(count), ...bodies.flatMap((one) => [...leb(one.length), ...one])];
+  });
+}
+
+/** A runtime whose memory may have so many pages of 64 KiB, and no more. */
+export function capped(wasm: Uint8Array, pages: number): Uint8Array<ArrayBuffer> {
+  return rewritten(wasm, 5, (memory) => {
+    const count = memory.number();
+    memory.byte();
+    return [...leb(count), 1, ...leb(memory.number()), ...leb(pages)];
+  });
+}
+
+const CODE = 10;
+
+/** The module with the content of one section as `make` gives it. */
+function rewritten(wasm: Uint8Array, wanted: number, make: (section: Reader, sections: Map<number, Reader>) => number[]): Uint8Array<ArrayBuffer> {
+  const bytes = wasm.slice() as Uint8Array<ArrayBuffer>;
+  const reader = new Reader(bytes, 8, bytes.length);
+  const found: [number, Reader][] = [];
+  while (!reader.done) found.push([reader.byte(), reader.part(reader.number())]);
+  const sections = new Map(found);
+  const parts: number[][] = [[...bytes.subarray(0, 8)]];
+  for (const [id, section] of found) {
+    const content = id === wanted ? make(section, sections) : [...section.rest()];
+    parts.push([id, ...leb(content.length)], content);
+  }
+  return Uint8Array.from(parts.flat());
+}
+
+function leb(value: number): number[] {
+  const bytes: number[] = [];
+  for (; value > 0x7f; value >>>= 7) bytes.push((value & 0x7f) | 0x80);
+  return [...bytes, value];
+}
+
 const FUNCTION = 0;
 const TABLE = 1;
 const MEMORY = 2;
@@ -58,6 +109,11 @@ class Reader {
     this.bytes = bytes;
     this.at = at;
     this.end = end;
+  }
+
+  /** What is left of it. */
+  rest(): Uint8Array {
+    return this.bytes.subarray(this.at, this.end);
   }
 
   get done(): boolean {
