@@ -108,14 +108,23 @@ test("of two at a time the one that was asked for later stands, whichever comes 
   reranker.dispose();
 });
 
+test("disposed while a bundle is opened: it is not taken", async () => {
+  const { reranker, to, seen } = await delivered();
+  const offered = to.offer(bundle());
+  reranker.dispose();
+  await expect(offered).rejects.toMatchObject({ code: "disposed" });
+  expect([reranker.status.reason, seen.length]).toEqual(["disposed", 1]);
+});
+
 test("replace: the first load is one of its kind, and it never rejects", async () => {
   const reranker = createReranker<Candidate>({ bundle: "/not/there", wasm: module });
-  const list = reranker.session().prepare(asked);
   expect((await reranker.ready).reason).toBe("bundle_fetch_failed");
+  const list = reranker.session().prepare(asked);
   expect(await reranker.replace(7 as never)).toMatchObject({ reason: "bundle_fetch_failed", bundle: null });
   expect(await reranker.replace(named("op"))).toMatchObject({ reason: "bundle_incompatible", bundle: null });
   expect(await reranker.replace(Promise.resolve(bundle()))).toMatchObject({ source: "model", reason: null, detail: "" });
-  expect(list.rerank({ now }).source).toBe("model");
+  // What was read of the candidates while nothing ran is what the model sees.
+  expect(bits(list.rerank({ now }))).toEqual(bits(reranker.session().prepare(asked).rerank({ now })));
   reranker.dispose();
   expect(await reranker.replace(bundle())).toMatchObject({ source: "server", reason: "disposed" });
   const off = createReranker<Candidate>({ enabled: false, bundle: bundle() });
@@ -126,8 +135,8 @@ test("what was observed while nothing ran counts when something does: after a fa
   const reranker = createReranker<Candidate>({ bundle: "/not/there", wasm: module, clock: () => now, maxEvents: 3 });
   await reranker.ready;
   const session = reranker.session();
-  for (let at = 0; at < 5; at++) expect(session.observe({ type: "search", value: "budget", time: now }).accepted).toBe(true);
   expect(session.observe({ type: "dismiss", key: asked.candidates[0]!.key, time: now }).accepted).toBe(true);
+  for (let at = 0; at < 5; at++) expect(session.observe({ type: "search", value: "budget", time: now }).accepted).toBe(true);
   await reranker.replace(bundle());
   // The oldest of what marks nothing made room.
   expect(session.signals({ now })["local.session.events"]).toBe(3);
