@@ -19,20 +19,23 @@ const WARM = 300;
  * - unchanged: a second rerank at the same moment: features compared, no row run
  * - record: what `onRecord` with consent `full` adds: the bytes are made, handed over, and kept in mind. Of one round
  * - whole: observe and rerank with `onRecord`
- * - reader: `ranking.record()`, the same as JSON: the cost of who reads a record, which no re-rank pays
+ * - reader: the same as JSON, made and read: the cost of who reads a record, which no re-rank pays
  *
  * @param create createReranker
  * @param bundles { whole, plain }: bytes
  * @param text the request as JSON
+ * @param read bytes of a decision's record to its JSON form, where `record()` gives bytes
  */
-export async function measureStages(create, bundles, wasm, text, rounds) {
+export async function measureStages(create, bundles, wasm, text, rounds, read) {
   const { now: start, ...request } = JSON.parse(text);
   let now = start;
   const kept = { bytes: 0, decisions: 0, last: null };
   const onRecord = (record) => {
     kept.last = record;
-    if (record.kind !== "decision") return;
-    kept.bytes += record.bytes.length;
+    const bytes = bytesOf(record);
+    // The third byte says what it is of: 0 a decision.
+    if (bytes[2] !== 0) return;
+    kept.bytes += bytes.length;
     kept.decisions++;
   };
   const open = async (bundle, records) => {
@@ -66,7 +69,7 @@ export async function measureStages(create, bundles, wasm, text, rounds) {
     note(round, "unchanged", own.unchanged);
     note(round, "record", told.rerank - own.rerank);
     note(round, "whole", told.observe + told.rerank);
-    if (round % 10 === 0) note(round, "reader", readOnce(whole, now));
+    if (round % 10 === 0) note(round, "reader", readOnce(whole, now, read));
     if (round >= 0) rowsRun += own.rowsRun / request.candidates.length / rounds;
     const fresh = JSON.parse(text);
     const at = performance.now();
@@ -104,11 +107,17 @@ function rankOnce({ session, list }, event, now) {
   return { observe, rerank, unchanged, rowsRun: ranking.rowsRun };
 }
 
-/** The record of a decision as JSON, read from its bytes. */
-function readOnce({ list }, now) {
+/** A record's compact form, given as it is or in a `Recorded`. */
+function bytesOf(record) {
+  return record.bytes ?? record;
+}
+
+/** The record of a decision as JSON, read from its bytes: by `record()` itself, or by `read` where that gives bytes. */
+function readOnce({ list }, now, read) {
   const ranking = list.rerank({ now });
   const at = performance.now();
-  const record = ranking.record();
+  const given = ranking.record();
+  const record = given instanceof Uint8Array ? read(given) : given;
   const took = performance.now() - at;
   if (record?.items.length !== ranking.items.length) throw new Error("no record");
   return took;
