@@ -22,15 +22,6 @@ pub struct Digests {
     pub policy: String,
 }
 
-/// A head's score.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct HeadValue {
-    /// What the model gave.
-    pub raw: f32,
-    /// After link and calibrator.
-    pub calibrated: f64,
-}
-
 /// How much a record holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
