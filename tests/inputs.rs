@@ -108,7 +108,7 @@ fn event(draw: &mut Draw, candidates: u64, now: f64) -> Event {
 /// The bits of all that was decided, in final order.
 fn bits(ranking: &Ranking) -> Vec<(usize, u64, Vec<u32>)> {
     assert!(ranking.is_model(), "{:?}", ranking.reason);
-    let heads = |row: usize| ranking.heads(row).map(|h| h.raw.to_bits()).collect();
+    let heads = |row: usize| ranking.heads(row).0.iter().map(|raw| raw.to_bits()).collect();
     ranking.entries.iter().map(|e| (e.row, e.utility.to_bits(), heads(e.row))).collect()
 }
 
@@ -215,7 +215,7 @@ fn history_and_candidates_reach_the_score() {
     let event = Event::from_json(&json!({ "type": "open", "candidate": 0, "time": now }).to_string()).unwrap();
     session.observe(&event, &[list.table()]).unwrap();
     let after = ranker.rerank(&session, &mut list, &options);
-    let raw = |ranking: &Ranking, row: usize| ranking.heads(row).next().unwrap().raw;
+    let raw = |ranking: &Ranking, row: usize| ranking.heads(row).0[0];
     assert!((0..12).all(|row| raw(&before, row) != raw(&after, row)));
     assert_eq!((shared.len(), list.shared_row().len(), list.row(0).len()), (5 + 48 + 8 + 4, 65, 13));
     assert_ne!(shared, list.shared_row());

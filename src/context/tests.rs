@@ -156,7 +156,7 @@ proptest! {
                 let [field, kind, surface] = ["f", "t", "s"].map(|letter| key.replace('k', letter));
                 let suggested = Suggestion { text: Some("1 BUDGET"), ..Suggestion::default() };
                 let subject = Subject {
-                    key, candidate_type: Some(&kind), surface: Some(&surface), field: Some(&field), suggested,
+                    key, candidate_type: Some(&kind), surface: Some(&surface), field: Some(&field), suggested, found: None,
                 };
                 values.extend(super::signals(&spec).iter().map(|(_, s)| context.value(*s, &subject, 4e7)));
                 values.push(context.suppression(key, 4e7).map_or(-1.0, |s| s as u8 as f64));

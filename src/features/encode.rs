@@ -189,12 +189,12 @@ impl Encoder {
             }
         }
         // What is alike in all rows the first has by now.
-        let alike = self.features.iter().filter(|f| f.shared && !f.in_shared_row).filter(wanted);
-        for column in alike.flat_map(Filler::columns) {
-            let mut cells = rows.iter_mut().skip(column).step_by(self.width);
-            let Some(first) = cells.next().map(|cell| *cell) else { break };
-            for (cell, changed) in cells.zip(&mut changed[1..]) {
-                *changed |= put(cell, f64::from(first));
+        for f in self.features.iter().filter(|f| f.shared && !f.in_shared_row).filter(wanted) {
+            for column in f.columns() {
+                for row in 1..changed.len() {
+                    let first = f64::from(rows[column]);
+                    changed[row] |= put(&mut rows[row * self.width + column], first);
+                }
             }
         }
     }

@@ -42,7 +42,8 @@ const FIRSTS: [u32; 4] = [SPEND, DISPLACEMENT, COOLDOWN, FATIGUE];
 
 /// The bits of [`FIRSTS`] whose first slot is behind `slot`.
 fn later(firsts: &[u32; 4], slot: u32) -> u32 {
-    FIRSTS.iter().zip(firsts).fold(0, |bits, (bit, &first)| bits | if first > slot { *bit } else { 0 })
+    let bit = |i: usize| if firsts[i] > slot { FIRSTS[i] } else { 0 };
+    bit(0) | bit(1) | bit(2) | bit(3)
 }
 
 /// Not pinned.

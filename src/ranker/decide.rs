@@ -51,8 +51,8 @@ impl Ranker {
         input.calibrated.resize(scored * heads, f64::NAN);
         for (h, head) in self.heads.iter_mut().enumerate() {
             let at = head.calibrator(surface);
-            for (calibrated, raw) in input.calibrated.iter_mut().zip(&input.raw).skip(h).step_by(heads) {
-                *calibrated = head.calibrated(*raw, at);
+            for i in (0..scored).map(|row| row * heads + h) {
+                input.calibrated[i] = head.calibrated(input.raw[i], at);
             }
         }
         self.candidates(session.context(), list, options.now, suppressed, &mut input);

@@ -173,15 +173,14 @@ impl Form {
         let (mut at, mask) = (self.body.len(), width.div_ceil(8));
         self.body.resize(at + rows.len() / width * mask + 4 * rows.len(), 0);
         for row in rows.chunks_exact(width) {
-            let (bits, values) = self.body[at..].split_at_mut(mask);
+            let bits = at;
             at += mask;
-            let mut values = values.chunks_exact_mut(4);
-            for (column, (now, _)) in row.iter().zip(before).enumerate().filter(|(_, (now, before))| now != before) {
-                bits[column / 8] |= 1 << (column % 8);
-                if let Some(to) = values.next() {
-                    to.copy_from_slice(&now.to_le_bytes());
+            for (column, (now, before)) in row.iter().zip(before).enumerate() {
+                if now != before {
+                    self.body[bits + column / 8] |= 1 << (column % 8);
+                    self.body[at..at + 4].copy_from_slice(&now.to_le_bytes());
+                    at += 4;
                 }
-                at += 4;
             }
             before = row;
         }

@@ -2,7 +2,6 @@
 
 use super::decide::Named;
 use super::open::Ranker;
-use super::record::HeadValue;
 use super::score::Scored;
 use super::session::Session;
 use crate::context::Suppression;
@@ -105,13 +104,12 @@ impl Ranking {
         self.reason.is_none()
     }
 
-    /// What each head gave a row; nothing where it was not scored, and in server order.
-    pub fn heads(&self, row: usize) -> impl Iterator<Item = HeadValue> + '_ {
-        let input = self.decided.as_ref().map(|d| &d.input);
-        let range = input.map_or(0..0, |i| row * i.heads..(row + 1) * i.heads);
-        let both = input.and_then(|i| Some((i.raw.get(range.clone())?, i.calibrated.get(range)?)));
-        let (raw, calibrated) = both.unwrap_or_default();
-        raw.iter().zip(calibrated).map(|(&raw, &calibrated)| HeadValue { raw, calibrated })
+    /// What each head gave a row: raw, and after link and calibrator. Nothing where it was not scored, and in server order.
+    pub fn heads(&self, row: usize) -> (&[f32], &[f64]) {
+        let input = self.decided.as_ref().map(|d| &d.input).filter(|input| row < input.scored);
+        let Some(input) = input else { return Default::default() };
+        let range = row * input.heads..(row + 1) * input.heads;
+        (&input.raw[range.clone()], &input.calibrated[range])
     }
 }
 

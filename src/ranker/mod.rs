@@ -18,5 +18,5 @@ pub use crate::scorer::Golden;
 pub use list::{Decided, Entry, Frozen, Identity, List, Options, Ranking};
 pub use manifest::{Head, Link, Manifest, POINTS, Provenance, STATISTICS, SourceDigest, SurfaceCalibrator, Training};
 pub use open::Ranker;
-pub use record::{Digests, HeadValue, Level};
+pub use record::{Digests, Level};
 pub use session::{Session, Shown, list_name};

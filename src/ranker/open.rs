@@ -1,6 +1,7 @@
 //! Opening a bundle: every section is checked, the weights are packed, the self-test is run.
 
 use super::manifest::{Link, Manifest};
+use super::privacy::reads_local_only;
 use super::record::Digests;
 use super::score::Feed;
 use crate::bundle::{Bundle, Hashes};
@@ -67,6 +68,8 @@ pub struct Ranker {
     pub(super) alike: Vec<usize>,
     /// Of the context's half-lives the longest: its place and its length, ms.
     pub(super) longest: (usize, f64),
+    /// Whether no feature row may leave the device.
+    pub(super) local_only: bool,
     digests: Digests,
     size: usize,
 }
@@ -107,10 +110,21 @@ impl Ranker {
                 longest = (place, length);
             }
         }
-        let scratch = Scratch::default();
-        let size = bundle.size;
-        let mut ranker =
-            Ranker { manifest, engine, heads, encoder, feeds, policy, scratch, vector, alike, longest, digests, size };
+        let mut ranker = Ranker {
+            local_only: reads_local_only(&manifest.schema, &manifest.context),
+            size: bundle.size,
+            scratch: Scratch::default(),
+            manifest,
+            engine,
+            heads,
+            encoder,
+            feeds,
+            policy,
+            vector,
+            alike,
+            longest,
+            digests,
+        };
         ranker.self_test(&bundle.tensors)?;
         Ok(ranker)
     }

@@ -22,15 +22,6 @@ pub struct Digests {
     pub policy: String,
 }
 
-/// A head's score.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct HeadValue {
-    /// What the model gave.
-    pub raw: f32,
-    /// After link and calibrator.
-    pub calibrated: f64,
-}
-
 /// How much a record holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
@@ -185,12 +176,20 @@ impl View<'_> {
         if let Some((input, decision)) = self.decided {
             self.write_decided(&mut form, input, decision);
         }
-        let rows: Vec<u32> = items.iter().flat_map(|item| &item.features[..self.width]).map(|&x| bits32(x)).collect();
-        form.rows(each::FEATURES, self.width, &rows);
+        form.rows(each::FEATURES, self.width, &self.bits(self.width, &|item| item.features));
         let hashes: Vec<u32> = items.iter().map(|item| row_hash(self.shared, item.features)).collect();
         form.rows(each::ROW_HASH, usize::from(self.width > 0), &hashes);
         form.varint(0);
         form.finish(Kind::Decision)
+    }
+
+    /// Of each item a row of so many columns.
+    fn bits<'a>(&'a self, width: usize, row: &dyn Fn(&'a ItemView<'a>) -> &'a [f32]) -> Vec<u32> {
+        let mut bits = Vec::with_capacity(width * self.items.len());
+        for item in &self.items {
+            bits.extend(row(item)[..width].iter().map(|&x| bits32(x)));
+        }
+        bits
     }
 
     fn write_decided(&self, form: &mut Form, input: &Input, decision: &Decision) {
@@ -220,8 +219,7 @@ impl View<'_> {
         for (get, field) in wholes {
             form.column(n, field, Cells::Whole, 0, &|i| u64::from(get(candidate(i))));
         }
-        let vector = |item: &ItemView<'_>| &input.vectors[item.row * input.width..][..input.width];
-        let vectors: Vec<u32> = self.items.iter().flat_map(vector).map(|&x| bits32(x)).collect();
+        let vectors = self.bits(input.width, &|item| &input.vectors[item.row * input.width..][..input.width]);
         form.rows(each::VECTOR, input.width, &vectors);
         for h in 0..self.heads.len() {
             // Rows that were not scored have none.
@@ -243,7 +241,7 @@ impl Ranker {
     pub fn record(&self, list: &List, ranking: &Ranking, now: f64, level: Level) -> Vec<u8> {
         let table = list.table();
         let manifest = self.manifest();
-        let withheld = level == Level::Full && super::privacy::reads_local_only(&manifest.schema, &manifest.context);
+        let withheld = level == Level::Full && self.local_only;
         // Of a score that is not finite the rows are kept too: they show it.
         let rows =
             level == Level::Full && matches!(ranking.reason, None | Some(ErrorKind::ScoreNotFinite)) && !withheld;

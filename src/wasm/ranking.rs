@@ -222,7 +222,10 @@ fn flat(ranking: &Ranking, heads: usize) -> Vec<f64> {
             f64::from(e.relaxed),
         ]);
         let end = buffer.len() + 2 * heads;
-        buffer.extend(ranking.heads(e.row).flat_map(|v| [f64::from(v.raw), v.calibrated]));
+        let (raw, calibrated) = ranking.heads(e.row);
+        for (&raw, &calibrated) in raw.iter().zip(calibrated) {
+            buffer.extend_from_slice(&[f64::from(raw), calibrated]);
+        }
         buffer.resize(end, f64::NAN);
     }
     buffer

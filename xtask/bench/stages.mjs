@@ -29,10 +29,11 @@ export async function measureStages({ createReranker: create, readDecision }, bu
   const { now: start, ...request } = JSON.parse(text);
   let now = start;
   const kept = { bytes: 0, decisions: 0, last: null };
-  const onRecord = (record) => {
-    kept.last = record;
-    if (record.kind !== "decision") return;
-    kept.bytes += record.bytes.length;
+  const onRecord = (bytes) => {
+    kept.last = bytes;
+    // The third byte says what it is of: 0 a decision.
+    if (bytes[2] !== 0) return;
+    kept.bytes += bytes.length;
     kept.decisions++;
   };
   const open = async (bundle, records) => {
