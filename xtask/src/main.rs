@@ -3,12 +3,14 @@
 //! Results go to stdout, progress and children's output to stderr; the last line of a failure is
 //! `error: what, where, mend`.
 
+mod arrange;
 mod bench;
 mod conformance;
 mod demo;
 mod failure;
 mod glue;
 mod licences;
+mod module;
 mod native;
 mod package;
 mod panics;
