@@ -36,6 +36,27 @@ const NOTHING: [u8; 4] = [0x00, 0x41, 0x00, 0x0b];
 /// What a failed `assert!` says begins so.
 const ASSERTION: &[u8] = b"assertion failed: ";
 
+/// What panics of the standard library say, whole: nothing else here says it.
+const WORDS: [&[u8]; 17] = [
+    b"called `Option::unwrap()` on a `None` value",
+    b"attempt to divide by zero",
+    b"attempt to calculate the remainder with a divisor of zero",
+    b"RefCell already mutably borrowed",
+    b"RefCell already borrowed",
+    b"capacity overflow",
+    b"chunk size must be non-zero",
+    b"dest is out of bounds",
+    b"attempt to join into collection with len > usize::MAX",
+    b"a formatting trait implementation returned an error when the underlying stream did not",
+    b"Tried to shrink to a larger capacity",
+    b"copy_from_slice: source slice length (",
+    b") does not match destination slice length (",
+    b"insertion index (is ",
+    b") should be <= len (is ",
+    b"removal index (is ",
+    b") should be < len (is ",
+];
+
 /// More of either than any source file has.
 const LINES: u32 = 100_000;
 const COLUMNS: u32 = 1_000;
@@ -121,7 +142,8 @@ fn without_places(content: &[u8], texts: &[(u32, u32)]) -> Result<Vec<u8>, Strin
         }
         let segment = reader.sized()?;
         let at = content.len() - reader.0.len() - segment.len();
-        for (from, length) in places(segment, start).into_iter().chain(assertions(segment, start, texts)) {
+        let silent = places(segment, start).into_iter().chain(assertions(segment, start, texts)).chain(words(segment));
+        for (from, length) in silent {
             out[at + from..at + from + length].fill(0);
         }
     }
@@ -164,6 +186,16 @@ fn assertions(segment: &[u8], start: u32, texts: &[(u32, u32)]) -> Vec<(usize, u
         }
     }
     found.into_iter().collect()
+}
+
+/// Where in a segment there are [`WORDS`], and how long each is.
+fn words(segment: &[u8]) -> Vec<(usize, usize)> {
+    let mut found = Vec::new();
+    for words in WORDS {
+        let at = segment.windows(words.len()).enumerate().filter(|(_, here)| *here == words);
+        found.extend(at.map(|(at, _)| (at, words.len())));
+    }
+    found
 }
 
 /// Every two constants of the code, one right after the other: among them each text that is handed to a function. Others
@@ -284,6 +316,12 @@ mod tests {
         assert_eq!(assertions(data, 1024, &texts), [(2, 23), (25, 23)]);
         assert_eq!(assertions(data, 1024, &[(1026, 30), (1026, 23), (1026, 99), (1027, 20), (9, 9)]), [(2, 23)]);
         assert!(assertions(data, 0, &texts).is_empty());
+    }
+
+    #[test]
+    fn words_of_the_standard_library_are_blank_wherever_they_stand() {
+        assert_eq!(words(b"a;RefCell already borrowed;capacity overflow"), [(2, 24), (27, 17)]);
+        assert!(words(b"RefCell already borrowe").is_empty());
     }
 
     #[test]
