@@ -42,6 +42,8 @@ mod error;
 pub mod evaluate;
 #[cfg(feature = "ranking")]
 pub mod features;
+#[cfg(any(test, target_arch = "wasm32"))]
+mod heap;
 mod json;
 #[cfg(feature = "ranking")]
 mod map;

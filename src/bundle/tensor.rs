@@ -234,7 +234,8 @@ impl<'a> IntoIterator for &'a Tensors {
 
 impl<'a> IntoIterator for &'a mut Tensors {
     type Item = (&'a String, &'a mut Tensor);
-    type IntoIter = std::iter::Map<std::slice::IterMut<'a, (String, Tensor)>, fn(&'a mut (String, Tensor)) -> Self::Item>;
+    type IntoIter =
+        std::iter::Map<std::slice::IterMut<'a, (String, Tensor)>, fn(&'a mut (String, Tensor)) -> Self::Item>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.0.iter_mut().map(|(name, tensor)| (&*name, tensor))

@@ -313,17 +313,20 @@ pub(super) fn check(plan: &Plan, tensors: &Tensors) -> Result<Checked> {
         return Err(Error::new(ErrorKind::LimitExceeded, format!("a plan's row is wider than {MAX_WIDTH}")));
     }
     if plan.values.iter().any(|v| v.width == 0) {
-        return Err(bad("values", "a value has no columns"));
+        return Err(bad("values", detail("a value has no columns")));
     }
     let block = |v: &Value| u64::from(v.width) * if v.rows == Rows::Shared { 1 } else { BLOCK as u64 };
     if plan.values.iter().map(block).sum::<u64>() > MAX_MEMORY {
-        return Err(Error::new(ErrorKind::LimitExceeded, "a plan's working memory is larger than 2^26 elements"));
+        return Err(Error::new(
+            ErrorKind::LimitExceeded,
+            detail("a plan's working memory is larger than 2^26 elements"),
+        ));
     }
     let mut written = vec![false; plan.values.len()];
     for port in &plan.inputs {
-        let slot = written.get_mut(port.value as usize).ok_or_else(|| bad(&port.name, "no such value"))?;
+        let slot = written.get_mut(port.value as usize).ok_or_else(|| bad(&port.name, detail("no such value")))?;
         if std::mem::replace(slot, true) {
-            return Err(bad(&port.name, "two inputs are one value"));
+            return Err(bad(&port.name, detail("two inputs are one value")));
         }
     }
     let is_input = |value: u32| plan.inputs.iter().any(|port| port.value == value);
@@ -367,17 +370,17 @@ pub(super) fn check(plan: &Plan, tensors: &Tensors) -> Result<Checked> {
     }
     for port in &plan.inputs {
         if plan.values[port.value as usize].rows == Rows::Pair {
-            return Err(bad(&port.name, "an input of pairs"));
+            return Err(bad(&port.name, detail("an input of pairs")));
         }
     }
     for port in &plan.outputs {
         if !written.get(port.value as usize).copied().unwrap_or(false) {
-            return Err(bad(&port.name, "an output is never written"));
+            return Err(bad(&port.name, detail("an output is never written")));
         }
     }
     let alike: Vec<u32> = (0..).zip(&alike).filter(|(_, alike)| **alike).map(|(column, _)| column).collect();
     if is_list_wise(plan) && !alike.is_empty() {
-        return Err(bad("values", "columns alike in all rows of a plan that compares candidates"));
+        return Err(bad("values", detail("columns alike in all rows of a plan that compares candidates")));
     }
     Ok(Checked { steps, alike })
 }

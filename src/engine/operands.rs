@@ -18,7 +18,7 @@ impl Scope<'_> {
         let n = feature.len();
         self.need(
             [threshold.len(), mode.len(), yes.len(), no.len()] == [n; 4],
-            "node arrays of a forest differ in length",
+            detail("node arrays of a forest differ in length"),
         )?;
         let nodes = (0..n)
             .map(|i| Node {
@@ -63,7 +63,7 @@ impl Scope<'_> {
             Data::U8(v) if !float => Cells::Ints(v.iter().map(|&i| i64::from(i)).collect()),
             _ => match tensor.decoded() {
                 Some(v) if float => Cells::Floats(v.into_owned()),
-                _ => return Err(bad(self.node, "a constant is of another type")),
+                _ => return Err(bad(self.node, detail("a constant is of another type"))),
             },
         };
         let elements = match &cells {
@@ -126,7 +126,7 @@ impl Scope<'_> {
     #[inline(never)]
     pub(super) fn dense(&self, op: &Op, inputs: &[Value], out: Value) -> Result<Ready> {
         let Op::Dense { weights, scales, bias, start, inputs: k, outputs, activation } = op else {
-            return Err(bad(self.node, "no dense layer"));
+            return Err(bad(self.node, detail("no dense layer")));
         };
         let (x, k, columns) = (inputs[0], *k as usize, *outputs as usize);
         self.need(k > 0 && columns > 0, detail("a dense layer without elements"))?;

@@ -258,10 +258,13 @@ impl<'a> Items<'a> {
 /// Hour of the day in UTC, of milliseconds since the epoch; NaN of what is not finite.
 fn hour(now: f64) -> f64 {
     const DAY: f64 = 86_400e3;
+    if !now.is_finite() {
+        return f64::NAN;
+    }
     // `fmod` without libm's, which divides 128 bits. Every difference is exact, for its terms are within a factor of two.
     let mut rest = now.abs();
     let mut days = DAY;
-    while days <= rest / 2.0 && days.is_finite() {
+    while days <= rest / 2.0 {
         days *= 2.0;
     }
     while days >= DAY {
@@ -270,7 +273,7 @@ fn hour(now: f64) -> f64 {
         }
         days /= 2.0;
     }
-    if now.is_finite() { libm::floor(rest.copysign(now) / 3_600e3) } else { f64::NAN }
+    libm::floor(rest.copysign(now) / 3_600e3)
 }
 
 impl<'a> Row<'a> {

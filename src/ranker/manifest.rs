@@ -142,12 +142,38 @@ pub struct Manifest {
 read_names!(Link { "identity" => Identity, "sigmoid" => Sigmoid, "logit" => Logit });
 read_struct!(SurfaceCalibrator { surface, calibrator, golden_input, golden_output });
 read_struct!(Head { name, output, column; link = Link::Identity, calibrators = Vec::new() });
-read_struct!(SourceDigest { role, sha256 });
-read_struct!(Provenance { ranklet; sources = Vec::new(), oracle = String::new(), checked_rows = 0 });
-read_struct!(Training { rows, requests, features, shares });
 read_struct!(Manifest {
     format, minor, name, version, numerics, plan, golden, input, training;
     requires = Vec::new(), surfaces = Vec::new(), inputs = Vec::new(), heads = Vec::new(), schema = Schema::default(),
     schema_digest = String::new(), context = ContextSpec::default(), policy = PolicySpec::default(),
     policy_digest = String::new(), provenance = Provenance::default()
 });
+
+/// Where a model comes from and what it was trained on: read where somebody can ask for it. A page passes over it.
+#[cfg(any(feature = "compile", not(target_arch = "wasm32")))]
+mod told {
+    use super::{Provenance, SourceDigest, Training, read_struct};
+
+    read_struct!(SourceDigest { role, sha256 });
+    read_struct!(Provenance { ranklet; sources = Vec::new(), oracle = String::new(), checked_rows = 0 });
+    read_struct!(Training { rows, requests, features, shares });
+}
+
+#[cfg(all(target_arch = "wasm32", not(feature = "compile")))]
+mod told {
+    use super::{Provenance, Training};
+    use crate::json::{Notes, Read};
+    use serde_json::Value;
+
+    impl Read for Provenance {
+        fn read(_: &Value, _: &mut Notes) -> Self {
+            Self::default()
+        }
+    }
+
+    impl Read for Training {
+        fn read(_: &Value, _: &mut Notes) -> Self {
+            Self::default()
+        }
+    }
+}

@@ -3,6 +3,7 @@
 //! Results go to stdout, progress and children's output to stderr; the last line of a failure is
 //! `error: what, where, mend`.
 
+mod arrange;
 mod bench;
 mod conformance;
 mod demo;
@@ -10,6 +11,7 @@ mod failure;
 mod fuzz;
 mod glue;
 mod licences;
+mod module;
 mod native;
 mod package;
 mod panics;

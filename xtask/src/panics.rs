@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::module::{CODE, CUSTOM, DATA, END, I32_CONST, IMPORT, Reader, imported_functions, sections, write};
+
 /// Parts of the mangled names of functions that never return. `rust_begin_unwind` is where every panic ends.
 const DIVERGING: [&str; 11] = [
     "4core9panicking",
@@ -31,19 +33,35 @@ const DEBUG: [&str; 4] = ["5Debug3fmt", "5DebugEL_", "core..fmt..Debug$GT$3fmt",
 /// No locals, `i32.const 0`, `end`: a `fmt` that writes nothing and succeeds.
 const NOTHING: [u8; 4] = [0x00, 0x41, 0x00, 0x0b];
 
-const CUSTOM: u8 = 0;
-const IMPORT: u8 = 2;
-const CODE: u8 = 10;
-const DATA: u8 = 11;
+/// What a failed `assert!` says begins so.
+const ASSERTION: &[u8] = b"assertion failed: ";
 
-const I32_CONST: u8 = 0x41;
-const END: u8 = 0x0b;
+/// What panics of the standard library say, whole: nothing else here says it.
+const WORDS: [&[u8]; 17] = [
+    b"called `Option::unwrap()` on a `None` value",
+    b"attempt to divide by zero",
+    b"attempt to calculate the remainder with a divisor of zero",
+    b"RefCell already mutably borrowed",
+    b"RefCell already borrowed",
+    b"capacity overflow",
+    b"chunk size must be non-zero",
+    b"dest is out of bounds",
+    b"attempt to join into collection with len > usize::MAX",
+    b"a formatting trait implementation returned an error when the underlying stream did not",
+    b"Tried to shrink to a larger capacity",
+    b"copy_from_slice: source slice length (",
+    b") does not match destination slice length (",
+    b"insertion index (is ",
+    b") should be <= len (is ",
+    b"removal index (is ",
+    b") should be < len (is ",
+];
 
 /// More of either than any source file has.
 const LINES: u32 = 100_000;
 const COLUMNS: u32 = 1_000;
 
-/// The module with those bodies replaced, and the places in its data blank. It must still carry its name section.
+/// The module with those bodies replaced, and the places and assertions in its data blank. It must still carry its name section.
 pub fn silence(module: &[u8]) -> Result<Vec<u8>, String> {
     let sections = sections(module)?;
     let mut imported = 0;
@@ -64,6 +82,8 @@ pub fn silence(module: &[u8]) -> Result<Vec<u8>, String> {
         }
         is(index, &DEBUG).then_some(&NOTHING)
     };
+    let code = sections.iter().find(|(id, _)| *id == CODE).map_or(&[][..], |(_, content)| content);
+    let texts = constant_pairs(code);
     let mut out = module[..8].to_vec();
     let mut silenced = 0;
     for (id, content) in sections {
@@ -74,13 +94,13 @@ pub fn silence(module: &[u8]) -> Result<Vec<u8>, String> {
                 &replaced
             }
             DATA => {
-                replaced = without_places(content)?;
+                replaced = without_places(content, &texts)?;
                 &replaced
             }
             _ => content,
         };
         out.push(id);
-        write(&mut out, content.len());
+        write(&mut out, content.len() as u32);
         out.extend_from_slice(content);
     }
     if silenced == 0 {
@@ -94,21 +114,21 @@ fn replace_bodies<'a>(content: &[u8], other: impl Fn(u32) -> Option<&'a [u8]>) -
     let count = reader.number()?;
     let mut out = Vec::with_capacity(content.len());
     let mut silenced = 0;
-    write(&mut out, count as usize);
+    write(&mut out, count);
     for index in 0..count {
         let body = reader.sized()?;
         let other = other(index);
         silenced += usize::from(other == Some(&TRAP));
         let body = other.unwrap_or(body);
-        write(&mut out, body.len());
+        write(&mut out, body.len() as u32);
         out.extend_from_slice(body);
     }
     Ok((out, silenced))
 }
 
-/// The data section with every `core::panic::Location`, and the file name it points to, as zeros: brotli, and wasm-opt
-/// where a run of them is long, make nothing of those.
-fn without_places(content: &[u8]) -> Result<Vec<u8>, String> {
+/// The data section with every `core::panic::Location`, the file name it points to, and every assertion's text as zeros:
+/// brotli, and wasm-opt where a run of them is long, make nothing of those.
+fn without_places(content: &[u8], texts: &[(u32, u32)]) -> Result<Vec<u8>, String> {
     let mut out = content.to_vec();
     let mut reader = Reader(content);
     for _ in 0..reader.number()? {
@@ -122,7 +142,8 @@ fn without_places(content: &[u8]) -> Result<Vec<u8>, String> {
         }
         let segment = reader.sized()?;
         let at = content.len() - reader.0.len() - segment.len();
-        for (from, length) in places(segment, start) {
+        let silent = places(segment, start).into_iter().chain(assertions(segment, start, texts)).chain(words(segment));
+        for (from, length) in silent {
             out[at + from..at + from + length].fill(0);
         }
     }
@@ -151,37 +172,52 @@ fn places(segment: &[u8], start: u32) -> Vec<(usize, usize)> {
     found
 }
 
+/// Where in a segment that is loaded at `start` there are texts of failed assertions, and how long each is: that stands in
+/// the code alone, which hands a panic a text's address and length one after the other.
+fn assertions(segment: &[u8], start: u32, texts: &[(u32, u32)]) -> Vec<(usize, usize)> {
+    let mut found = BTreeMap::new();
+    for &(address, length) in texts {
+        let Some(from) = address.checked_sub(start).map(|from| from as usize) else { continue };
+        let text = segment.get(from..).and_then(|rest| rest.get(..length as usize)).unwrap_or_default();
+        if text.starts_with(ASSERTION) && text.iter().all(|b| matches!(b, b'\n' | b' '..=b'~')) {
+            // Of two lengths the longer one would be a chance meeting of bytes.
+            let shortest = found.entry(from).or_insert(text.len());
+            *shortest = text.len().min(*shortest);
+        }
+    }
+    found.into_iter().collect()
+}
+
+/// Where in a segment there are [`WORDS`], and how long each is.
+fn words(segment: &[u8]) -> Vec<(usize, usize)> {
+    let mut found = Vec::new();
+    for words in WORDS {
+        let at = segment.windows(words.len()).enumerate().filter(|(_, here)| *here == words);
+        found.extend(at.map(|(at, _)| (at, words.len())));
+    }
+    found
+}
+
+/// Every two constants of the code, one right after the other: among them each text that is handed to a function. Others
+/// that only look so are no matter.
+fn constant_pairs(code: &[u8]) -> Vec<(u32, u32)> {
+    let constant = |at: usize| {
+        let mut reader = Reader(code.get(at..)?);
+        (reader.byte() == Ok(I32_CONST))
+            .then(|| reader.number().ok())?
+            .map(|number| (number, code.len() - reader.0.len()))
+    };
+    let pair = |at: usize| {
+        let (first, next) = constant(at)?;
+        Some((first, constant(next)?.0))
+    };
+    (0..code.len()).filter_map(pair).collect()
+}
+
 /// Whether these bytes are the path of a Rust source.
 fn is_source(name: &[u8]) -> bool {
     let name = name.strip_suffix(b"\0").unwrap_or(name);
     name.ends_with(b".rs") && name.iter().all(|b| b.is_ascii_alphanumeric() || b"/._-".contains(b))
-}
-
-fn sections(module: &[u8]) -> Result<Vec<(u8, &[u8])>, String> {
-    if !module.starts_with(b"\0asm\x01\0\0\0") {
-        return Err("this is no WebAssembly module".into());
-    }
-    let mut reader = Reader(&module[8..]);
-    let mut found = Vec::new();
-    while !reader.0.is_empty() {
-        found.push((reader.byte()?, reader.sized()?));
-    }
-    Ok(found)
-}
-
-/// How many functions come before the module's own. rustc imports functions alone on this target.
-fn imported_functions(content: &[u8]) -> Result<u32, String> {
-    let mut reader = Reader(content);
-    let count = reader.number()?;
-    for _ in 0..count {
-        reader.sized()?;
-        reader.sized()?;
-        if reader.byte()? != 0 {
-            return Err("the module imports more than functions".into());
-        }
-        reader.number()?;
-    }
-    Ok(count)
 }
 
 /// Subsection 1 of the section called `name`; nothing of any other custom section.
@@ -205,44 +241,6 @@ fn function_names(content: &[u8]) -> Result<BTreeMap<u32, String>, String> {
     Ok(names)
 }
 
-/// Reads the binary format: bytes, LEB128 numbers, and runs that begin with their length.
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn byte(&mut self) -> Result<u8, String> {
-        let (first, rest) = self.0.split_first().ok_or("the module is cut")?;
-        self.0 = rest;
-        Ok(*first)
-    }
-
-    fn number(&mut self) -> Result<u32, String> {
-        let mut number = 0;
-        for shift in (0..35).step_by(7) {
-            let byte = self.byte()?;
-            number |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return u32::try_from(number).map_err(|_| "a number has more than 32 bits".into());
-            }
-        }
-        Err("a number has no end".into())
-    }
-
-    fn sized(&mut self) -> Result<&'a [u8], String> {
-        let length = self.number()? as usize;
-        let (run, rest) = self.0.split_at_checked(length).ok_or("the module is cut")?;
-        self.0 = rest;
-        Ok(run)
-    }
-}
-
-fn write(out: &mut Vec<u8>, mut number: usize) {
-    while number >= 0x80 {
-        out.push((number & 0x7f) as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -252,7 +250,7 @@ mod tests {
 
     fn section(out: &mut Vec<u8>, id: u8, content: &[u8]) {
         out.push(id);
-        write(out, content.len());
+        write(out, content.len() as u32);
         out.extend_from_slice(content);
     }
 
@@ -267,7 +265,7 @@ mod tests {
         let mut functions = vec![2];
         for (index, name) in names.iter().enumerate() {
             functions.push(index as u8 + 1);
-            write(&mut functions, name.len());
+            write(&mut functions, name.len() as u32);
             functions.extend_from_slice(name.as_bytes());
         }
         let mut named = b"\x04name".to_vec();
@@ -306,6 +304,24 @@ mod tests {
         assert!(places(&other, 1024).is_empty());
         assert_eq!(places(&DATA_BEFORE, 1024), [(12, 16), (0, 9)]);
         assert!(places(&DATA_BEFORE, 2048).is_empty() && places(&DATA_BEFORE, 0).is_empty());
+    }
+
+    #[test]
+    fn assertions_are_blank_as_far_as_the_code_says() {
+        let data = b"..assertion failed: a < bassertion failed: a < b, and more";
+        // `local.get`, then address 1026 and length 23; a chance pair; the second text, with its address in five bytes.
+        let code = b"\x20\x00\x41\x82\x08\x41\x17\x10\x05\x41\x41\x41\x99\x88\x80\x80\x00\x41\x17";
+        let texts = constant_pairs(code);
+        assert!(texts.contains(&(1026, 23)) && texts.contains(&(1049, 23)), "{texts:?}");
+        assert_eq!(assertions(data, 1024, &texts), [(2, 23), (25, 23)]);
+        assert_eq!(assertions(data, 1024, &[(1026, 30), (1026, 23), (1026, 99), (1027, 20), (9, 9)]), [(2, 23)]);
+        assert!(assertions(data, 0, &texts).is_empty());
+    }
+
+    #[test]
+    fn words_of_the_standard_library_are_blank_wherever_they_stand() {
+        assert_eq!(words(b"a;RefCell already borrowed;capacity overflow"), [(2, 24), (27, 17)]);
+        assert!(words(b"RefCell already borrowe").is_empty());
     }
 
     #[test]

@@ -23,6 +23,9 @@ pub struct Variant {
     pub cfg: Vec<String>,
     /// wasm-opt's level, `-Oz` or `-O3`, and passes.
     pub optimise: Vec<String>,
+    /// Whether functions and locals stand in the order that compresses best.
+    #[serde(default)]
+    pub arrange: bool,
     /// Whether a panic keeps its words.
     #[serde(default)]
     pub words_of_panics: bool,

@@ -9,7 +9,7 @@ use crate::process::must;
 use crate::stamp::{Stamp, empty_folder, fresh, keep};
 use crate::variant::Variant;
 use crate::workspace::{Workspace, cargo};
-use crate::{glue, panics, toolchain};
+use crate::{arrange, glue, panics, toolchain};
 
 /// Changes when this file makes something else of the same inputs.
 const STEP: &str = "wasm 2";
@@ -81,7 +81,8 @@ fn tools(work: &Workspace, variant: &Variant) -> Result<Stamp> {
         .path(&work.root.join("xtask/tools/package-lock.json"))?
         .path(&work.root.join("xtask/src/glue.rs"))?
         .path(&work.root.join("xtask/src/slim.rs"))?
-        .path(&work.root.join("xtask/src/panics.rs"))
+        .path(&work.root.join("xtask/src/panics.rs"))?
+        .path(&work.root.join("xtask/src/arrange.rs"))
 }
 
 /// All that a variant is made of, cargo not asked.
@@ -174,7 +175,15 @@ fn optimise(work: &Workspace, variant: &Variant, next: &Path) -> Result<()> {
         .args(variant.binaryen_flags())
         .args(["--strip-debug", "--strip-producers", "--strip-target-features", "-o"])
         .arg(next.join(format!("{}.wasm", variant.name)));
-    must(&mut command, "wasm-opt", "see its output above").map(drop)
+    must(&mut command, "wasm-opt", "see its output above")?;
+    if variant.arrange {
+        let path = next.join(format!("{}.wasm", variant.name));
+        let arranged = arrange::arrange(&fs::read(&path).at(&path)?).map_err(|what| {
+            Failure::new(what, path.display(), "adapt xtask/src/arrange.rs to this version of binaryen")
+        })?;
+        fs::write(&path, arranged).at(&path)?;
+    }
+    Ok(())
 }
 
 fn wrap(variant: &Variant, next: &Path) -> Result<()> {
