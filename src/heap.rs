@@ -201,11 +201,24 @@ impl<P: Pages> Heap<P> {
 }
 
 #[cfg(target_arch = "wasm32")]
+pub(crate) use page::refused;
+
+#[cfg(target_arch = "wasm32")]
 mod page {
     use super::{Heap, Pages, UNIT, WORD, get, set};
     use std::alloc::{GlobalAlloc, Layout};
     use std::cell::UnsafeCell;
     use std::ptr::{copy_nonoverlapping, null_mut, with_exposed_provenance_mut};
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    /// Where memory is refused the program ends in `unreachable`, as after any panic; the flag outlives it and tells the two
+    /// apart.
+    static REFUSED: AtomicBool = AtomicBool::new(false);
+
+    /// Whether memory was ever refused. It only reads the flag, so it may be asked after a trap.
+    pub(crate) fn refused() -> bool {
+        REFUSED.load(Ordering::Relaxed)
+    }
 
     /// The module's one memory.
     struct Linear;
@@ -241,7 +254,10 @@ mod page {
         unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
             let (bytes, align) = (layout.size(), layout.align());
             let extra = if align > UNIT { align } else { 0 };
-            let Some(mut address) = self.heap().take(bytes + extra) else { return null_mut() };
+            let Some(mut address) = self.heap().take(bytes + extra) else {
+                REFUSED.store(true, Ordering::Relaxed);
+                return null_mut();
+            };
             if extra > 0 {
                 let start = address;
                 address = (start + align) & !(align - 1);

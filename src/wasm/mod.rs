@@ -8,7 +8,6 @@ mod compiler;
 #[cfg(all(feature = "ranking", not(feature = "compile")))]
 mod context;
 #[cfg(not(feature = "compile"))]
-mod memory;
 #[cfg(all(feature = "ranking", not(feature = "compile")))]
 mod objects;
 #[cfg(all(feature = "ranking", not(feature = "compile")))]

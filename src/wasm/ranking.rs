@@ -66,7 +66,7 @@ impl Engine {
 
     /// Whether the instance was ever refused memory: what a trap was, if one came. It may be asked after one.
     pub fn out_of_memory() -> bool {
-        super::memory::refused()
+        crate::heap::refused()
     }
 
     /// What the face and inspectors need to know. `suppressed_ms`: how long a dismissal, and a snooze without a length,

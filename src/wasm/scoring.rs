@@ -25,7 +25,7 @@ impl Engine {
 
     /// Whether the instance was ever refused memory: what a trap was, if one came. It may be asked after one.
     pub fn out_of_memory() -> bool {
-        super::memory::refused()
+        crate::heap::refused()
     }
 
     /// What the face needs to know. The lists of a ranker are empty.
