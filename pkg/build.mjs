@@ -51,7 +51,7 @@ await Promise.all(
 const plain = ["delivery", "storage"];
 await Promise.all(
   plain.map((name) =>
-    build({ ...common, minify: true, entryPoints: [join(here, `src/${name}-entry.ts`)], outfile: join(dist, `${name}.js`) }),
+    build({ ...common, minify: true, entryPoints: [join(here, `src/${name}.ts`)], outfile: join(dist, `${name}.js`) }),
   ),
 );
 
