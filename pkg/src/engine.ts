@@ -74,7 +74,6 @@ export interface Engine {
   score(prepared: number, data: Tensor["data"][], rows: number): Tensor["data"][];
   score_prepare(data: readonly (Tensor["data"] | undefined)[], rows: number): number;
   score_free(prepared: number): void;
-  free(): void;
 }
 
 /** What `dist/engine.js` exports: a fresh wasm instance for each call, so that a trap of one reaches no other. */

@@ -153,8 +153,7 @@ export class Host implements Receiver {
     // What trapped was the bundle before.
     this.#traps = [];
     const info = bundleInfo(next.info);
-    if (this.#off) end(next);
-    else this.#install(next);
+    if (!this.#off) this.#install(next);
     return info;
   }
 
@@ -288,7 +287,7 @@ export class Host implements Receiver {
   #install(next: Running | undefined): void {
     const before = this.running;
     this.running = next;
-    if (before) end(before);
+    if (before) abandon(before);
     this.#announce();
   }
 
@@ -324,18 +323,12 @@ function trapOf(Constructor: EngineClass, thrown: unknown): RankletError {
   return new RankletError(Constructor.out_of_memory() ? "out_of_memory" : "trapped", describe(thrown));
 }
 
-/** Lists and sessions may keep a `Running` for long after; they must not keep its linear memory. */
+/**
+ * Lets go of an instance with all that it holds, which nothing in it needs to be told. Lists and sessions may keep a `Running`
+ * for long after; they must not keep its linear memory.
+ */
 function abandon(running: Running): void {
   running.engine = undefined as never;
-}
-
-function end(running: Running): void {
-  try {
-    running.engine.free();
-  } catch {
-    // It goes either way.
-  }
-  abandon(running);
 }
 
 function bundleInfo(info: EngineInfo): BundleInfo {

@@ -58,26 +58,20 @@ export class Reranker<C = unknown> {
 }
 
 /** Reads the options, whatever they are: what cannot be read fails the load, not the caller. */
-function open<C>(options: RerankerOptions<C>, platform: Platform): { host: Host; shared: Shared<C> } {
+function open<C>(options: RerankerOptions<C>, platform: Platform, error?: RankletError): { host: Host; shared: Shared<C> } {
   try {
     const { bundle, delivery, wasm, deadlineMs, loadTimeoutMs, maxEvents, onStatus, enabled, clock: given, onRecord, consent } = options;
     const reader = makeReader(options);
     const clock = safely(given ?? (() => Date.now()));
     const load = { bundle, delivery, wasm, loadTimeoutMs: loadTimeoutMs ?? LOAD_TIMEOUT_MS, clock };
-    const off = enabled === false ? new RankletError("disabled", "disabled by option") : undefined;
+    const off = error ?? (enabled === false && new RankletError("disabled", "disabled by option"));
     if (off) [bundle, wasm].forEach(quiet);
-    const host = new Host(off ?? load, platform);
+    const host = new Host(off || load, platform);
     if (typeof onStatus === "function") host.changed.add(() => tell(onStatus, host));
     return { host, shared: { host, reader, clock, maxEvents: maxEvents ?? MAX_EVENTS, deadlineMs, records: new Records({ onRecord, consent }) } };
   } catch (thrown) {
-    const host = new Host(failure(thrown, "request_invalid"), platform);
-    return {
-      host,
-      shared: {
-        host, reader: makeReader<C>({}), clock: () => Date.now(), maxEvents: MAX_EVENTS, deadlineMs: undefined,
-        records: new Records({ consent: "none" }),
-      },
-    };
+    // Nothing may be recorded where the options may have said so.
+    return open<C>({ consent: "none" }, platform, failure(thrown, "request_invalid"));
   }
 }
 

@@ -10,6 +10,7 @@ import { createReranker } from "ranklet";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { executablePath, launch, open, site, type Site } from "./chromium.js";
 import { cells, run, type Cell } from "./failures/cells.js";
+import { ELSEWHERE, failuresDocument } from "./failures/document.js";
 import { MODULES, failureServer, file } from "./failures/files.js";
 import { remote, type Runtime } from "./failures/kit.js";
 import { bundled } from "./failures/script.js";
@@ -28,6 +29,18 @@ beforeAll(async () => {
 afterAll(async () => {
   await server.close();
   made.remove();
+});
+
+test("docs/failures.md says what is tested; vitest -u writes it", async () => {
+  await expect(failuresDocument()).toMatchFileSnapshot("../../docs/failures.md");
+});
+
+test("every reason has a cell", () => {
+  const types = readFileSync(join(dist, "types/reasons.d.ts"), "utf8");
+  const known = [...types.slice(types.indexOf("KnownReason"), types.indexOf(";")).matchAll(/"(\w+)"/g)].map(([, reason]) => reason!);
+  expect(known.length).toBeGreaterThan(20);
+  const provoked = new Set(cells.map(({ reason }) => reason).filter((reason) => reason !== null));
+  expect([...provoked, ...Object.keys(ELSEWHERE)].sort()).toEqual(known.sort());
 });
 
 const of = (runtime: Runtime) =>

@@ -60,8 +60,10 @@ test("any sequence of pages, facts, events, ranks, traps and oblivion", async ()
         } else if (one.do === "observe") {
           const { key, type } = all[one.row]!;
           const event = { type: one.type, key, candidate_type: type, surface: "ads_manager", time: now - 1000 + at, value: 5000 };
-          expect(session.observe(event)).toMatchObject({ accepted: true });
-          events.push(event);
+          const { accepted, reason } = session.observe(event);
+          // While there is no engine so many events wait for one, those of the journal among them.
+          if (accepted) events.push(event);
+          else expect(reason).toBe("limit_exceeded");
         } else if (one.do === "rank") {
           const frozen = typeof one.frozen === "number" ? one.frozen : one.frozen.map((index) => all[index]!.id);
           const { items, source } = list.rerank({ now, frozen });

@@ -109,9 +109,17 @@ export const cells: readonly Cell[] = [
     const page = await healthy(kit);
     await page.reranker.replace(await kit.bundle("unbounded"));
     return rank(page, page.shown);
-  }, async ({ page }) => {
-    if (page.session.prepare(page.asked).rerank({ now: page.asked.now }).source !== "model") throw new Error("a new list is not ranked");
+  }, async ({ page }, kit) => {
+    model({ ...page, list: page.session.prepare(page.asked) });
+    // What refused it is gone, and so is the refusal.
+    await page.reranker.replace(await kit.bundle("ads-recs"));
+    model(page);
   }),
+  list("stale_list", "a bundle takes that place which reads as many columns, but others", async (kit) => {
+    const page = await healthy(kit, { bundle: await kit.bundle("unbounded") }, finite(kit));
+    await page.reranker.replace(await kit.bundle("renamed"));
+    return rank(page, page.shown);
+  }, async ({ page }) => void model({ ...page, list: page.session.prepare(page.asked) })),
 
   { reason: "wasm_unavailable", how: "V8 runs without WebAssembly", runtimes: ["node"], place: "no-wasm", provoke: (kit) => failing(kit, { wasm: undefined as never }) },
   { reason: "simd_unavailable", how: "V8 runs without the instructions that SIMD needs", runtimes: COMPILING, place: "no-simd", provoke: (kit) => failing(kit, { wasm: undefined as never }) },
@@ -307,6 +315,13 @@ async function twice(kit: Kit): Promise<Provoked> {
   await reranker.ready;
   const page = mount(kit, reranker, asked);
   return { ...rank(page), frozen: [], shown: asked.candidates, ranking: page.list.rerank({ now: asked.now }) };
+}
+
+/** A request whose scores `unbounded` keeps finite. */
+function finite({ asked }: Kit): Kit["asked"] {
+  const own = structuredClone(asked);
+  own.candidates.forEach((item, at) => (item.features["uplift"] = at / 8));
+  return own;
 }
 
 /** As where a page is no secure context; for the rest of one load. */

@@ -1,6 +1,6 @@
 // The files and the answers that the cells ask for, on a real server.
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { binary, bundle, edited, model, request, root, wasm } from "../fixtures.js";
@@ -14,10 +14,16 @@ type Bytes = Uint8Array<ArrayBuffer>;
 /** Pages that the bundle and a page's lists fit, and a crowd of long lists does not. */
 const CAP = 160;
 
-function compiled(...args: string[]): Bytes {
+/** Compiles an ONNX file, or a specification with its text edited. */
+function compiled(source: string, edit?: (text: string) => string): Bytes {
   const folder = mkdtempSync(join(tmpdir(), "ranklet-"));
   const file = join(folder, "made.ranklet");
-  execFileSync(binary, ["compile", ...args, "-o", file], { stdio: "pipe" });
+  let from = source;
+  if (edit) {
+    from = join(folder, "edited.toml");
+    writeFileSync(from, edit(readFileSync(source, "utf8")));
+  }
+  execFileSync(binary, ["compile", from, "-o", file], { stdio: "pipe" });
   const bytes = new Uint8Array(readFileSync(file));
   rmSync(folder, { recursive: true });
   return bytes;
@@ -30,6 +36,8 @@ function flipped(bytes: Bytes, at: number): Bytes {
 }
 
 const PAGE = new TextEncoder().encode("<!doctype html><p>Not here.");
+
+const UNBOUNDED = join(root, "tests/fixtures/unbounded.toml");
 
 const BUNDLES: Record<string, () => Bytes> = {
   "ads-recs": bundle,
@@ -53,7 +61,9 @@ const BUNDLES: Record<string, () => Bytes> = {
   }),
   ...SIGNED,
   bare: () => compiled(join(model, "ranker.onnx")),
-  unbounded: () => compiled(join(root, "tests/fixtures/unbounded.toml")),
+  unbounded: () => compiled(UNBOUNDED),
+  renamed: () => compiled(UNBOUNDED, (text) =>
+    text.replace("candidate.features.uplift", "candidate.features.adoption").replace("unbounded.onnx", UNBOUNDED.replace(".toml", ".onnx"))),
 };
 
 /** Of these a worker is handed the compiled module. */

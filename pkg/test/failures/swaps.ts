@@ -55,7 +55,8 @@ export async function swaps(kit: Kit): Promise<Swaps> {
       const end = Date.now() + ms;
       let isOver = false;
       const swapping = (async () => {
-        while (Date.now() < end) {
+        // An even number, so that two samples are of the same bundle.
+        while (Date.now() < end || swapped % 2) {
           const began = Date.now();
           const { reason, detail, bundle } = await reranker.replace(bundles[++swapped % 2]!);
           if (reason !== null || detail !== "" || bundle!.version !== 1 + (swapped % 2)) throw new Error(`swap ${swapped}: ${reason}, ${detail}`);
@@ -67,6 +68,8 @@ export async function swaps(kit: Kit): Promise<Swaps> {
         await tick();
       }
       await swapping;
+      // The list stands in the engine that runs, as at any other sample.
+      rank();
     },
     linear: () => memories.reduce((sum, memory) => sum + (memory.deref()?.buffer.byteLength ?? 0), 0),
     swaps: () => swapped,
