@@ -7,7 +7,6 @@ export interface Platforms {
 }
 export interface Everywhere {
   file: string;
-  name?: string;
   external?: string[];
   runtime?: string;
   glue?: string;

@@ -24,13 +24,13 @@ export const platforms = [
 ];
 
 /**
- * One file for every platform: `src/FILE.ts`, `dist/FILE.js`, exported as `./FILE` or as `name`. `external`: what the importer's project
+ * One file for every platform: `src/FILE.ts`, `dist/FILE.js`, exported as `./FILE`. `external`: what the importer's project
  * brings. `runtime` and `glue` where an engine is in it, `embeds` where the wasm is too.
  */
 export const everywhere = [
   { file: "records" },
-  { file: "delivery-entry", name: "./delivery" },
-  { file: "storage-entry", name: "./storage" },
+  { file: "delivery" },
+  { file: "storage" },
   { file: "describe" },
   { file: "inline", runtime: "ranklet", glue: "#engine", embeds: true },
 ];
@@ -57,7 +57,7 @@ export function exportsOf() {
     }
     for (const place of places) all[`${name}/${place}`] = taken(prefix + place, types);
   }
-  for (const { file, name = `./${file}` } of everywhere) all[name] = taken(file);
+  for (const { file } of everywhere) all[`./${file}`] = taken(file);
   return { ...all, ...FILES };
 }
 

@@ -51,7 +51,8 @@ export class Kept {
       found = await store.get(this.#prefix + good.sha256);
     });
     if (!(found instanceof Uint8Array)) return undefined;
-    const bytes = found.slice();
+    // A copy, also of a view whose `slice` is none, as Node's Buffer has it.
+    const bytes = new Uint8Array(found);
     return hex(await sha256(bytes)) === good.sha256 ? bytes : undefined;
   }
 

@@ -1,3 +1,5 @@
+import { Managed } from "./delivery-managed.js";
+import type { DeliveryOptions, ManagedDelivery } from "./delivery-options.js";
 import type { RankletError } from "./reasons.js";
 import type { BundleInfo } from "./types.js";
 
@@ -26,4 +28,19 @@ export interface Receiver {
   read(source: URL | string): Promise<Uint8Array<ArrayBuffer>>;
   /** The reranker's clock, ms since the epoch: always a finite number. */
   now(): number;
+}
+
+export { bucketOf } from "./delivery-channel.js";
+export { RankletError } from "./reasons.js";
+export type { DeliveryOptions, DeliveryState, ManagedDelivery, Problem } from "./delivery-options.js";
+export type { KnownReason, Reason } from "./reasons.js";
+export type { Store } from "./storage-store.js";
+export type { BundleInfo } from "./types.js";
+
+/**
+ * Signed bundles from a channel or one address, for `createReranker({ delivery })`; one delivery a reranker. Does nothing
+ * until it is given to one, and never throws: what is wrong with the options fails the load.
+ */
+export function createDelivery(options: DeliveryOptions): ManagedDelivery {
+  return new Managed(options);
 }

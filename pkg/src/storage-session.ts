@@ -80,7 +80,7 @@ class Keeping<C> implements PersistedSession<C>, Keeper {
     this.#options = options;
     this.#at = places(options.key);
     this.#tab = Array.from(crypto.getRandomValues(new Uint32Array(2)), (part) => part.toString(36)).join("");
-    this.#tabs = new Tabs(options.store.tabs === undefined ? undefined : `${options.store.tabs}/${this.#at.record}`, {
+    this.#tabs = new Tabs(options.store?.tabs === undefined ? undefined : `${options.store.tabs}/${this.#at.record}`, {
       heard: (events) => this.#join(events),
       forgotten: () => this.#wiped(),
       left: () => this.#leave(),
@@ -199,12 +199,12 @@ class Keeping<C> implements PersistedSession<C>, Keeper {
   /** The page is left: there is time to begin one write and for nothing that waits. */
   #leave(): void {
     if (this.#mine.length === 0) return;
-    void this.#wait().catch(() => undefined);
+    void this.#tried(() => this.#wait());
     void this.saved();
   }
 
-  #wait(): Promise<void> {
-    return this.#options.store.set(this.#at.pending + this.#tab, JSON.stringify(this.#mine));
+  async #wait(): Promise<void> {
+    await this.#options.store.set(this.#at.pending + this.#tab, JSON.stringify(this.#mine));
   }
 
   #queue(work: () => Promise<void>): Promise<void> {

@@ -120,7 +120,7 @@ test("property: any interleaving of two pages' events and saves gives the contex
       for (const one of open) await one.stop();
       open = [];
     }),
-    { numRuns: 60 },
+    { numRuns: 200 },
   );
 });
 
@@ -266,6 +266,17 @@ test("a store that fails costs the memory and no session", async () => {
   await one.forget();
   await one.stop();
   expect(problems).toEqual(["unavailable"]);
+  // A store that throws at once, and none at all.
+  const thrown = () => {
+    throw new Error("at once");
+  };
+  for (const store of [{ get: thrown, set: thrown, delete: thrown, keys: thrown }, undefined]) {
+    const other = await page(store as never);
+    expect(other.session.observe(event(1)).accepted).toBe(true);
+    await other.saved();
+    await other.stop();
+    expect(other.problem?.code).toBe("unavailable");
+  }
 });
 
 test("forget leaves nothing, here and in pages that hear of it, or that do not and save later", async () => {
