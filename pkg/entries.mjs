@@ -37,9 +37,9 @@ export const everywhere = [
 
 /** Files that are exported as they are. */
 const FILES = {
-  "./ranklet.wasm": "./dist/ranklet.wasm",
-  "./scorer.wasm": "./dist/scorer.wasm",
-  "./compiler.wasm": "./dist/compiler.wasm",
+  "./ranklet.wasm": { types: "./dist/types/wasm-module.d.ts", default: "./dist/ranklet.wasm" },
+  "./scorer.wasm": { types: "./dist/types/wasm-module.d.ts", default: "./dist/scorer.wasm" },
+  "./compiler.wasm": { types: "./dist/types/wasm-module.d.ts", default: "./dist/compiler.wasm" },
   "./record.schema.json": "./schema/record.json",
   "./package.json": "./package.json",
 };
@@ -62,7 +62,7 @@ export function exportsOf() {
 }
 
 /** Sources whose types are public, without their ending. */
-export const typed = [...platforms.map(({ prefix }) => `${prefix}browser`), ...everywhere.map(({ file }) => file)];
+export const typed = [...platforms.map(({ prefix }) => `${prefix}browser`), ...everywhere.map(({ file }) => file), "wasm-module"];
 
 /**
  * Properties that no caller, no engine and no other entry of the package sees: the build gives them names of a letter or two, on

@@ -46,6 +46,9 @@ enum Task {
         /// Only these stages; all by default
         #[arg(value_name = "STAGE", value_parser = clap::builder::PossibleValuesParser::new(suite::stages()))]
         only: Vec<String>,
+        /// In their whole length: the packaging matrix in every host, all of chaos and fuzzing (hours)
+        #[arg(long)]
+        full: bool,
     },
     /// Build the npm package into pkg/dist, the command line, and the demo's bundle
     Build {
@@ -80,7 +83,8 @@ const EXAMPLES: &str = "\
 Examples:
   cargo xtask demo                 see candidates re-ranked, in the terminal and in the browser
   cargo xtask demo --once --json   the decision records before and after the events
-  cargo xtask test                 what CI runs";
+  cargo xtask test                 what CI runs
+  cargo xtask test --full javascript   one stage in its whole length";
 
 const BREAKING: &str = "\
 See it fail:
@@ -122,7 +126,7 @@ fn run(task: &Task) -> Result<bool> {
     let work = Workspace::find()?;
     match task {
         Task::Demo(options) => demo::run(&work, options)?,
-        Task::Test { only } => return suite::test(&work, only),
+        Task::Test { only, full } => return suite::test(&Workspace { full: *full, ..work }, only),
         Task::Build { page } => {
             if *page {
                 package::build(&work)?;

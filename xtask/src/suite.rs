@@ -112,6 +112,12 @@ fn quietly(work: &Workspace, command: &mut Command) -> Result<(String, bool)> {
     if let Some(folder) = work.data() {
         command.env("RANKLET_DATA", folder);
     }
+    // What runs here decides, not the caller's environment.
+    if work.full {
+        command.env("RANKLET_FULL", "1");
+    } else {
+        command.env_remove("RANKLET_FULL");
+    }
     let progress = Progress::start("test");
     let ended = run(command, &progress);
     progress.vanish();
@@ -228,7 +234,13 @@ fn javascript(work: &Workspace) -> Result<Finding> {
     if chromium.is_none() {
         finding.tally.unmet.push(without_chromium("the package's tests in a browser"));
     }
+    finding.tally.unmet.extend(missing(&finding.output));
     Ok(finding)
+}
+
+/// What cells of the packaging matrix would need, from the lines in which they say so.
+fn missing(output: &str) -> Vec<String> {
+    output.lines().filter_map(|line| line.trim().strip_prefix("not here: ")).map(str::to_owned).collect()
 }
 
 /// Generated graphs and ONNX's own node tests, natively and through the wasm, against the committed tables.
@@ -276,6 +288,12 @@ fn page(work: &Workspace) -> Result<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cell_that_cannot_run_is_named_with_what_it_needs() {
+        let output = "stdout | test/matrix\n  not here: a page, WebKit: run `sudo apt-get install -y xvfb`\n Tests 1 passed";
+        assert_eq!(missing(output), ["a page, WebKit: run `sudo apt-get install -y xvfb`"]);
+    }
 
     #[test]
     fn the_counts_stand_alone_on_the_last_line() {

@@ -15,6 +15,8 @@ pub struct Workspace {
     pub target: PathBuf,
     /// Tools and environments that outlive a clone: `$XDG_CACHE_HOME/ranklet` or `~/.cache/ranklet`.
     pub cache: PathBuf,
+    /// Whether tests run in their whole length, as `RANKLET_FULL=1` tells every runner.
+    pub full: bool,
 }
 
 impl Workspace {
@@ -27,7 +29,7 @@ impl Workspace {
         let target = metadata["target_directory"].as_str().map(PathBuf::from).ok_or_else(|| {
             Failure::new("cargo metadata names no target folder", root.display(), "check that `cargo metadata` runs")
         })?;
-        Ok(Self { root, target, cache: cache_folder()?.join("ranklet") })
+        Ok(Self { root, target, cache: cache_folder()?.join("ranklet"), full: false })
     }
 
     pub fn pkg(&self) -> PathBuf {
