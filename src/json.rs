@@ -82,10 +82,11 @@ pub(crate) fn from_value<T: Read>(value: &Value) -> Result<T, String> {
     }
 }
 
-/// Parses and reads a text.
+/// Parses and reads a text. A scorer reads a manifest, which is parsed by then, and no text.
 ///
 /// # Errors
 /// As [`from_value`].
+#[cfg(any(feature = "ranking", test))]
 pub(crate) fn parse<T: Read>(text: &str) -> Result<T, String> {
     from_value(&value(text)?)
 }

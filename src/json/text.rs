@@ -238,7 +238,11 @@ impl Parser<'_> {
 fn integer(digits: &[u8], minus: bool) -> Option<Number> {
     let mut size = 0u64;
     for digit in digits {
-        size = size.checked_mul(10)?.checked_add(u64::from(digit - b'0'))?;
+        // Not `checked_mul`: a page has no product of 128 bits, and calls a function for it at every digit.
+        if size > u64::MAX / 10 {
+            return None;
+        }
+        size = (size * 10).checked_add(u64::from(digit - b'0'))?;
     }
     match minus {
         false => Some(Number::from(size)),
