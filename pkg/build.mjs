@@ -49,14 +49,29 @@ await Promise.all(
 );
 if (existsSync(join(dist, "cli.js"))) chmodSync(join(dist, "cli.js"), 0o755);
 
+// What stands upon a platform's entry takes it from beside itself, so that a page has one of it.
+const upon = [
+  ...["browser", "node", "workerd"].map((place) => ({
+    entry: `react-${place}`,
+    options: { external: ["react", `./${place}.js`], minify: place !== "node", banner: { js: '"use client";' } },
+  })),
+  { entry: "element", options: { external: ["./browser.js"], minify: true } },
+];
+const engine = { "#engine": join(dist, "ranklet.js") };
+await Promise.all(
+  upon.map(({ entry, options }) =>
+    build({ ...common, alias: engine, entryPoints: [join(here, `src/${entry}.ts`)], outfile: join(dist, `${entry}.js`), ...options }),
+  ),
+);
+
 const types = join(dist, "types");
 rmSync(types, { recursive: true, force: true });
 const tsc = join(dirname(fileURLToPath(import.meta.resolve("typescript/package.json"))), "bin", "tsc");
 execFileSync(process.execPath, [tsc, "-p", join(here, "tsconfig.build.json")], { stdio: ["ignore", 2, 2] });
 
-for (const { prefix } of runtimes) {
-  const brotli = brotliCompressSync(readFileSync(join(dist, `${prefix}browser.js`)), {
+for (const name of [...runtimes.map(({ prefix }) => `${prefix}browser`), "react-browser", "element"]) {
+  const brotli = brotliCompressSync(readFileSync(join(dist, `${name}.js`)), {
     params: { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_LGWIN]: 22 },
   });
-  console.error(`dist/${prefix}browser.js: ${brotli.length} bytes brotli`);
+  console.error(`dist/${name}.js: ${brotli.length} bytes brotli`);
 }

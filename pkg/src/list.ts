@@ -65,6 +65,11 @@ export class List<C = unknown> {
     this.preparedAt = prepared.now;
   }
 
+  /** The items' ids as text, in the order last given; the server's before the first. */
+  get ids(): string[] {
+    return Array.from(this.#order, (row) => this.#names.ids[row] ?? "");
+  }
+
   /** The order for now: the model's, or the server's with a reason. Synchronous; never throws. */
   rerank(options?: RerankOptions): Ranking<C> {
     let frozen = NONE_FROZEN;
