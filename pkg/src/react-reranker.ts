@@ -1,4 +1,4 @@
-import { failure } from "./reasons.js";
+import { RankletError, failure } from "./reasons.js";
 import type { Reranker } from "./reranker.js";
 import type { RerankerOptions } from "./types.js";
 
@@ -21,6 +21,7 @@ export class Keeper<C> {
   readonly #first: RerankerOptions<C>;
   #latest: RerankerOptions<C>;
   #start!: () => void;
+  #cancel!: (why: Error) => void;
   #live = true;
   #holders = 0;
 
@@ -53,13 +54,19 @@ export class Keeper<C> {
         if (this.#holders > 0 || !this.#live) return;
         this.#live = false;
         this.reranker.dispose();
+        // What waits to begin, its timer too, is let go.
+        this.#cancel(new RankletError("disposed", "the component is gone"));
       });
     };
     return { fresh, release };
   }
 
   #make(): Reranker<C> {
-    const started = new Promise<void>((start) => (this.#start = start));
+    const started = new Promise<void>((start, cancel) => {
+      this.#start = start;
+      this.#cancel = cancel;
+    });
+    started.catch(() => undefined);
     const { onStatus, onRecord, ...rest } = this.#first;
     const options: Record<string, unknown> = { ...rest };
     // A server waits for nothing, not even for time to pass.
@@ -80,7 +87,7 @@ function later(delivery: Held, started: Promise<void>): Held {
   let [begun, stopped] = [false, false];
   return {
     start(to) {
-      void started.then(() => {
+      const begin = () => {
         if (stopped) return;
         begun = true;
         try {
@@ -88,7 +95,8 @@ function later(delivery: Held, started: Promise<void>): Held {
         } catch (thrown) {
           to.refuse(failure(thrown, "bundle_fetch_failed"));
         }
-      });
+      };
+      started.then(begin, () => undefined);
     },
     stop() {
       stopped = true;
