@@ -56,6 +56,10 @@ const upon = [
     options: { external: ["react", `./${place}.js`], minify: place !== "node", banner: { js: '"use client";' } },
   })),
   { entry: "element", options: { external: ["./browser.js"], minify: true } },
+  { entry: "worker-browser", options: { minify: true } },
+  { entry: "worker-node", options: { platform: "node" } },
+  { entry: "worker-host", options: { minify: true } },
+  { entry: "worker-host-node", options: { external: ["./node.js"], platform: "node" } },
 ];
 const engine = { "#engine": join(dist, "ranklet.js") };
 await Promise.all(
@@ -69,7 +73,7 @@ rmSync(types, { recursive: true, force: true });
 const tsc = join(dirname(fileURLToPath(import.meta.resolve("typescript/package.json"))), "bin", "tsc");
 execFileSync(process.execPath, [tsc, "-p", join(here, "tsconfig.build.json")], { stdio: ["ignore", 2, 2] });
 
-for (const name of [...runtimes.map(({ prefix }) => `${prefix}browser`), "react-browser", "element"]) {
+for (const name of [...runtimes.map(({ prefix }) => `${prefix}browser`), "react-browser", "element", "worker-browser", "worker-host"]) {
   const brotli = brotliCompressSync(readFileSync(join(dist, `${name}.js`)), {
     params: { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_LGWIN]: 22 },
   });

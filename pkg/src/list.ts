@@ -147,6 +147,11 @@ export class List<C = unknown> {
     return this.#names.rowOf.get(id) ?? -1;
   }
 
+  /** @internal Another order of these rows stands on the page than the one last given. */
+  shown(order: Uint32Array): void {
+    if (order.length === this.#order.length) this.#order = order;
+  }
+
   /** @internal */
   belongs(session: Session<C>): boolean {
     return this.#session === session;
