@@ -5,7 +5,8 @@ import type { Port } from "./worker-messages.js";
 /** Returns at once and never throws: whatever is wrong, the reranker answers with the server's order and a reason. */
 export function createAsyncReranker<C = unknown>(options: AsyncRerankerOptions<C>): AsyncReranker<C> {
   const start = () => {
-    const worker = new Worker(new URL("./worker-host-node.js", import.meta.url), { workerData: { ranklet: "host" } });
+    const worker = new Worker(new URL("./worker-host-node.js", import.meta.url), { workerData: { ranklet: "host" }, execArgv: [] });
+    // With none of the flags of this process, some of which are about its own script.
     // A process ends with its own work; while an answer is awaited the line holds it.
     worker.unref();
     return worker as unknown as Port;
