@@ -46,7 +46,7 @@ describe("workerd", () => {
   });
 
   /** The example, as it is deployed: its script and the compiled runtime as modules. `before` runs first. */
-  async function start({ model = bundle() as Uint8Array | null, before = "", rows = "200", origin = asked as object } = {}): Promise<Miniflare> {
+  async function start({ model = bundle() as Uint8Array | null, before = "", rows = "200", origin = asked as object | string } = {}): Promise<Miniflare> {
     const runtime = readFileSync(join(dist, "ranklet.wasm"));
     const mf = new Miniflare({
       modules: [
