@@ -1,4 +1,4 @@
-import { NONE_FROZEN, readFrozen, type FrozenRows } from "./candidates.js";
+import { NONE_FROZEN, keepFacts, readFrozen, type FrozenRows } from "./candidates.js";
 import { MARK_NAMES } from "./marks.js";
 import { RankletError, failure, type Reason } from "./reasons.js";
 import { nameRows, readPage, type Prepared, type Shared } from "./request.js";
@@ -68,7 +68,9 @@ export class AsyncList<C = unknown> {
   readonly #line: Line;
   readonly #request: Prepared<C>;
   readonly #subscribers = new Set<{ listener: () => void }>();
+  // What is wrong with the list for good, and with its facts until others come.
   #broken: RankletError | null;
+  #unreadable: RankletError | null = null;
   // The order on the page, and whether the worker believes the same.
   #order: Uint32Array<ArrayBuffer>;
   #agreed = true;
@@ -120,7 +122,7 @@ export class AsyncList<C = unknown> {
         if (typeof time === "number") now = time;
         frozen = readFrozen(options?.frozen ?? this.#request.frozen, this.#request.names.rowOf);
         if (!Number.isFinite(now)) throw new RankletError("request_invalid", "now is not a number of ms");
-        const wrong = this.#broken ?? this.#line.silence;
+        const wrong = this.#broken ?? this.#unreadable ?? this.#line.silence;
         if (wrong) throw wrong;
         const ask = this.#ask(frozen, now, options ?? {});
         this.#askers.push({ resolve, frozen, now });
@@ -154,15 +156,14 @@ export class AsyncList<C = unknown> {
     this.due();
   }
 
-  /** New facts of the request, in place of those before. */
+  /** New facts of the request, in place of those before. Facts that cannot be read make it server order until others come. */
   async update(facts: Facts): Promise<void> {
-    let sent: Facts = {};
+    this.#unreadable = null;
     try {
-      sent = packFacts(facts ?? {});
-    } catch {
-      // As facts that say nothing: the worker is told of them all the same.
+      this.#line.tell({ op: "update", list: this.number, facts: packFacts(keepFacts(facts)) });
+    } catch (thrown) {
+      this.#unreadable = failure(thrown, "request_invalid");
     }
-    this.#line.tell({ op: "update", list: this.number, facts: sent });
     this.due();
   }
 

@@ -165,6 +165,11 @@ test("invalid requests are the server's order here, and disposed is disposed", a
   const pending = newer.rerank();
   newer.dispose();
   expect((await pending).reason).toBe("disposed");
+  const facts = session.prepare(asked);
+  await facts.update({ account: { get country() { throw new Error("no"); } } });
+  expect((await facts.rerank()).reason).toBe("request_invalid");
+  await facts.update({});
+  expect((await facts.rerank()).source).toBe("model");
   const orphan = session.prepare(asked);
   session.dispose();
   expect((await orphan.rerank()).reason).toBe("stale_list");
