@@ -4,7 +4,7 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } fro
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { build } from "esbuild";
-import { Miniflare, Response as WorkerResponse } from "miniflare";
+import { Miniflare } from "miniflare";
 import { createReranker } from "ranklet";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { bundle, bundlePath, dist, events, request, root, type Candidate } from "./fixtures.js";
@@ -48,18 +48,21 @@ describe("workerd", () => {
   /** The example, as it is deployed: its script and the compiled runtime as modules. `before` runs first. */
   async function start({ model = bundle() as Uint8Array | null, before = "", rows = "200", origin = asked as object | string } = {}): Promise<Miniflare> {
     const runtime = readFileSync(join(dist, "ranklet.wasm"));
-    const mf = new Miniflare({
+    const edge = {
+      name: "edge",
       modules: [
-        { type: "ESModule", path: "main.js", contents: `import "./before.js"; export { default } from "./worker.js";` },
-        { type: "ESModule", path: "before.js", contents: before },
-        { type: "ESModule", path: "worker.js", contents: code },
-        { type: "CompiledWasm", path: "ranklet.wasm", contents: runtime },
+        { type: "ESModule" as const, path: "main.js", contents: `import "./before.js"; export { default } from "./worker.js";` },
+        { type: "ESModule" as const, path: "before.js", contents: before },
+        { type: "ESModule" as const, path: "worker.js", contents: code },
+        { type: "CompiledWasm" as const, path: "ranklet.wasm", contents: runtime },
       ],
       compatibilityDate: "2026-04-01",
       kvNamespaces: ["MODELS", "SESSIONS"],
       bindings: { ROWS: rows },
-      serviceBindings: { ORIGIN: () => WorkerResponse.json(origin) },
-    });
+      serviceBindings: { ORIGIN: "origin" },
+    };
+    const answer = `export default { fetch: () => Response.json(${JSON.stringify(origin)}) };`;
+    const mf = new Miniflare({ workers: [edge, { name: "origin", modules: true, script: answer, compatibilityDate: "2026-04-01" }] });
     running.push(mf);
     if (model) await store(mf, "MODELS", "ads-recs.ranklet", model.slice().buffer as ArrayBuffer);
     return mf;
