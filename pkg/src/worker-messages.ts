@@ -4,18 +4,21 @@ import type { Reason } from "./reasons.js";
 import type { Entry, Facts, Id, LocalEvent, SessionOptions, SignalOptions, Status } from "./types.js";
 import { toList } from "./values.js";
 
+// A browser's and Node's own types of the same methods agree in nothing narrower.
+/* eslint-disable @typescript-eslint/no-explicit-any */
 /** A worker, a port of one, or the inside of one: in a browser or in Node. */
 export interface Port {
-  postMessage(message: unknown, transfer?: readonly unknown[]): void;
-  addEventListener?(type: string, listener: (event: never) => void): void;
+  postMessage(message: any, transfer?: any): void;
+  addEventListener?(type: string, listener: (event: any) => void): void;
   /** Node's, of workers. */
-  on?(type: string, listener: (data: never) => void): unknown;
+  on?(type: string, listener: (data: any) => void): unknown;
   start?(): void;
   close?(): void;
   terminate?(): unknown;
   ref?(): void;
   unref?(): void;
 }
+/* eslint-enable @typescript-eslint/no-explicit-any */
 
 /** Has a port's messages and failures told, whichever kind of port it is. */
 export function listen(port: Port, told: (message: unknown) => void, failed: (thrown: unknown) => void): void {

@@ -1,4 +1,5 @@
 // The entries for React, the custom element and the worker as they are released: how large, what they may not hold, their types.
+import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { brotliCompressSync, constants } from "node:zlib";
@@ -46,4 +47,12 @@ test("their types are the ones that were agreed on", async () => {
   ];
   const text = files.map((name) => `// ${name}\n${readFileSync(join(dist, "types", `${name}.d.ts`), "utf8")}`).join("\n");
   await expect(text).toMatchFileSnapshot("surfaces-types.snapshot.txt");
+});
+
+test("they fit a caller's compiler, however it finds modules", () => {
+  const tsc = join(root, "pkg/node_modules/typescript/bin/tsc");
+  const flags = ["--noEmit", "--strict", "--target", "es2022", "--lib", "es2022,dom,esnext.disposable", "--types", "", "--ignoreConfig"];
+  for (const how of [["--module", "nodenext"], ["--module", "esnext", "--moduleResolution", "bundler"]]) {
+    execFileSync(process.execPath, [tsc, ...flags, ...how, join(root, "pkg/test/caller-surfaces.ts")], { stdio: "pipe" });
+  }
 });
