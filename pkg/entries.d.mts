@@ -1,9 +1,12 @@
 export interface Platforms {
   name: string;
   prefix: string;
-  runtime: string;
-  glue: string;
   places: string[];
+  runtime?: string;
+  glue?: string;
+  upon?: string[];
+  external?: string[];
+  directive?: string;
 }
 export interface Everywhere {
   file: string;

@@ -13,7 +13,8 @@ const CONDITIONS = [
 
 /**
  * `prefix`: of the files, one for each of `places`: `src/PREFIXPLACE.ts`, `dist/PREFIXPLACE.js`. `runtime`: the wasm, whose glue
- * the sources import as `glue`.
+ * the sources import as `glue`; none where there is no engine in it. `upon`: places whose own entry (`PLACE.js`) it takes from beside
+ * itself, so that a page has one of it. `directive`: the file's first statement.
  */
 export const platforms = [
   { name: ".", prefix: "", runtime: "ranklet", glue: "#engine", places: ["browser", "node", "workerd", "edge-light"] },
@@ -21,6 +22,13 @@ export const platforms = [
   // The same runtime under a test's hands; a worker's tests run in Node.
   { name: "./testing", prefix: "testing-", runtime: "ranklet", glue: "#engine", places: ["browser", "node"] },
   { name: "./compile", prefix: "compile-", runtime: "compiler", glue: "#compiler", places: ["browser", "node", "workerd"] },
+  {
+    name: "./react", prefix: "react-", places: ["browser", "node", "workerd"], upon: ["browser", "node", "workerd"],
+    external: ["react"], directive: "use client",
+  },
+  { name: "./worker", prefix: "worker-", places: ["browser", "node"] },
+  // A worker of a page loads one file; a thread of Node's finds both beside each other.
+  { name: "./worker-host", prefix: "worker-host-", runtime: "ranklet", glue: "#engine", places: ["browser", "node"], upon: ["node"] },
 ];
 
 /**
@@ -31,6 +39,7 @@ export const everywhere = [
   { file: "records" },
   { file: "delivery" },
   { file: "storage" },
+  { file: "element", external: ["./browser.js"] },
   { file: "describe" },
   { file: "inline", runtime: "ranklet", glue: "#engine", embeds: true },
 ];

@@ -68,6 +68,11 @@ export class List<C = unknown> {
     this.preparedAt = prepared.now;
   }
 
+  /** The items' ids as text, in the order last given; the server's before the first. */
+  get ids(): string[] {
+    return Array.from(this.#order, (row) => this.#names.ids[row] ?? "");
+  }
+
   /** The order for now: the model's, or the server's with a reason. Synchronous; never throws. */
   rerank(options?: RerankOptions): Ranking<C> {
     let frozen = NONE_FROZEN;
@@ -143,6 +148,11 @@ export class List<C = unknown> {
   /** @internal The row of a candidate's id; -1 if there is none. */
   rowOf(id: string): number {
     return this.#names.rowOf.get(id) ?? -1;
+  }
+
+  /** @internal Another order of these rows stands on the page than the one last given. */
+  shown(order: Uint32Array): void {
+    if (order.length === this.#order.length) this.#order = order;
   }
 
   /** @internal */

@@ -25,6 +25,8 @@ export type KnownReason =
   | "deadline_exceeded"
   | "trapped"
   | "out_of_memory"
+  | "worker_failed"
+  | "worker_timeout"
   | "drift"
   | "holdout"
   | "disabled";

@@ -1,4 +1,4 @@
-// What an edge worker does for one request, between which others run: see edge.test.ts.
+// What an edge worker does for one request, between which others run: see users.test.ts.
 import type { Reranker } from "ranklet";
 import type { Candidate, Request } from "../fixtures.js";
 

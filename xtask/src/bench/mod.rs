@@ -3,6 +3,7 @@
 
 mod context;
 mod document;
+mod edge;
 mod goals;
 mod models;
 mod paint;
@@ -36,12 +37,14 @@ enum Part {
     Engine,
     /// The whole re-rank by stage
     Rerank,
+    /// Behind HTTP in workerd and Node, under wrk; only when asked for
+    Edge,
 }
 
 /// What the command line asks for.
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// Only these parts; both by default
+    /// Only these parts; by default engine and rerank
     #[arg(value_enum)]
     parts: Vec<Part>,
     /// Print one JSON document
@@ -68,7 +71,7 @@ impl Options {
     }
 
     fn wants(&self, part: Part) -> bool {
-        self.parts.is_empty() || self.parts.contains(&part)
+        (self.parts.is_empty() && part != Part::Edge) || self.parts.contains(&part)
     }
 }
 
@@ -76,6 +79,12 @@ impl Options {
 pub fn run(work: &Workspace, options: &Options) -> Result<()> {
     if options.context {
         return context::run(work, options);
+    }
+    if options.wants(Part::Edge) {
+        edge::run(work, options)?;
+        if options.parts.iter().all(|&part| part == Part::Edge) {
+            return Ok(());
+        }
     }
     package::build(work)?;
     native::build(work)?;

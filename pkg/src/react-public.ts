@@ -1,0 +1,1 @@
+export { useRanking, type RankingOptions, type RankingSource, type UsedRanking } from "./react.js";
