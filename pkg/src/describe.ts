@@ -1,6 +1,7 @@
 import type { ColumnInfo } from "./engine.js";
 import type { Session } from "./session.js";
 import type { Privacy } from "./types.js";
+import type { AsyncSession } from "./worker-session.js";
 
 /** What a signal means. */
 export interface SignalDescription {
@@ -32,14 +33,18 @@ export interface Meanings {
  * What `session.signals()` may tell: names, units, privacy labels and meanings, and a JSON Schema of its values. Empty while there
  * is no engine.
  */
-export function describeSignals<C>(session: Session<C>): Description {
+export function describeSignals<C>(session: Session<C>): Description;
+export function describeSignals<C>(session: AsyncSession<C>): Promise<Description>;
+export function describeSignals<C>(session: Session<C> | AsyncSession<C>): Description | Promise<Description> {
   const meanings = session.meanings();
-  return meanings ? described(meanings) : { signals: [], schema: { type: "object" } };
+  return meanings instanceof Promise ? meanings.then(described) : described(meanings);
 }
 
 const FACT_TYPES = { number: ["number", "boolean"], string: ["string", "number", "boolean"] } as Record<string, string[] | undefined>;
 
-function described({ local, columns }: Meanings): Description {
+function described(meanings: Meanings | null): Description {
+  if (!meanings) return { signals: [], schema: { type: "object" } };
+  const { local, columns } = meanings;
   const signals: SignalDescription[] = [];
   const add = (name: string, unit: string, privacy: string, per: string, doc: string, type: string[]) =>
     signals.push({ name, unit, privacy: privacy as Privacy, per: per as SignalDescription["per"], doc, type });

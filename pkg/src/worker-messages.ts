@@ -52,7 +52,7 @@ export interface Opening {
   /** Whether the caller's clock stands for the worker's. */
   clocked: boolean;
   /** Whether records are asked for. */
-  records: boolean;
+  recorded: boolean;
 }
 
 /** A response as it crosses: a column for each property and each feature. */
@@ -61,7 +61,7 @@ export interface Packed {
   keys: (string | null)[];
   types: (string | null)[];
   targets: (string | null)[];
-  /** server_score, value, boost, spend_effect, benefit_lower, pin: n each. */
+  /** In the order of `NUMBERS`, n each: NaN is missing. */
   numbers: Float64Array<ArrayBuffer>;
   /** Numbers where all values of a feature are: NaN is missing. */
   features: [name: string, values: Float64Array<ArrayBuffer> | unknown[]][];
@@ -76,7 +76,7 @@ export type Asked =
   | { op: "forget"; session: number }
   | { op: "observe"; session: number; event: LocalEvent }
   | { op: "merge"; session: number; events: LocalEvent[] }
-  | { op: "snapshot" | "restored" | "describe"; session: number }
+  | { op: "snapshot" | "restored" | "meanings"; session: number }
   | { op: "signals"; session: number; list: number | null; options: Omit<SignalOptions, "list"> }
   | { op: "prepare"; session: number; list: number; request: PackedRequest }
   | { op: "append"; list: number; page: Packed }
@@ -142,15 +142,16 @@ export interface PackedRanking {
   constraints: [place: number, constraints: string[], relaxed: string[]][];
 }
 
-const NUMBERS = ["scores", "values", "boosts", "spendEffects", "benefitLowers", "pins"] as const;
-const NUMBER_KEYS = ["server_score", "value", "boost", "spend_effect", "benefit_lower", "pin"] as const;
+/** The columns of numbers that every response has, in their order there. */
+const NUMBERS = ["server_score", "value", "boost", "spend_effect", "benefit_lower", "pin"];
 export const MARKS = [null, "dismissed", "snoozed"] as const;
 
 /** Rows as columns, with what the engine could read of them and nothing else: a function, say, would not cross. */
 export function pack(rows: Rows): Packed {
-  const n = rows.ids.length;
-  const numbers = new Float64Array(NUMBERS.length * n);
-  NUMBERS.forEach((name, at) => numbers.set(rows[name], at * n));
+  const [ids, keys, types, ...others] = rows.columns;
+  const n = ids.length;
+  const numbers = Float64Array.from(others.slice(0, NUMBERS.length).flat(), (value) => (value as number | null) ?? NaN);
+  const targets = others[NUMBERS.length] as Packed["targets"];
   const columns = new Map<string, unknown[]>();
   rows.features.forEach((features, row) => {
     for (const name of Object.keys(features ?? {})) {
@@ -165,7 +166,7 @@ export function pack(rows: Rows): Packed {
     const numeric = values.every((value) => value === undefined || typeof value === "number");
     return [name, numeric ? Float64Array.from(values as number[], (value) => value ?? NaN) : values];
   });
-  return { ids: rows.ids, keys: rows.keys, types: rows.types, targets: rows.targets, numbers, features };
+  return { ids, keys, types, targets, numbers, features };
 }
 
 /** Candidates in the keys of a request file. */
@@ -173,7 +174,7 @@ export function unpack({ ids, keys, types, targets, numbers, features }: Packed)
   const n = ids.length;
   return ids.map((id, row) => {
     const candidate: Record<string, unknown> = { id, key: keys[row], type: types[row], target: targets[row] };
-    NUMBER_KEYS.forEach((key, at) => (candidate[key] = numbers[at * n + row]));
+    NUMBERS.forEach((key, at) => (candidate[key] = numbers[at * n + row]));
     const own: Record<string, unknown> = (candidate["features"] = {});
     for (const [name, values] of features) {
       const value = values[row];

@@ -121,8 +121,8 @@ class Served {
         return session.snapshot();
       case "restored":
         return session.restored;
-      case "describe":
-        return session.describe();
+      case "meanings":
+        return session.meanings();
       case "forget":
         return session.forget();
       case "signals": {
@@ -134,12 +134,12 @@ class Served {
     }
   }
 
-  #open({ bundle, wasm, clocked, records, ...rest }: Opening): void {
+  #open({ bundle, wasm, clocked, recorded, ...rest }: Opening): void {
     const options: Record<string, unknown> = { ...rest, onStatus: () => this.#status(), consent: () => this.#consent };
     if (bundle) options["bundle"] = this.#given("bundle", bundle);
     if (wasm) options["wasm"] = this.#given("wasm", wasm);
     if (clocked) options["clock"] = () => this.#now;
-    if (records) options["onRecord"] = ({ bytes }: { bytes: Uint8Array<ArrayBuffer> }) => this.#say({ record: bytes });
+    if (recorded) options["onRecord"] = (record: Uint8Array<ArrayBuffer>) => this.#say({ record });
     this.#reranker = this.#create(options as unknown as RerankerOptions);
     void this.#reranker.ready.then(() => this.#status());
     this.#status();

@@ -1,10 +1,11 @@
+import type { Meanings } from "./describe.js";
 import { checkNames, readEvent, type PlainEvent } from "./events.js";
 import { Marks } from "./marks.js";
 import { RankletError, failure } from "./reasons.js";
 import { copyItems, readRequest, type Shared } from "./request.js";
 import { Shown } from "./shown.js";
 import { parted } from "./snapshot.js";
-import type { Description, Id, LocalEvent, Merged, Observed, RerankRequest, SessionOptions, SignalValue } from "./types.js";
+import type { Id, LocalEvent, Merged, Observed, RerankRequest, SessionOptions, SignalValue } from "./types.js";
 import { toText } from "./values.js";
 import { orElse, type Line } from "./worker-line.js";
 import { AsyncList } from "./worker-list.js";
@@ -127,9 +128,9 @@ export class AsyncSession<C = unknown> {
     return orElse(this.#line.ask({ op: "signals", session: this.number, list: list?.number ?? null, options: asked }), () => ({}));
   }
 
-  /** What `signals` may tell: see `Session.describe`. */
-  describe(): Promise<Description> {
-    return orElse(this.#line.ask({ op: "describe", session: this.number }), () => ({ signals: [], schema: { type: "object" } }));
+  /** @internal What `describeSignals` of `ranklet/describe` reads; null while there is no engine. */
+  meanings(): Promise<Meanings | null> {
+    return orElse(this.#line.ask({ op: "meanings", session: this.number }), () => null);
   }
 
   /** Wipes all local context. */

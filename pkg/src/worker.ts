@@ -69,7 +69,7 @@ export class AsyncReranker<C = unknown> {
     if (typeof FinalizationRegistry === "function") this.#abandoned = new FinalizationRegistry((session) => line.tell({ op: "end", session }));
     const sources = { bundle: this.#source("bundle", bundle, resolve), wasm: this.#source("wasm", wasm, resolve) };
     const { deadlineMs, maxEvents } = options;
-    const opening = { deadlineMs, loadTimeoutMs, maxEvents, clocked: options.clock !== undefined, records: typeof onRecord === "function" };
+    const opening = { deadlineMs, loadTimeoutMs, maxEvents, clocked: options.clock !== undefined, recorded: typeof onRecord === "function" };
     this.#line.tell({ op: "open", options: { ...opening, ...sources } });
   }
 
