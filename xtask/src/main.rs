@@ -5,6 +5,7 @@
 
 mod bench;
 mod conformance;
+mod cost;
 mod demo;
 mod failure;
 mod glue;
@@ -53,7 +54,7 @@ enum Task {
         #[arg(long)]
         page: bool,
     },
-    /// Measure what a browser loads, in brotli bytes
+    /// Measure what a browser loads, in brotli bytes, the tarball, and what an import costs
     Size {
         /// Print one JSON document
         #[arg(long)]
@@ -134,10 +135,11 @@ fn run(task: &Task) -> Result<bool> {
         Task::Size { json, update } => {
             package::build_whole(&work)?;
             let sizes = size::measure_all(&work)?;
+            let cost = cost::measure(&work)?;
             if *json {
-                println!("{}", size::document(&sizes)?);
+                println!("{}", size::document(&sizes, &cost)?);
             } else {
-                print!("{}", size::table(&sizes));
+                print!("{}{}", size::table(&sizes), cost::table(&cost));
             }
             size::within_budget(&sizes)?;
             if *update {
