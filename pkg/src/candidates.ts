@@ -5,26 +5,26 @@ import { toList, toNumber, toText } from "./values.js";
 
 type Features = Record<string, unknown>;
 
-/** What a candidate is read by: the option's name, the property by default, and what becomes of the value. In the engine's order. */
-const FIELDS: readonly [keyof Accessors<unknown>, string, (value: unknown) => unknown][] = [
-  ["id", "id", toText],
-  ["key", "key", toText],
-  ["type", "type", toText],
-  ["serverScore", "server_score", toNumber],
-  ["value", "value", toNumber],
-  ["boost", "boost", toNumber],
-  ["spendEffect", "spend_effect", toNumber],
-  ["benefitLower", "benefit_lower", toNumber],
-  ["pin", "pin", toNumber],
-  ["target", "target", toText],
-  ["features", "features", (value) => (typeof value === "object" ? value : null)],
+/** What a candidate is read by, in the engine's order: the option, what becomes of the value, and the property by default where it has another name. */
+const FIELDS: readonly [name: keyof Accessors<unknown>, as: (value: unknown) => unknown, known?: string][] = [
+  ["id", toText],
+  ["key", toText],
+  ["type", toText],
+  ["serverScore", toNumber, "server_score"],
+  ["value", toNumber],
+  ["boost", toNumber],
+  ["spendEffect", toNumber, "spend_effect"],
+  ["benefitLower", toNumber, "benefit_lower"],
+  ["pin", toNumber],
+  ["target", toText],
+  ["features", (value) => (typeof value === "object" ? value : null)],
 ];
 
 /** Where each of them is found in the caller's type; the options with the defaults filled in. */
 export type Reader<C> = ((candidate: C) => unknown)[];
 
 export function makeReader<C>(options: Accessors<C>): Reader<C> {
-  return FIELDS.map(([name, known]) => {
+  return FIELDS.map(([name, , known = name]) => {
     const given = options[name] as Accessor<C, unknown> | undefined;
     const property = typeof given === "string" ? given : known;
     return typeof given === "function" ? given : (candidate) => (candidate as Record<string, unknown>)[property];
@@ -65,7 +65,7 @@ export function readRows<C>(reader: Reader<C>, given: readonly C[], held?: (id: 
 
 function readRow<C>(reader: Reader<C>, item: C | null | undefined): unknown[] {
   if (item === null || item === undefined) throw invalid(`is ${item}`);
-  const row = FIELDS.map(([, , as], field) => as(reader[field]!(item)));
+  const row = FIELDS.map(([, as], field) => as(reader[field]!(item)));
   if (row[0] === null) throw invalid("has no id that is a string, a BigInt or an exact integer");
   return row;
 }

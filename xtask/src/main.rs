@@ -6,6 +6,7 @@
 mod arrange;
 mod bench;
 mod conformance;
+mod cost;
 mod demo;
 mod failure;
 mod fuzz;
@@ -56,7 +57,7 @@ enum Task {
         #[arg(long)]
         page: bool,
     },
-    /// Measure what a browser loads, in brotli bytes
+    /// Measure what a browser loads, in brotli bytes, the tarball, and what an import costs
     Size {
         /// Print one JSON document
         #[arg(long)]
@@ -139,10 +140,11 @@ fn run(task: &Task) -> Result<bool> {
         Task::Size { json, update } => {
             package::build_whole(&work)?;
             let sizes = size::measure_all(&work)?;
+            let cost = cost::measure(&work)?;
             if *json {
-                println!("{}", size::document(&sizes)?);
+                println!("{}", size::document(&sizes, &cost)?);
             } else {
-                print!("{}", size::table(&sizes));
+                print!("{}{}", size::table(&sizes), cost::table(&cost));
             }
             size::within_budget(&sizes)?;
             if *update {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::cost::Cost;
 use crate::failure::{AtPath, Failure, Result};
 use crate::stamp::{Stamp, keep};
 use crate::variant::Variant;
@@ -53,6 +54,7 @@ struct Document<'a> {
     #[serde(flatten)]
     page: &'a Size,
     others: &'a [Size],
+    package: &'a Cost,
 }
 
 /// Measures what a browser loads for `createReranker`.
@@ -103,7 +105,7 @@ fn entry(work: &Workspace, export: &str) -> Result<PathBuf> {
 }
 
 /// The entry and all it imports statically, each once: each is a request of its own.
-fn static_modules(entry: &Path) -> Result<BTreeSet<PathBuf>> {
+pub fn static_modules(entry: &Path) -> Result<BTreeSet<PathBuf>> {
     let mut found = BTreeSet::new();
     let mut open = vec![entry.to_path_buf()];
     while let Some(file) = open.pop() {
@@ -132,7 +134,7 @@ fn static_imports(text: &str) -> Vec<&str> {
 }
 
 /// The compile module takes a minute to compress: what these very bytes came to before is kept in `kept`.
-fn compressed(path: &Path, kept: &Path) -> Result<Bytes> {
+pub fn compressed(path: &Path, kept: &Path) -> Result<Bytes> {
     let bytes = fs::read(path).at(path)?;
     let record = kept.join(Stamp::of(&format!("brotli {QUALITY} {WINDOW}")).path(path)?.value());
     let known = fs::read_to_string(&record).ok().and_then(|text| text.parse().ok());
@@ -201,11 +203,11 @@ fn differences(kept: &BTreeMap<String, Bytes>, now: &BTreeMap<String, Bytes>) ->
     found
 }
 
-/// One JSON document for programs: the page's own size, the other entries under `others`.
-pub fn document(sizes: &[Size]) -> Result<String> {
+/// One JSON document for programs: the page's own size, the other entries under `others`, what the whole costs under `package`.
+pub fn document(sizes: &[Size], package: &Cost) -> Result<String> {
     let (page, others) =
         sizes.split_first().ok_or_else(|| Failure::new("nothing was measured", "size", "report this"))?;
-    json(Path::new("size"), &Document { page, others }, false)
+    json(Path::new("size"), &Document { page, others, package }, false)
 }
 
 fn json<T: Serialize>(place: &Path, value: &T, pretty: bool) -> Result<String> {
@@ -264,9 +266,11 @@ mod tests {
 
     #[test]
     fn the_document_has_the_page_at_its_top() {
-        let text = document(&[size(".", 7), size("./scorer", 5)]).unwrap();
+        let cost = Cost { tarball: 3, unpacked: 4, files: 1, imports: BTreeMap::new(), import_ms: 1.0 };
+        let text = document(&[size(".", 7), size("./scorer", 5)], &cost).unwrap();
         let document: Value = serde_json::from_str(&text).unwrap();
         assert_eq!((&document["total"], &document["others"][0]["total"]), (&7.into(), &5.into()));
+        assert_eq!(document["package"]["tarball"], 3);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! - What undoes an argument when the next one cannot be passed: that happens only when the wasm's allocator traps, after
 //!   which nothing of the instance is called again.
 //! - Coercions of numbers: the face passes numbers, and the engine's own call coerces them again.
+//! - The same three lines after each call that may fail: `check`.
 //! - Views of the memory that are kept, a copy of a text that is guessed to be ASCII, and a text decoder that is renewed after
 //!   2 GiB: `HELPERS` make a view where one is needed, and a decoder for each text.
 
@@ -21,7 +22,7 @@ const REPLACED: [(&str, &str); 7] = [
 ];
 
 /// Single lines at the top or in `__wbg_finalize_init` that only those functions need.
-const LINES: [&str; 9] = [
+const LINES: [&str; 10] = [
     "let cached",
     "cached",
     "const MAX_SAFARI",
@@ -31,10 +32,15 @@ const LINES: [&str; 9] = [
     "wasmInstance = ",
     "wasmModule = ",
     "/* @ts",
+    "__proto__: null,",
 ];
 
 const HELPERS: &str = "\
 const isLikeNone = (x) => x == null;
+// What a call that may fail returns ends with an error and whether it is one.
+const check = (ret) => {
+    if (ret.pop()) throw takeFromExternrefTable0(ret.pop());
+};
 const view = (Type, ptr, length) => new Type(wasm.memory.buffer, ptr >>> 0, length);
 const getString = (ptr, length) => new TextDecoder('utf-8', { ignoreBOM: true }).decode(view(Uint8Array, ptr, length));
 const passArray = ({ buffer, byteOffset, byteLength, length, BYTES_PER_ELEMENT }) => {
@@ -67,12 +73,15 @@ pub fn slim(glue: &str) -> Result<String, String> {
             () if line.starts_with("if (!('encodeInto' in") => Some("}"),
             () if inner.starts_with("__destroy_into_raw()") => Some("    }"),
             () if line.starts_with("const") && inner.contains("Finalization = ") => Some(";"),
-            () if passing && inner == "} catch (e) {" => Some("        }"),
+            () if passing && inner == "} catch (e) {" => Some("throw e;"),
             () => None,
         };
         if let Some(end) = end {
-            passing = false;
             skip(line, end, &mut lines)?;
+            if end == "throw e;" && lines.next() != Some("        }") {
+                return Err("an undoing of arguments has no end".into());
+            }
+            passing = false;
             continue;
         }
         if inner == "try {" && lines.peek().is_some_and(|next| next.trim_start().starts_with("ptr")) {
@@ -81,6 +90,13 @@ pub fn slim(glue: &str) -> Result<String, String> {
         }
         if line.starts_with("    }") {
             renamed.clear();
+        }
+        if inner.starts_with("if (ret[")
+            && lines.peek().is_some_and(|next| next.trim_start().starts_with("throw takeFrom"))
+        {
+            text.push_str("        check(ret);\n");
+            skip(line, "        }", &mut lines)?;
+            continue;
         }
         if let Some(pair) = coerced(inner) {
             renamed.push(pair);
@@ -212,6 +228,9 @@ export class Engine {
             throw e;
         }
         const ret = wasm.engine_append(this.__wbg_ptr, val4, val5, ptr0, len0, ptr1, len1);
+        if (ret[3]) {
+            throw takeFromExternrefTable0(ret[2]);
+        }
         var v6 = getArrayF64FromWasm0(ret[0], ret[1]).slice();
     }
 }
@@ -253,6 +272,7 @@ function __wbg_finalize_init(instance, module) {
             ptr1 = isLikeNone(pool) ? 0 : passString(pool);
             len1 = WASM_VECTOR_LEN;
         const ret = wasm.engine_append(this.__wbg_ptr, list, n, ptr0, len0, ptr1, len1);
+        check(ret);
         var v6 = view(Float64Array, ret[0], ret[1]).slice();
     }
 }

@@ -291,7 +291,8 @@ mod tests {
 
     #[test]
     fn a_cell_that_cannot_run_is_named_with_what_it_needs() {
-        let output = "stdout | test/matrix\n  not here: a page, WebKit: run `sudo apt-get install -y xvfb`\n Tests 1 passed";
+        let output =
+            "stdout | test/matrix\n  not here: a page, WebKit: run `sudo apt-get install -y xvfb`\n Tests 1 passed";
         assert_eq!(missing(output), ["a page, WebKit: run `sudo apt-get install -y xvfb`"]);
     }
 
