@@ -11,6 +11,9 @@ const DEBOUNCE_MS = 1000;
 /** Events that wait for an engine to become a snapshot. */
 const MAX_WAITING = 2000;
 
+/** Of so many each new one is written down at once; of more, those that come until the next save, with that. */
+const MAX_JOTTED = 100;
+
 /** What went wrong with keeping: `unavailable`, `quota`, `newer`, `corrupt`; and one line for a person. */
 export interface StorageProblem {
   code: "unavailable" | "quota" | "newer" | "corrupt";
@@ -72,6 +75,7 @@ class Keeping<C> implements PersistedSession<C>, Keeper {
   /** How often all was forgotten: what began before must not write after. */
   #forgotten = 0;
   #work: Promise<void> = Promise.resolve();
+  #jotting: Promise<void> | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #stopped = false;
 
@@ -82,7 +86,10 @@ class Keeping<C> implements PersistedSession<C>, Keeper {
     this.#tab = Array.from(crypto.getRandomValues(new Uint32Array(2)), (part) => part.toString(36)).join("");
     this.#tabs = new Tabs(options.store?.tabs === undefined ? undefined : `${options.store.tabs}/${this.#at.record}`, {
       heard: (events) => this.#join(events),
-      forgotten: () => this.#wiped(),
+      forgotten: () => {
+        this.#wiped();
+        void this.#queue(() => this.#unjot());
+      },
       left: () => this.#leave(),
       came: () => void this.saved(),
     });
@@ -145,6 +152,7 @@ class Keeping<C> implements PersistedSession<C>, Keeper {
     this.#mine.push(plain);
     if (this.#mine.length > MAX_WAITING) this.#mine.shift();
     this.#tabs.tell([plain]);
+    this.#jot();
     this.#plan();
     return true;
   }
@@ -156,6 +164,7 @@ class Keeping<C> implements PersistedSession<C>, Keeper {
     const { store } = this.#options;
     void this.#queue(() =>
       alone(this.#at.record, async () => {
+        await this.#jotting;
         for (const place of [this.#at.record, this.#at.aside, ...(await store.keys(this.#at.pending))]) await store.delete(place);
       }),
     );
@@ -196,10 +205,27 @@ class Keeping<C> implements PersistedSession<C>, Keeper {
     (this.#timer as { unref?: () => void }).unref?.();
   }
 
+  /** Writes the events down beside the record, one write at a time: a page may end without a word, and a snapshot of each event costs too much. */
+  #jot(): void {
+    const last = this.#mine.at(-1);
+    if (this.#jotting || !last || this.#mine.length > MAX_JOTTED) return;
+    // That it fails is said by the save that follows.
+    this.#jotting = this.#wait().catch(() => undefined).then(() => {
+      this.#jotting = undefined;
+      if (this.#mine.at(-1) !== last) this.#jot();
+    });
+  }
+
+  /** What was written down is kept otherwise by now, or not at all. */
+  async #unjot(): Promise<void> {
+    await this.#jotting;
+    if (this.#mine.length === 0) await this.#options.store.delete(this.#at.pending + this.#tab);
+  }
+
   /** The page is left: there is time to begin one write and for nothing that waits. */
   #leave(): void {
     if (this.#mine.length === 0) return;
-    void this.#tried(() => this.#wait());
+    void this.#wait().catch(() => undefined);
     void this.saved();
   }
 
@@ -251,6 +277,7 @@ class Keeping<C> implements PersistedSession<C>, Keeper {
     else if (this.#life !== undefined && stored?.life !== this.#life) {
       // Forgotten by a tab that this one did not hear of, and perhaps begun anew.
       this.#wiped();
+      await this.#unjot();
       began = this.#forgotten;
       if (!stored) return;
     }
@@ -274,7 +301,7 @@ class Keeping<C> implements PersistedSession<C>, Keeper {
     if (this.problem?.code === "quota" || this.problem?.code === "unavailable") this.problem = null;
     for (const [place, left] of this.#left) if ((await store.get(place)) === left) await store.delete(place);
     this.#left.clear();
-    if (this.#mine.length === 0) await store.delete(this.#at.pending + this.#tab);
+    await this.#unjot();
   }
 
   /** A stored context with this tab's events: in whichever order they come, they make the same. Null: it cannot be read. */
