@@ -61,7 +61,7 @@ pub fn run(work: &Workspace, options: &Options) -> Result<bool> {
     }
     let chosen = |target: &&&str| options.targets.is_empty() || options.targets.iter().any(|name| name == **target);
     let mut good = true;
-    println!("{:<16} {:>12} {:>8} {:>8} {:>8}  {}", "target", "executions", "edges", "corpus", "peak MB", "result");
+    println!("{:<16} {:>12} {:>8} {:>8} {:>8}  result", "target", "executions", "edges", "corpus", "peak MB");
     for target in TARGETS.iter().filter(chosen) {
         let program = build(work, target)?;
         let found = fuzz(work, &program, target, options)?;
