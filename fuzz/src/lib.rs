@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod bundles;
+mod mutate;
 #[cfg(feature = "compile")]
 mod onnx;
 mod plans;
@@ -15,6 +16,7 @@ mod sessions;
 use std::sync::OnceLock;
 
 pub use bundles::{bundle_bytes, manifest_json, with_manifest};
+pub use mutate::number;
 #[cfg(feature = "compile")]
 pub use onnx::{compile_onnx, forgive_the_reader};
 pub use plans::plan_execution;

@@ -26,13 +26,19 @@ fn mutated(random: &mut Random, seed: &[u8]) -> Vec<u8> {
     let mut bytes = seed.to_vec();
     for _ in 0..1 + random.below(4) {
         let at = random.below(bytes.len());
-        match random.below(6) {
+        match random.below(8) {
             _ if bytes.is_empty() => bytes.push(random.next() as u8),
             0 => bytes[at] ^= 1 << random.below(8),
             1 => bytes[at] = random.next() as u8,
             2 => bytes.truncate(at),
             3 => bytes.insert(at, b"0123456789-.eE,:[]{}\"\\ntfu"[random.below(26)]),
-            4 => {
+            4 | 5 => {
+                let (size, seed) = (bytes.len(), random.next() as u32 | 1);
+                bytes.resize(size + 32, b' ');
+                let size = ranklet_fuzz::number(&mut bytes, size, size + 32, seed).unwrap_or(size);
+                bytes.truncate(size);
+            }
+            6 => {
                 let end = (at + 1 + random.below(24)).min(bytes.len());
                 bytes.drain(at..end);
             }
