@@ -22,7 +22,8 @@ use crate::ranker::{Golden, Head, Manifest, Provenance, SourceDigest, SurfaceCal
 use std::collections::BTreeMap;
 
 /// Golden rows that a bundle carries: every step runs on each, and two tiles of rows are full. A page runs them before its
-/// engine has optimised anything: 32 of them were 4 to 5 of a cold start's milliseconds on the larger MLP, as seen on 2026-11-24.
+/// engine has optimised anything. The least of nine opens in Chromium on a busy machine, 32 rows and then 8, with the other
+/// changes of 2026-11-24: larger MLP 8.6 and 7.8 ms, smaller 4.2 and 3.7.
 const GOLDEN_ROWS: usize = 8;
 /// Golden scores of a calibrator.
 const CALIBRATOR_ROWS: usize = 33;

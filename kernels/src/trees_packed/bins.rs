@@ -46,8 +46,8 @@ impl Key {
     }
 }
 
-/// Sorts keys by rank, a byte at a time from the lowest: a page sorts thousands before its engine has optimised anything, and
-/// comparing them was half of the time that a forest took to open.
+/// Sorts keys by rank, a byte at a time from the lowest: a page sorts thousands before its engine has optimised anything.
+/// Comparing them took 6.1 of the 10.6 million instructions in which 200 trees of 31 leaves were made ready (callgrind).
 #[cold]
 #[inline(never)]
 pub(super) fn sort(keys: &mut Vec<Key>) {
