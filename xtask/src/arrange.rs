@@ -247,7 +247,7 @@ fn pieces(reader: &mut Reader) -> Result<Vec<Piece>, String> {
                     bytes.push(op);
                     write(&mut bytes, vector);
                     unaligned(reader, &mut bytes)?;
-                    if vector < 92 && vector >= 84 {
+                    if (84..92).contains(&vector) {
                         bytes.push(reader.byte()?);
                     }
                     continue;
