@@ -90,8 +90,7 @@ fn order(functions: &[Function]) -> Vec<usize> {
         runs.iter().map(|runs| runs.iter().filter_map(|run| holders.get(run)).collect()).collect();
     // Rare runs weigh more.
     let weight = |holders: &Vec<usize>| f64::from((4 * functions.len() / holders.len()).ilog2());
-    let size: Vec<f64> =
-        runs.iter().map(|runs| (20.0 + runs.iter().map(|run| weight(run)).sum::<f64>()).sqrt()).collect();
+    let size: Vec<f64> = runs.iter().map(|runs| 20.0 + runs.iter().map(|run| weight(run)).sum::<f64>()).collect();
     let mut left: Vec<usize> = (0..functions.len()).collect();
     left.sort_by_key(|&function| functions[function].length());
     left.reverse();
@@ -248,7 +247,7 @@ fn pieces(reader: &mut Reader) -> Result<Vec<Piece>, String> {
                     bytes.push(op);
                     write(&mut bytes, vector);
                     unaligned(reader, &mut bytes)?;
-                    if vector < 92 && vector >= 84 {
+                    if (84..92).contains(&vector) {
                         bytes.push(reader.byte()?);
                     }
                     continue;
