@@ -200,7 +200,8 @@ impl<P: Pages> Heap<P> {
     }
 }
 
-#[cfg(target_arch = "wasm32")]
+// The compile module answers nothing of the kind.
+#[cfg(all(target_arch = "wasm32", not(feature = "compile")))]
 pub(crate) use page::refused;
 
 #[cfg(target_arch = "wasm32")]
@@ -215,6 +216,7 @@ mod page {
     /// apart.
     static REFUSED: AtomicBool = AtomicBool::new(false);
 
+    #[cfg(not(feature = "compile"))]
     /// Whether memory was ever refused. It only reads the flag, so it may be asked after a trap.
     pub(crate) fn refused() -> bool {
         REFUSED.load(Ordering::Relaxed)

@@ -64,7 +64,8 @@ export async function readBytes(
 export async function readModule(input: WasmInput, platform: Platform): Promise<WebAssembly.Module> {
   let bytes: Uint8Array<ArrayBuffer>;
   try {
-    const found = input === undefined ? await platform.runtime() : await resolve(input, platform);
+    const given = await input;
+    const found = given === undefined ? await platform.runtime() : await resolve(given, platform);
     if (found instanceof WebAssembly.Module) return found;
     if (isResponse(found)) {
       const type = ok(found).headers.get("content-type") ?? "";

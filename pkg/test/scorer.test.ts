@@ -83,7 +83,7 @@ test("every exporter's file scores as it does natively, bit for bit", async () =
     const inputs = [...stored].filter(([tensor]) => tensor.startsWith("in.")).map(([tensor, value]) => [tensor.slice(3), value] as const);
     // One float matrix is what most exporters ask for; the command line takes the others as well.
     if (inputs.length !== 1 || inputs[0]![1].dtype !== "F32") continue;
-    const [[input, { bytes, shape }]] = inputs as [readonly [string, { bytes: Buffer; shape: number[] }]];
+    const [input, { bytes, shape }] = inputs[0]!;
     const tensors: Tensors = { [input]: { data: new Float32Array(new Uint8Array(bytes).buffer), dims: shape } };
     execFileSync(binary, ["compile", onnx, "-o", compiled]);
     writeFileSync(given, safetensors(tensors));
@@ -123,9 +123,9 @@ test("small weights score as they do natively, bit for bit, and all at once as o
       const tensors = inputs(rows);
       writeFileSync(given, safetensors(tensors));
       execFileSync(binary, ["score", compiled, "--inputs", given, "-o", found]);
-      const [output] = Object.values(own.score(tensors)) as [{ data: Float32Array }];
-      const [native] = [...tensorsOf(readFileSync(found)).values()] as [{ bytes: Buffer }];
-      expect([form, rows, bytes(output.data).equals(native.bytes)]).toEqual([form, rows, true]);
+      const output = Object.values(own.score(tensors))[0]!;
+      const native = [...tensorsOf(readFileSync(found)).values()][0]!;
+      expect([form, rows, bytes(output.data as Float32Array).equals(native.bytes)]).toEqual([form, rows, true]);
       scores.set(form, Buffer.from(native.bytes));
     }
     const { data } = inputs(67).x as { data: Float32Array };

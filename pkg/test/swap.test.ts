@@ -1,5 +1,6 @@
 // Bundles over a reranker's life: a delivery's, and those that `replace` brings.
 import { createReranker, type Delivery, type Ranking, type Receiver, type RankletError, type Status } from "ranklet";
+import { readDecision } from "ranklet/records";
 import { expect, test } from "vitest";
 import { file } from "./failures/files.js";
 import { bundle, events, request, wasm, type Candidate } from "./fixtures.js";
@@ -78,7 +79,7 @@ test("after a swap a list ranks as one that was made with the new bundle; what i
   expect(told).toBe(1);
   const after = list.rerank({ now, frozen: 4 });
   expect([after.source, after.items.slice(0, 4)]).toEqual(["model", shown.slice(0, 4)]);
-  expect(after.record()!.digests!.bundle).toBe(reranker.status.bundle!.digests.bundle);
+  expect(readDecision(after.record()!).digests!.bundle).toBe(reranker.status.bundle!.digests.bundle);
 
   const other = createReranker<Candidate>({ bundle: next(), wasm: module, clock: () => now });
   await other.ready;

@@ -6,10 +6,8 @@ const NAMES: Record<Runtime, string> = { node: "Node", chromium: "Chromium", wor
 
 /** Reasons whose cells stand elsewhere, and those that later parts of the project bring. */
 export const ELSEWHERE: Record<string, string> = {
-  bundle_unsigned: "`ranklet/delivery`: the bundle has no signature where one is asked for",
-  bundle_signature: "`ranklet/delivery`: the signature is none of a pinned key",
-  signature_unavailable: "`ranklet/delivery`: the device can check neither kind of signature",
-  bundle_rollback: "`ranklet/delivery`: the version is older than one that was there",
+  worker_failed: "`ranklet/worker`: the worker does not start, ends, or is forbidden (`pkg/test/worker.test.ts`)",
+  worker_timeout: "`ranklet/worker`: the worker does not answer in time (there)",
   drift: "monitors",
   holdout: "experiments",
 };
