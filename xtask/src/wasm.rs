@@ -9,7 +9,7 @@ use crate::process::must;
 use crate::stamp::{Stamp, empty_folder, fresh, keep};
 use crate::variant::Variant;
 use crate::workspace::{Workspace, cargo};
-use crate::{arrange, glue, names, panics, toolchain};
+use crate::{arrange, glue, names, panics, size, toolchain};
 
 /// Changes when this file makes something else of the same inputs.
 const STEP: &str = "wasm 2";
@@ -179,7 +179,7 @@ fn optimise(work: &Workspace, variant: &Variant, next: &Path) -> Result<()> {
     must(&mut command, "wasm-opt", "see its output above")?;
     if variant.arrange {
         let path = next.join(format!("{}.wasm", variant.name));
-        let arranged = arrange::arrange(&fs::read(&path).at(&path)?).map_err(|what| {
+        let arranged = arrange::arrange(&fs::read(&path).at(&path)?, size::brotli).map_err(|what| {
             Failure::new(what, path.display(), "adapt xtask/src/arrange.rs to this version of binaryen")
         })?;
         fs::write(&path, arranged).at(&path)?;
