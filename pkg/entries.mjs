@@ -78,5 +78,6 @@ export const typed = [...platforms.map(({ prefix }) => `${prefix}browser`), ...e
  * every platform alike, so that every test runs with them. That none is public is tested.
  */
 export const internal =
-  "__wbg_ptr adopt attach belongs broken changed closed compiled complete decided disown encoded handle holds identity learn list_free mark mayCome names observed orphan out_of_memory " +
-  "plan ranked reader recorder records release rowOf running session_free supersede tell unwatch update_facts vectors watch";
+  "__wbg_ptr adopt attach belongs broken changed closed compiled complete decided disown encoded handle holds identity learn " +
+  "list_free mark mayCome names observed orphan out_of_memory plan ranked reader recorder records release rowOf running " +
+  "session_free supersede tell unwatch update_facts vectors watch";
