@@ -79,5 +79,5 @@ export const typed = [...platforms.map(({ prefix }) => `${prefix}browser`), ...e
  */
 export const internal =
   "__wbg_ptr adopt attach belongs broken changed closed compiled complete decided disown encoded handle holds identity learn " +
-  "list_free mark mayCome names observed orphan out_of_memory plan ranked reader recorder records release rowOf running " +
-  "session_free supersede tell unwatch update_facts vectors watch";
+  "mark mayCome names observed orphan plan ranked reader recorder records release rowOf running " +
+  "supersede tell unwatch vectors watch";

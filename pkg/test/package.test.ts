@@ -43,7 +43,7 @@ test("the lock file names no registry", () => {
 });
 
 /** Budgets, brotli bytes, of the minified files but the two that hold a wasm or load one of megabytes. */
-const SMALL: Record<string, number> = { "browser.js": 12_000, "testing-browser.js": 12_800, "scorer-browser.js": 4_100 };
+const SMALL: Record<string, number> = { "browser.js": 12_000, "testing-browser.js": 12_800, "scorer-browser.js": 4_300 };
 
 const minified = [...platforms.map(({ prefix }) => `${prefix}browser.js`), ...everywhere.map(({ file }) => `${file}.js`)];
 
