@@ -78,5 +78,6 @@ export const typed = [...platforms.map(({ prefix }) => `${prefix}browser`), ...e
  * every platform alike, so that every test runs with them. That none is public is tested.
  */
 export const internal =
-  "adopt attach belongs broken changed compiled complete decided disown encoded holds identity learn mark mayCome names observed orphan " +
-  "plan ranked reader recorder records release rowOf running supersede tell unwatch vectors watch";
+  "__wbg_ptr adopt attach belongs broken changed closed compiled complete decided disown encoded handle holds identity learn " +
+  "mark mayCome names observed orphan plan ranked reader recorder records release rowOf running " +
+  "supersede tell unwatch vectors watch";

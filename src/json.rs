@@ -240,21 +240,31 @@ impl<T: Read> Read for Arc<T> {
     }
 }
 
+/// What stands in a list.
+#[inline(never)]
+fn items<'a>(value: &'a Value, notes: &mut Notes) -> &'a [Value] {
+    let Value::Array(items) = value else {
+        notes.wrong("a list was expected");
+        return &[];
+    };
+    items
+}
+
+/// Goes through a list; here and not in the reader, which is made anew for every type.
+#[inline(never)]
+fn each(items: &[Value], notes: &mut Notes, read: &mut dyn FnMut(&Value, &mut Notes)) {
+    for (i, item) in items.iter().enumerate() {
+        let length = notes.enter_item(i);
+        read(item, notes);
+        notes.leave(length);
+    }
+}
+
 impl<T: Read> Read for Vec<T> {
     fn read(value: &Value, notes: &mut Notes) -> Self {
-        let items: &[Value] = match value {
-            Value::Array(items) => items,
-            _ => {
-                notes.wrong("a list was expected");
-                &[]
-            }
-        };
+        let items = items(value, notes);
         let mut list = Vec::with_capacity(items.len());
-        for (i, item) in items.iter().enumerate() {
-            let length = notes.enter_item(i);
-            list.push(T::read(item, notes));
-            notes.leave(length);
-        }
+        each(items, notes, &mut |item, notes| list.push(T::read(item, notes)));
         list
     }
 }

@@ -129,15 +129,13 @@ fn unseen(bytes: &[u8]) -> Result<Unseen> {
 
 /// SHA-256 of the bytes with the unseen ones as zeros.
 fn content_digest(bytes: &[u8], unseen: &Unseen) -> String {
-    let mut hash = Sha256::new();
-    let mut from = 0;
+    let mut header = bytes[..unseen.digest.end].to_vec();
+    header[unseen.digest.start..].fill(b'0');
     if let Some(start) = unseen.slots {
-        take_in(&mut hash, &bytes[..start]);
-        hash.update(slots::EMPTY);
-        from = start + slots::EMPTY.len();
+        header[start..start + slots::EMPTY.len()].copy_from_slice(&slots::EMPTY);
     }
-    take_in(&mut hash, &bytes[from..unseen.digest.start]);
-    hash.update([b'0'; DIGEST_LEN]);
+    let mut hash = Sha256::new();
+    take_in(&mut hash, &header);
     take_in(&mut hash, &bytes[unseen.digest.end..]);
     hex(&hash.finalize())
 }

@@ -6,7 +6,7 @@
 //! incremental Cholesky factor in f64 (Chen, Zhang, Zhou, "Fast greedy MAP inference for determinantal point processes",
 //! 2018). Memory is the diversified positions times the items that can reach them.
 
-use super::input::{Candidate, Input, NONE};
+use super::input::{Input, NONE};
 use super::spec::{Diversity, DiversityMethod};
 use ranklet_kernels::math::f64 as math;
 
@@ -73,20 +73,16 @@ impl Spread {
             let unit = |row: usize| self.units.get(row * input.width..(row + 1) * input.width).unwrap_or_default();
             return dot(unit(a), unit(b));
         }
-        kernel(spec, &input.candidates[a], &input.candidates[b])
+        let (x, y) = (&input.candidates[a], &input.candidates[b]);
+        let both = |x: u32, y: u32, s: f64| if x == y && x != NONE { s } else { 0.0 };
+        both(x.kind, y.kind, spec.similarity.same_type) + both(x.target, y.target, spec.similarity.same_target)
     }
 
     /// Fills `near`.
     fn measure(&mut self, spec: &Diversity, input: &Input, row: u32) {
         let mut near = std::mem::take(&mut self.near);
         near.clear();
-        if spec.similarity.is_vector() {
-            near.extend(self.rows.iter().map(|&other| self.similarity(spec, input, other, row)));
-        } else {
-            let (candidates, own) = (&input.candidates[..], input.candidates[row as usize]);
-            let to = |&other: &u32| if other == row { 1.0 } else { kernel(spec, &candidates[other as usize], &own) };
-            near.extend(self.rows.iter().map(to));
-        }
+        near.extend(self.rows.iter().map(|&other| self.similarity(spec, input, other, row)));
         self.near = near;
     }
 
@@ -188,13 +184,6 @@ impl Spread {
             DiversityMethod::Ssd => z + s * state,
         }
     }
-}
-
-/// Similarity by type and target.
-#[inline(always)]
-fn kernel(spec: &Diversity, x: &Candidate, y: &Candidate) -> f64 {
-    let both = |x: u32, y: u32, s: f64| if x == y && x != NONE { s } else { 0.0 };
-    both(x.kind, y.kind, spec.similarity.same_type) + both(x.target, y.target, spec.similarity.same_target)
 }
 
 /// One entry of a Cholesky row: `s` without what the entries before it explain, over the pivot of `factor`, whose row it

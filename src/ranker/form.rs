@@ -101,7 +101,7 @@ impl Form {
         self.body.resize(at + width * values.len(), 0);
         for (to, value) in self.body[at..].chunks_exact_mut(width).zip(values) {
             // By bytes: a copy of so few costs a call.
-            to.iter_mut().zip(value.to_le_bytes()).for_each(|(to, byte)| *to = byte);
+            to.iter_mut().enumerate().for_each(|(i, to)| *to = (value >> (8 * i)) as u8);
         }
     }
 

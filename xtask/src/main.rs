@@ -13,6 +13,7 @@ mod fuzz;
 mod glue;
 mod licences;
 mod module;
+mod names;
 mod native;
 mod package;
 mod panics;

@@ -141,14 +141,19 @@ pub fn compressed(path: &Path, kept: &Path) -> Result<Bytes> {
     let brotli = match known {
         Some(brotli) => brotli,
         None => {
-            let mut writer = brotli::CompressorWriter::new(Vec::new(), 1 << 16, QUALITY, WINDOW);
-            writer.write_all(&bytes).at(path)?;
-            let brotli = writer.into_inner().len();
+            let brotli = brotli(&bytes).map_err(|what| Failure::new(what, path.display(), "see what it holds"))?;
             keep(&record, &brotli.to_string())?;
             brotli
         }
     };
     Ok(Bytes { brotli, raw: bytes.len() })
+}
+
+/// Bytes that a browser pays for these.
+pub fn brotli(bytes: &[u8]) -> std::result::Result<usize, String> {
+    let mut writer = brotli::CompressorWriter::new(Vec::new(), 1 << 16, QUALITY, WINDOW);
+    writer.write_all(bytes).map_err(|error| error.to_string())?;
+    Ok(writer.into_inner().len())
 }
 
 /// Fails above a budget of `wasm-pack.toml`.

@@ -1,33 +1,38 @@
 //! Takes out of wasm-bindgen's glue what a page of ours never needs: a quarter of the JavaScript that a page loads was glue,
-//! and a third of that is left.
+//! and a fifth of that is left.
 //!
 //! - Comments, and a class's ways to free itself: an instance holds one engine and goes with it, and a finaliser would call
 //!   into an instance that has trapped.
 //! - What undoes an argument when the next one cannot be passed: that happens only when the wasm's allocator traps, after
 //!   which nothing of the instance is called again.
 //! - Coercions of numbers: the face passes numbers, and the engine's own call coerces them again.
-//! - The same three lines after each call that may fail: `check`.
+//! - The same lines for each argument that is copied, after each call that may fail, and for each array or text that comes
+//!   back: `pass`, `check` and `take`.
 //! - Views of the memory that are kept, a copy of a text that is guessed to be ASCII, and a text decoder that is renewed after
 //!   2 GiB: `HELPERS` make a view where one is needed, and a decoder for each text.
 
 /// Functions that `HELPERS` stand for, by how their names begin and end.
-const REPLACED: [(&str, &str); 7] = [
+const REPLACED: [(&str, &str); 8] = [
     ("passArray", "ToWasm0"),
     ("passString", "ToWasm0"),
     ("getArray", "FromWasm0"),
     ("getString", "FromWasm0"),
     ("get", "Memory0"),
     ("decodeText", ""),
+    ("handleError", ""),
     ("isLikeNone", ""),
 ];
 
-/// Single lines at the top or in `__wbg_finalize_init` that only those functions need.
-const LINES: [&str; 10] = [
+/// Single lines that only those functions need.
+const LINES: [&str; 13] = [
     "let cached",
     "cached",
     "const MAX_SAFARI",
     "let numBytesDecoded",
     "const cachedText",
+    "let WASM_VECTOR_LEN",
+    "let ptr",
+    "wasm.__wbindgen_free(ret[",
     "if (Symbol.dispose)",
     "wasmInstance = ",
     "wasmModule = ",
@@ -40,21 +45,33 @@ const isLikeNone = (x) => x == null;
 // What a call that may fail returns ends with an error and whether it is one.
 const check = (ret) => {
     if (ret.pop()) throw takeFromExternrefTable0(ret.pop());
+    return ret;
 };
 const view = (Type, ptr, length) => new Type(wasm.memory.buffer, ptr >>> 0, length);
-const getString = (ptr, length) => new TextDecoder('utf-8', { ignoreBOM: true }).decode(view(Uint8Array, ptr, length));
-const passArray = ({ buffer, byteOffset, byteLength, length, BYTES_PER_ELEMENT }) => {
+const decode = (bytes) => new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes);
+const getString = (ptr, length) => decode(view(Uint8Array, ptr, length));
+const setInt32 = (ptr, at, value) => {
+    view(Int32Array, ptr, 2)[at] = value;
+};
+const take = (Type, [ptr, length]) => {
+    const copy = view(Type, ptr, length).slice();
+    wasm.__wbindgen_free(ptr, copy.byteLength, Type.BYTES_PER_ELEMENT);
+    return copy;
+};
+const pass = (value) => {
+    if (value == null) return [0, 0];
+    const given = typeof value === 'string' ? new TextEncoder().encode(value) : value;
+    const { buffer, byteOffset, byteLength, length, BYTES_PER_ELEMENT } = given;
     const ptr = wasm.__wbindgen_malloc(byteLength, BYTES_PER_ELEMENT);
     view(Uint8Array, ptr, byteLength).set(new Uint8Array(buffer, byteOffset, byteLength));
-    WASM_VECTOR_LEN = length;
-    return ptr;
+    return [ptr, length];
 };
-const passString = (text) => {
-    // A UTF-16 unit is three bytes at most.
-    const most = text.length * 3;
-    const ptr = wasm.__wbindgen_malloc(most, 1);
-    WASM_VECTOR_LEN = new TextEncoder().encodeInto(text, view(Uint8Array, ptr, most)).written;
-    return WASM_VECTOR_LEN < most ? wasm.__wbindgen_realloc(ptr, most, WASM_VECTOR_LEN, 1) : ptr;
+const handled = (f) => (...args) => {
+    try {
+        return f(...args);
+    } catch (e) {
+        wasm.__wbindgen_exn_store(addToExternrefTable0(e));
+    }
 };
 ";
 
@@ -62,8 +79,7 @@ const passString = (text) => {
 pub fn slim(glue: &str) -> Result<String, String> {
     let mut text = String::new();
     let mut lines = glue.lines().peekable();
-    // Arguments that were given another name only to be numbers, of the method that is being read.
-    let mut renamed: Vec<(&str, &str)> = Vec::new();
+    let mut method = Method::default();
     let mut passing = false;
     while let Some(line) = lines.next() {
         let inner = line.trim_start();
@@ -89,37 +105,119 @@ pub fn slim(glue: &str) -> Result<String, String> {
             continue;
         }
         if line.starts_with("    }") {
-            renamed.clear();
+            method = Method::default();
+        }
+        if inner.starts_with("let deferred") {
+            text.push_str(&method.text_returned(&mut lines)?);
+            continue;
         }
         if inner.starts_with("if (ret[")
             && lines.peek().is_some_and(|next| next.trim_start().starts_with("throw takeFrom"))
         {
-            text.push_str("        check(ret);\n");
+            text = checked(&text)?;
             skip(line, "        }", &mut lines)?;
             continue;
         }
-        if let Some(pair) = coerced(inner) {
-            renamed.push(pair);
+        if method.takes(inner) {
             continue;
         }
         let lonely = LINES.iter().any(|start| inner.starts_with(start));
         if lonely || inner.contains("Finalization.") || inner.ends_with("this.__destroy_into_raw();") {
             continue;
         }
-        text.push_str(&rewritten(line, &renamed));
+        text.push_str(&method.rewritten(line));
         text.push('\n');
     }
     if passing {
         return Err("arguments are passed in a way that is not known".into());
     }
-    if let Some(left) = ["Memory0", "ToWasm0(", "FromWasm0", "cachedText", "Finalization", "__destroy"]
-        .iter()
-        .find(|left| text.contains(**left))
-    {
+    let known =
+        ["Memory0", "ToWasm0", "FromWasm0", "cachedText", "Finalization", "__destroy", "WASM_VECTOR", "handleError"];
+    if let Some(left) = known.iter().find(|left| text.contains(**left)) {
         return Err(format!("the glue still has `{left}`"));
     }
     // Before the first thing that is run.
     Ok(format!("{HELPERS}{text}"))
+}
+
+/// What is known of the method that is being read.
+#[derive(Default)]
+struct Method<'a> {
+    /// Arguments that were given another name only to be numbers: that name and theirs.
+    renamed: Vec<(&'a str, &'a str)>,
+    /// Pairs of a pointer and a length, and what they are of.
+    passed: Vec<(String, &'a str)>,
+}
+
+impl<'a> Method<'a> {
+    /// Whether a line only makes an argument ready.
+    fn takes(&mut self, line: &'a str) -> bool {
+        if let Some(pair) = coerced(line) {
+            self.renamed.push(pair);
+            return true;
+        }
+        if line.ends_with(" = WASM_VECTOR_LEN;") {
+            return true;
+        }
+        // Of an import, which is no method, the pointer is a `var`.
+        let Some((pointer, of)) = passed(line.strip_prefix("const ").unwrap_or(line)) else { return false };
+        self.passed.push((format!("ptr{pointer}, len{pointer}"), of));
+        true
+    }
+
+    /// A line with calls of the helpers in place of those of what they stand for.
+    fn rewritten(&self, line: &str) -> String {
+        if let Some((pointer, of)) = line.trim_start().strip_prefix("var ").and_then(passed) {
+            let indent = " ".repeat(line.len() - line.trim_start().len());
+            return format!("{indent}const [ptr{pointer}, len{pointer}] = pass({of});");
+        }
+        let mut line = line
+            .replace("getDataViewMemory0().setInt32((arg0 >>> 0) + 4 * ", "setInt32(arg0, ")
+            .replace("getDataViewMemory0()", "new DataView(wasm.memory.buffer)")
+            .replace("getStringFromWasm0(", "getString(")
+            .replace("_free(ptr, 0)", "_free(this.__wbg_ptr, 0)")
+            .replace("function() { return handleError(function (", "handled((");
+        if line.contains("handled((") {
+            line = line.replace(") {", ") => {");
+        }
+        if line.contains("setInt32(arg0, ") {
+            line = line.replace(", true);", ");");
+        }
+        line = line.replace("}, arguments); },", "}),");
+        while let Some((before, rest)) = line.split_once("getArray") {
+            let Some((kind, after)) = rest.split_once("FromWasm0(") else { break };
+            let Some(array) = typed_array(kind) else { break };
+            line = match after.strip_prefix("ret[0], ret[1]).slice()") {
+                Some(after) => format!("{before}take({array}, ret){after}"),
+                None => format!("{before}view({array}, {after}"),
+            };
+        }
+        for (pair, of) in &self.passed {
+            line = line.replace(pair.as_str(), &format!("...pass({of})"));
+        }
+        self.renamed.iter().fold(line, |line, (name, value)| word_replaced(&line, name, value))
+    }
+
+    /// A call that returns a text, up to where that is freed.
+    fn text_returned(&self, lines: &mut impl Iterator<Item = &'a str>) -> Result<String, String> {
+        let block: Vec<&str> = lines.take_while(|line| *line != "        }").collect();
+        let call = block.iter().map(|line| line.trim_start()).find(|line| line.starts_with("const ret = wasm."));
+        if !block.contains(&"        } finally {") {
+            return Err("a text is not freed".into());
+        }
+        let mut text = format!("        {}\n", self.rewritten(call.ok_or("a text comes from no call")?));
+        if block.iter().any(|line| line.contains("throw takeFrom")) {
+            text = checked(&text)?;
+        }
+        Ok(text + "        return decode(take(Uint8Array, ret));\n")
+    }
+}
+
+/// `text` with a check of what the call in its last line returns.
+fn checked(text: &str) -> Result<String, String> {
+    let (before, call) = text.rsplit_once("const ret = ").ok_or("what is checked comes from no call")?;
+    let call = call.strip_suffix(";\n").filter(|call| !call.contains('\n')).ok_or("a check is not after its call")?;
+    Ok(format!("{before}const ret = check({call});\n"))
 }
 
 /// Passes over lines up to one that is, or ends with, `end`; `first` may be it already.
@@ -143,28 +241,12 @@ fn coerced(line: &str) -> Option<(&str, &str)> {
     (name.starts_with("val") && plain).then_some((name, value))
 }
 
-/// A line with calls of the helpers in place of those of what they stand for.
-fn rewritten(line: &str, renamed: &[(&str, &str)]) -> String {
-    let mut line = line
-        .replace(", wasm.__wbindgen_malloc, wasm.__wbindgen_realloc)", ")")
-        .replace(", wasm.__wbindgen_malloc)", ")")
-        .replace("getDataViewMemory0()", "new DataView(wasm.memory.buffer)")
-        .replace("passStringToWasm0(", "passString(")
-        .replace("getStringFromWasm0(", "getString(")
-        .replace("_free(ptr, 0)", "_free(this.__wbg_ptr, 0)");
-    while let Some((before, rest)) = line.split_once("passArray") {
-        let Some((kind, after)) = rest.split_once("ToWasm0(") else { break };
-        if kind.contains('(') {
-            break;
-        }
-        line = format!("{before}passArray({after}");
-    }
-    while let Some((before, rest)) = line.split_once("getArray") {
-        let Some((kind, after)) = rest.split_once("FromWasm0(") else { break };
-        let Some(array) = typed_array(kind) else { break };
-        line = format!("{before}view({array}, {after}");
-    }
-    renamed.iter().fold(line, |line, (name, value)| word_replaced(&line, name, value))
+/// `ptr0 = passStringToWasm0(text, ...);`, with or without a case for none, as the pair's number and what is passed.
+fn passed(line: &str) -> Option<(&str, &str)> {
+    let (pointer, value) = line.strip_prefix("ptr")?.split_once(" = ")?;
+    let value = value.split_once(" ? 0 : ").map_or(value, |(_, value)| value);
+    let (_, of) = value.strip_prefix("pass")?.split_once("ToWasm0(")?;
+    Some((pointer, of.split_once(", ")?.0))
 }
 
 fn typed_array(kind: &str) -> Option<&'static str> {
@@ -232,12 +314,47 @@ export class Engine {
             throw takeFromExternrefTable0(ret[2]);
         }
         var v6 = getArrayF64FromWasm0(ret[0], ret[1]).slice();
+        wasm.__wbindgen_free(ret[0], ret[1] * 8, 8);
+        return v6;
+    }
+    snapshot(session) {
+        const val2 = +session;
+        let deferred2_0;
+        let deferred2_1;
+        try {
+            const ret = wasm.engine_snapshot(this.__wbg_ptr, val2);
+            var ptr1 = ret[0];
+            if (ret[3]) {
+                ptr1 = 0;
+                throw takeFromExternrefTable0(ret[2]);
+            }
+            deferred2_0 = ptr1;
+            return getStringFromWasm0(ptr1, len1);
+        } finally {
+            wasm.__wbindgen_free(deferred2_0, deferred2_1, 1);
+        }
     }
 }
 if (Symbol.dispose) Engine.prototype[Symbol.dispose] = Engine.prototype.free;
 const EngineFinalization = (typeof FinalizationRegistry === 'undefined')
     ? { register: () => {}, unregister: () => {} }
     : new FinalizationRegistry(ptr => wasm.__wbg_engine_free(ptr, 1));
+function __wbg_get_imports() {
+    const import0 = {
+        __proto__: null,
+        __wbg_string_get: function(arg0, arg1) {
+            var ptr1 = isLikeNone(ret) ? 0 : passStringToWasm0(ret, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
+            var len1 = WASM_VECTOR_LEN;
+            getDataViewMemory0().setInt32((arg0 >>> 0) + 4 * 1, len1, true);
+        },
+        __wbg_set: function() { return handleError(function (arg0, arg1) {
+            return Reflect.get(arg0, arg1);
+        }, arguments); },
+    };
+}
+function handleError(f, args) {
+    return f.apply(this, args);
+}
 function getArrayF64FromWasm0(ptr, len) {
     return getFloat64ArrayMemory0().subarray(ptr / 8, ptr / 8 + len);
 }
@@ -251,7 +368,6 @@ if (!('encodeInto' in cachedTextEncoder)) {
 function __wbg_finalize_init(instance, module) {
     wasm = instance.exports;
     cachedDataViewMemory0 = null;
-    getDataViewMemory0().setInt32((arg0 >>> 0) + 4 * 1, len1, true);
     return wasm;
 }
 "#;
@@ -266,19 +382,28 @@ function __wbg_finalize_init(instance, module) {
         wasm.__wbg_engine_free(this.__wbg_ptr, 0);
     }
     append(list, n, columns, pool) {
-        let ptr0, len0, ptr1, len1;
-            ptr0 = passArray(columns);
-            len0 = WASM_VECTOR_LEN;
-            ptr1 = isLikeNone(pool) ? 0 : passString(pool);
-            len1 = WASM_VECTOR_LEN;
-        const ret = wasm.engine_append(this.__wbg_ptr, list, n, ptr0, len0, ptr1, len1);
-        check(ret);
-        var v6 = view(Float64Array, ret[0], ret[1]).slice();
+        const ret = check(wasm.engine_append(this.__wbg_ptr, list, n, ...pass(columns), ...pass(pool)));
+        var v6 = take(Float64Array, ret);
+        return v6;
     }
+    snapshot(session) {
+        const ret = check(wasm.engine_snapshot(this.__wbg_ptr, session));
+        return decode(take(Uint8Array, ret));
+    }
+}
+function __wbg_get_imports() {
+    const import0 = {
+        __wbg_string_get: function(arg0, arg1) {
+            const [ptr1, len1] = pass(ret);
+            setInt32(arg0, 1, len1);
+        },
+        __wbg_set: handled((arg0, arg1) => {
+            return Reflect.get(arg0, arg1);
+        }),
+    };
 }
 function __wbg_finalize_init(instance, module) {
     wasm = instance.exports;
-    new DataView(wasm.memory.buffer).setInt32((arg0 >>> 0) + 4 * 1, len1, true);
     return wasm;
 }"
         );

@@ -9,7 +9,7 @@ use crate::process::must;
 use crate::stamp::{Stamp, empty_folder, fresh, keep};
 use crate::variant::Variant;
 use crate::workspace::{Workspace, cargo};
-use crate::{arrange, glue, panics, toolchain};
+use crate::{arrange, glue, names, panics, size, toolchain};
 
 /// Changes when this file makes something else of the same inputs.
 const STEP: &str = "wasm 2";
@@ -82,7 +82,8 @@ fn tools(work: &Workspace, variant: &Variant) -> Result<Stamp> {
         .path(&work.root.join("xtask/src/glue.rs"))?
         .path(&work.root.join("xtask/src/slim.rs"))?
         .path(&work.root.join("xtask/src/panics.rs"))?
-        .path(&work.root.join("xtask/src/arrange.rs"))
+        .path(&work.root.join("xtask/src/arrange.rs"))?
+        .path(&work.root.join("xtask/src/names.rs"))
 }
 
 /// All that a variant is made of, cargo not asked.
@@ -178,7 +179,7 @@ fn optimise(work: &Workspace, variant: &Variant, next: &Path) -> Result<()> {
     must(&mut command, "wasm-opt", "see its output above")?;
     if variant.arrange {
         let path = next.join(format!("{}.wasm", variant.name));
-        let arranged = arrange::arrange(&fs::read(&path).at(&path)?).map_err(|what| {
+        let arranged = arrange::arrange(&fs::read(&path).at(&path)?, size::brotli).map_err(|what| {
             Failure::new(what, path.display(), "adapt xtask/src/arrange.rs to this version of binaryen")
         })?;
         fs::write(&path, arranged).at(&path)?;
@@ -198,6 +199,13 @@ fn wrap(variant: &Variant, next: &Path) -> Result<()> {
             turn(&text, variant.instantiate_later).map_err(|what| Failure::new(what, path.display(), mend))?;
         let path = next.join(name);
         fs::write(&path, wrapped).at(&path)?;
+    }
+    if variant.arrange {
+        let [module, script] = ["wasm", "js"].map(|end| next.join(format!("{}.{end}", variant.name)));
+        let (bytes, text) = (fs::read(&module).at(&module)?, fs::read_to_string(&script).at(&script)?);
+        let (bytes, text) = names::shorten(&bytes, &text).map_err(|what| Failure::new(what, script.display(), mend))?;
+        fs::write(&module, bytes).at(&module)?;
+        fs::write(&script, text).at(&script)?;
     }
     let bound = next.join("bound");
     fs::remove_dir_all(&bound).at(&bound)

@@ -57,17 +57,7 @@ pub(super) fn sort(keys: &mut Vec<Key>) {
         let mut places = [0; 256];
         keys.iter().for_each(|key| places[byte(key)] += 1);
         let mut end = 0;
-        for place in &mut places {
-            let count = std::mem::replace(place, end);
-            // All have the same byte here.
-            if count == keys.len() {
-                break;
-            }
-            end += count;
-        }
-        if end < keys.len() {
-            continue;
-        }
+        places.iter_mut().for_each(|place| end += std::mem::replace(place, end));
         for &key in keys.iter() {
             let place = &mut places[byte(&key)];
             to[*place] = key;
