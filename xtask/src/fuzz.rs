@@ -114,11 +114,12 @@ fn build(work: &Workspace, target: &str) -> Result<PathBuf> {
 fn fuzz(work: &Workspace, program: &Path, target: &str, options: &Options) -> Result<Found> {
     let made = work.made().join("fuzz");
     // What was found with a bug in it is no use to a run without.
-    let corpus = made.join(if options.plant { "corpus-planted" } else { "corpus" }).join(target);
+    let ending = if options.plant { "-planted" } else { "" };
+    let corpus = made.join(format!("corpus{ending}")).join(target);
     if options.plant && corpus.exists() {
         fs::remove_dir_all(&corpus).at(&corpus)?;
     }
-    let crashes = made.join("crashes").join(target);
+    let crashes = made.join(format!("crashes{ending}")).join(target);
     for folder in [&corpus, &crashes] {
         fs::create_dir_all(folder).at(folder)?;
     }
@@ -133,7 +134,7 @@ fn fuzz(work: &Workspace, program: &Path, target: &str, options: &Options) -> Re
         .arg(format!("-rss_limit_mb={RSS_MB}"))
         .arg(format!("-artifact_prefix={}/", crashes.display()))
         // No value profile: it keeps every text that comes one byte nearer to a word, and few of those still parse.
-        .args(["-print_final_stats=1", "-detect_leaks=0", "-use_value_profile=0"])
+        .args(["-print_final_stats=1", "-detect_leaks=0", "-use_value_profile=0", "-print_funcs=0"])
         .current_dir(&made);
     // What serves to find bugs of unsafe code outside of kernels, of which there is none, would take a tenth of the time.
     command.env("ASAN_OPTIONS", "detect_stack_use_after_return=0:malloc_context_size=2:quarantine_size_mb=8");
