@@ -15,8 +15,8 @@ mod sessions;
 
 use std::sync::OnceLock;
 
-pub use bundles::{bundle_bytes, manifest_json, with_manifest};
-pub use mutate::number;
+pub use bundles::{bundle_bytes, header_parses, manifest_json, parses, with_manifest};
+pub use mutate::{number, number_of_a_seed};
 #[cfg(feature = "compile")]
 pub use onnx::{compile_onnx, forgive_the_reader};
 pub use plans::plan_execution;

@@ -1,5 +1,7 @@
 //! A move that knows JSON's numbers: bytes alone seldom make another number that still parses.
 
+use std::sync::OnceLock;
+
 /// Numbers at which things turn.
 const NUMBERS: [&str; 14] = [
     "0",
@@ -41,6 +43,21 @@ pub fn number(data: &mut [u8], size: usize, max_size: usize, seed: u32) -> Optio
     Some(new)
 }
 
+/// The same, but one move in four starts at one of the target's seeds again: of what a fuzzer keeps of a bundle, most is refused at
+/// its first fault, and what is made of it is refused there too.
+pub fn number_of_a_seed(target: &str, data: &mut [u8], size: usize, max_size: usize, seed: u32) -> Option<usize> {
+    static SEEDS: OnceLock<Vec<(String, Vec<u8>)>> = OnceLock::new();
+    let seeds = SEEDS.get_or_init(|| crate::seeds::of(target));
+    // Other bits than those that choose the number.
+    let choice = seed.wrapping_mul(0x9e37_79b1) >> 16;
+    let (_, from) = &seeds[choice as usize / 4 % seeds.len()];
+    if !choice.is_multiple_of(4) || from.len() > max_size.min(data.len()) {
+        return number(data, size, max_size, seed);
+    }
+    data[..from.len()].copy_from_slice(from);
+    Some(number(data, from.len(), max_size, seed | 1).unwrap_or(from.len()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,5 +79,22 @@ mod tests {
         }
         assert_eq!(seen.len(), 3 * NUMBERS.len());
         assert_eq!(number(&mut text.clone(), text.len(), text.len(), 1 + 2 * 3 * 9), None, "no room");
+    }
+
+    #[test]
+    fn some_moves_start_at_a_seed_again() {
+        let (mut fresh, mut own) = (std::collections::BTreeSet::new(), 0);
+        for seed in 0..4000 {
+            let mut data = [b"[1]".as_slice(), &[0; 5000]].concat();
+            let max = data.len();
+            match number_of_a_seed("manifest_json", &mut data, 3, max, seed) {
+                Some(size) if size > 100 => {
+                    let manifest: serde_json::Value = serde_json::from_slice(&data[..size]).expect("JSON as before");
+                    fresh.insert(manifest["version"].to_string());
+                }
+                _ => own += 1,
+            }
+        }
+        assert!(own > 2500 && fresh.len() > 3, "{own} {fresh:?}");
     }
 }
