@@ -79,12 +79,8 @@ pub(super) fn reshaped(val: &Val, shape: Vec<Dim>) -> Result<Val, String> {
 /// Where the elements of a value lie in its row.
 pub(super) fn table_of(val: &Val) -> Result<Table, String> {
     let dims = shape::inner(&val.shape());
-    let count = dims.iter().try_fold(1_usize, |n, &d| n.checked_mul(d));
-    if count.is_none_or(|n| n > i32::MAX as usize) {
-        Err("too many elements".into())
-    } else {
-        Ok(Table::identity(&dims, 0))
-    }
+    shape::fits(&dims)?;
+    Ok(Table::identity(&dims, 0))
 }
 
 fn measure(call: &Call) -> Lowered {

@@ -58,7 +58,9 @@ pub(super) fn expanded(lowering: &mut Lowering, val: &Val, shape: Vec<Dim>) -> R
     if shape::candidates(&shape) == 2 && val.shape() != shape {
         return Err("it repeats to pairs of candidates: leave that to the broadcast of the operator behind it".into());
     }
-    let table = table_of(val)?.expand(&shape::inner(&shape));
+    let wanted = shape::inner(&shape);
+    shape::fits(&wanted)?;
+    let table = table_of(val)?.expand(&wanted);
     if shape::fixed(&shape).is_some() {
         let result = moved(lowering, val, &table, shape)?;
         remember(lowering, val, &result);
@@ -92,6 +94,10 @@ fn tile(lowering: &mut Lowering, call: &Call) -> Lowered {
         match (from[axis], repeat.known()) {
             (_, Some(1)) => {}
             (Dim::Fixed(size), Some(n)) => {
+                // Before the list is made, and in the shape that is repeated already.
+                let mut wanted = table.dims.clone();
+                wanted[axis] = size.saturating_mul(usize::try_from(n).unwrap_or(0));
+                shape::fits(&wanted)?;
                 let list: Vec<usize> = (0..n.max(0)).flat_map(|_| 0..size).collect();
                 table = table.pick(axis, &list);
                 shape[axis] = Dim::Fixed(list.len());
@@ -151,7 +157,8 @@ fn pad(lowering: &mut Lowering, call: &Call) -> Lowered {
         }
         let Dim::Fixed(size) = from[axis] else { return Err(MIXED.into()) };
         let n = size as i64;
-        let length = usize::try_from(n + before + after).map_err(|_| "it cuts off more than there is".to_owned())?;
+        let length = n.checked_add(before).and_then(|n| n.checked_add(after)).and_then(|n| usize::try_from(n).ok());
+        let length = length.ok_or("it cuts off more than there is")?;
         let source = |at: usize| -> Option<usize> {
             let at = at as i64 - before;
             let at = match mode.as_str() {
@@ -169,6 +176,7 @@ fn pad(lowering: &mut Lowering, call: &Call) -> Lowered {
         };
         let mut dims = table.dims.clone();
         dims[axis] = length;
+        shape::fits(&dims)?;
         table = table.gather(&dims, |at| {
             let mut from = at.to_vec();
             from[axis] = source(at[axis])?;
@@ -217,6 +225,7 @@ fn range(lowering: &mut Lowering, call: &Call) -> Lowered {
         let (start, limit, delta) = (start?[0], limit?[0], delta?[0]);
         let count = ((f64::from(limit) - f64::from(start)) / f64::from(delta)).ceil();
         let count = if count > 0.0 { count as usize } else { 0 };
+        shape::fits(&[count])?;
         // As ONNX defines it: start + i * delta.
         let list: Vec<f32> = (0..count).map(|i| start + i as f32 * delta).collect();
         return Ok(vec![Val::Constant(Rc::new(Constant::f32(&[list.len()], list)))]);
@@ -227,12 +236,10 @@ fn range(lowering: &mut Lowering, call: &Call) -> Lowered {
         if delta == 0 {
             return Err("a step of 0".into());
         }
-        let mut list = vec![];
-        let mut at = start;
-        while if delta > 0 { at < limit } else { at > limit } {
-            list.push(at);
-            at += delta;
-        }
+        let (way, step) = (i128::from(limit) - i128::from(start), i128::from(delta));
+        let count = if way.signum() == step.signum() { (way.abs() - 1) / step.abs() + 1 } else { 0 };
+        let count = shape::fits(&[usize::try_from(count).unwrap_or(usize::MAX)])? as i64;
+        let list: Vec<i64> = (0..count).map(|i| start + i * delta).collect();
         let constant = Constant { elem, dims: vec![list.len()], values: Values::Int(list) };
         return Ok(vec![Val::Constant(Rc::new(constant))]);
     }

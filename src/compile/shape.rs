@@ -77,10 +77,19 @@ pub(super) fn of_sizes(sizes: &[usize]) -> Vec<Dim> {
     sizes.iter().map(|&size| Dim::Fixed(size)).collect()
 }
 
+/// Elements of a row at most, wherever a graph makes more of fewer: a bundle holds no more, and a few bytes of a file ask for any number.
+const MAX_ELEMENTS: usize = 1 << 26;
+
+/// Whether the elements of a row are so few that a table of them can be made; how many they are.
+pub(super) fn fits(inner: &[usize]) -> Result<usize, String> {
+    let count = inner.iter().try_fold(1_usize, |n, &size| n.checked_mul(size)).filter(|&n| n <= MAX_ELEMENTS);
+    count.ok_or_else(|| format!("more than {MAX_ELEMENTS} elements"))
+}
+
 /// ONNX's broadcast of two shapes.
 pub(super) fn joint(a: &[Dim], b: &[Dim]) -> Result<Vec<Dim>, String> {
     let rank = a.len().max(b.len());
-    (0..rank)
+    let shape = (0..rank)
         .map(|axis| {
             let dim = |s: &[Dim]| (axis + s.len()).checked_sub(rank).map_or(Dim::Fixed(1), |i| s[i]);
             match (dim(a), dim(b)) {
@@ -89,7 +98,9 @@ pub(super) fn joint(a: &[Dim], b: &[Dim]) -> Result<Vec<Dim>, String> {
                 _ => Err(format!("the shapes {} and {} do not broadcast", text(a), text(b))),
             }
         })
-        .collect()
+        .collect::<Result<Vec<Dim>, String>>()?;
+    fits(&inner(&shape))?;
+    Ok(shape)
 }
 
 /// For messages.
@@ -207,6 +218,15 @@ pub(super) fn reshape(from: &[Dim], sizes: &[Size]) -> Result<Vec<Dim>, String> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_few_bytes_ask_for_is_bounded() {
+        let [wide, tall] = [[Dim::Fixed(1), Dim::Fixed(1 << 20)], [Dim::Fixed(1 << 20), Dim::Fixed(1)]];
+        assert_eq!(joint(&wide, &[Dim::Fixed(64), Dim::Fixed(1)]).map(|shape| width(&shape)), Ok(1 << 26));
+        assert!(joint(&wide, &tall).is_err_and(|e| e.contains("elements")));
+        assert!(fits(&[usize::MAX, 2]).is_err() && fits(&[1 << 40]).is_err());
+        assert_eq!(fits(&[3, 0, 5]), Ok(0));
+    }
 
     fn n(each: i64) -> Size {
         Size { each, fixed: 0 }
