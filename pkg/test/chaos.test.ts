@@ -17,8 +17,8 @@ const SWAP_MS = isFull ? 60_000 : 1_000;
 const SEED = Number(process.env.RANKLET_SEED ?? Math.floor(Math.random() * 2 ** 32));
 /** Before any that count: what is loaded and compiled at first use stays. */
 const WARM = 1_000;
-/** How much memory may grow from a tenth to the end. */
-const GROWTH = 0.01;
+/** How much memory may grow from a tenth to the end; in a short run a share of it is what V8 has met for the first time. */
+const GROWTH = isFull ? 0.01 : 0.05;
 /** V8 keeps what it compiled in the heap and drops it when it likes; without its compilers what is left is ours. */
 const INTERPRETED = ["--no-opt", "--no-maglev", "--no-sparkplug", "--no-flush-bytecode"];
 

@@ -156,8 +156,9 @@ describe.skipIf(executablePath === undefined).each([true, false])("moveBefore: %
   });
 
   test("a page may put the children in order itself", async () => {
-    const { page } = await open();
+    const { page } = await open(html(), false);
     await page.evaluate(() => document.querySelector("ranked-list")!.addEventListener("beforerank", (event) => event.preventDefault()));
+    await page.evaluate('import("/element.js")');
     await ranked(page);
     await frames(page);
     expect(await order(page)).toEqual(serverIds);
