@@ -15,7 +15,8 @@ use crate::module::{
 
 /// Bytes of a run that two functions may share; 3 to 7 were tried.
 const RUN: usize = 4;
-/// What a run in a function that stands already is worth, as a share of what it was worth one function earlier; and a size that every function has beside its own. Which is best changes with the code: all are tried (200 bytes).
+/// What a run in a function that stands already is worth, as a share of what it was worth one function earlier; and a size
+/// that every function has beside its own. Which is best changes with the code: all are tried (200 bytes).
 const TRIED: [(f64, f64); 8] =
     [(0.0, 20.0), (0.5, 10.0), (0.5, 20.0), (0.6, 20.0), (0.6, 60.0), (0.7, 60.0), (0.75, 60.0), (0.8, 20.0)];
 /// A run in more functions says nothing of any two.

@@ -1,4 +1,4 @@
-//! Makes a panic a bare trap, before wasm-opt drops what only worded it.
+//! Makes a panic a bare trap, and the formatting of text plain, before wasm-opt drops what only they needed.
 //!
 //! On this target a panic ends in `unreachable` and its message reaches nobody: there is no console to print it on. The code
 //! that words messages, the text formatting it pulls in, and the places in source files that it names are some thousand
@@ -33,11 +33,29 @@ const DEBUG: [&str; 4] = ["5Debug3fmt", "5DebugEL_", "core..fmt..Debug$GT$3fmt",
 /// No locals, `i32.const 0`, `end`: a `fmt` that writes nothing and succeeds.
 const NOTHING: [u8; 4] = [0x00, 0x41, 0x00, 0x0b];
 
+/// A function of the text formatter, by the end of its mangled name, and what stands in its body in place of what, once, at
+/// the same length.
+type Plain = (&'static str, &'static [u8], &'static [u8]);
+
+/// What a page words has `{}` alone, so no text there has a width, a precision, a sign that is asked for, or a prefix: the
+/// tests for them find none, and the padding and the counting of characters behind them go.
+const PLAIN: [Plain; 4] = [
+    // `i32.const` of the flags for a width or a precision: `i32.const 0`, and `nop`s.
+    ("9Formatter3pad", b"\x41\x80\x80\x80\xc0\x01", b"\x41\0\x01\x01\x01\x01"),
+    // The same of the flag for a sign, and of that for a prefix.
+    ("9Formatter12pad_integral", b"\x41\x80\x80\x80\x01", b"\x41\0\x01\x01\x01"),
+    ("9Formatter12pad_integral", b"\x41\x80\x80\x80\x04", b"\x41\0\x01\x01\x01"),
+    // `i32.load16_u offset=12`, the width: `drop`, `i32.const 0`.
+    ("9Formatter12pad_integral", b"\x2f\x01\x0c", b"\x1a\x41\0"),
+];
+
 /// What a failed `assert!` says begins so.
 const ASSERTION: &[u8] = b"assertion failed: ";
 
 /// What panics of the standard library say, whole: nothing else here says it.
-const WORDS: [&[u8]; 17] = [
+///
+/// A text with values in it goes as the compiler packs it: each part after its length, `\xc0` for a value, 0 at the end.
+const WORDS: [&[u8]; 25] = [
     b"called `Option::unwrap()` on a `None` value",
     b"attempt to divide by zero",
     b"attempt to calculate the remainder with a divisor of zero",
@@ -55,6 +73,14 @@ const WORDS: [&[u8]; 17] = [
     b") should be <= len (is ",
     b"removal index (is ",
     b") should be < len (is ",
+    b"swap_remove index (is ",
+    b"mid > len",
+    b"\x16slice index starts at \xc0\x0d but ends at \xc0\0",
+    b"\x20index out of bounds: the len is \xc0\x12 but the index is \xc0\0",
+    b"\x12range start index \xc0\x22 out of range for slice of length \xc0\0",
+    b"\x10range end index \xc0\x22 out of range for slice of length \xc0\0",
+    b"\x10assertion `left \xc0\x17 right` failed\n  left: \xc0\x09\n right: \xc0\0",
+    b"\x10assertion `left \xc0\x10 right` failed: \xc0\x09\n  left: \xc0\x09\n right: \xc0\0",
 ];
 
 /// More of either than any source file has.
@@ -76,11 +102,16 @@ pub fn silence(module: &[u8]) -> Result<Vec<u8>, String> {
     let is = |index: u32, parts: &[&str]| {
         names.get(&(index + imported)).is_some_and(|name| parts.iter().any(|part| name.contains(part)))
     };
-    let body = |index: u32| -> Option<&[u8]> {
+    let body = |index: u32, body: &[u8]| -> Result<Option<Vec<u8>>, String> {
         if is(index, &DIVERGING) {
-            return Some(&TRAP);
+            return Ok(Some(TRAP.to_vec()));
         }
-        is(index, &DEBUG).then_some(&NOTHING)
+        if is(index, &DEBUG) {
+            return Ok(Some(NOTHING.to_vec()));
+        }
+        let named = |end: &str| names.get(&(index + imported)).is_some_and(|name| name.ends_with(end));
+        let plain: Vec<Plain> = PLAIN.into_iter().filter(|(end, ..)| named(end)).collect();
+        if plain.is_empty() { Ok(None) } else { plainly(body, &plain).map(Some) }
     };
     let code = sections.iter().find(|(id, _)| *id == CODE).map_or(&[][..], |(_, content)| content);
     let texts = constant_pairs(code);
@@ -109,7 +140,10 @@ pub fn silence(module: &[u8]) -> Result<Vec<u8>, String> {
     Ok(out)
 }
 
-fn replace_bodies<'a>(content: &[u8], other: impl Fn(u32) -> Option<&'a [u8]>) -> Result<(Vec<u8>, usize), String> {
+fn replace_bodies(
+    content: &[u8],
+    other: impl Fn(u32, &[u8]) -> Result<Option<Vec<u8>>, String>,
+) -> Result<(Vec<u8>, usize), String> {
     let mut reader = Reader(content);
     let count = reader.number()?;
     let mut out = Vec::with_capacity(content.len());
@@ -117,13 +151,26 @@ fn replace_bodies<'a>(content: &[u8], other: impl Fn(u32) -> Option<&'a [u8]>) -
     write(&mut out, count);
     for index in 0..count {
         let body = reader.sized()?;
-        let other = other(index);
-        silenced += usize::from(other == Some(&TRAP));
-        let body = other.unwrap_or(body);
+        let other = other(index, body)?;
+        silenced += usize::from(other.as_deref() == Some(&TRAP));
+        let body = other.as_deref().unwrap_or(body);
         write(&mut out, body.len() as u32);
         out.extend_from_slice(body);
     }
     Ok((out, silenced))
+}
+
+/// A body of the formatter with the tests for what no text has always failing.
+fn plainly(body: &[u8], plain: &[Plain]) -> Result<Vec<u8>, String> {
+    let mut out = body.to_vec();
+    for (name, from, to) in plain {
+        let mut at = body.windows(from.len()).enumerate().filter(|(_, here)| here == from).map(|(at, _)| at);
+        let (Some(at), None) = (at.next(), at.next()) else {
+            return Err(format!("`{name}` does not ask once for what no text has"));
+        };
+        out[at..at + from.len()].copy_from_slice(to);
+    }
+    Ok(out)
 }
 
 /// The data section with every `core::panic::Location`, the file name it points to, and every assertion's text as zeros:
@@ -290,6 +337,15 @@ mod tests {
             let code = sections(&after).unwrap().into_iter().find(|(id, _)| *id == CODE).unwrap().1;
             assert_eq!(code, b"\x02\x03\0\0\x0b\x04\0\x41\0\x0b");
         }
+    }
+
+    #[test]
+    fn what_a_formatter_asks_once_is_answered() {
+        let body = b"\0\x20\0\x41\x80\x80\x80\xc0\x01\x71\x0b";
+        assert_eq!(plainly(body, &PLAIN[..1]).unwrap(), b"\0\x20\0\x41\0\x01\x01\x01\x01\x71\x0b");
+        assert!(plainly(body, &PLAIN[1..2]).unwrap_err().contains("pad_integral"));
+        assert!(plainly(&[&body[..], &body[..]].concat(), &PLAIN[..1]).unwrap_err().contains("once"));
+        assert!(PLAIN.iter().all(|(_, from, to)| from.len() == to.len()));
     }
 
     #[test]

@@ -8,8 +8,8 @@
 //! - Coercions of numbers: the face passes numbers, and the engine's own call coerces them again.
 //! - The same lines for each argument that is copied, after each call that may fail, and for each array or text that comes
 //!   back: `pass`, `check` and `take`.
-//! - Views of the memory that are kept, a copy of a text that is guessed to be ASCII, and a text decoder that is renewed after
-//!   2 GiB: `HELPERS` make a view where one is needed, and a decoder for each text.
+//! - Views of the memory that are kept, and a text decoder that is renewed after 2 GiB: `HELPERS` make a view where one is
+//!   needed, and a decoder for each text.
 
 /// Functions that `HELPERS` stand for, by how their names begin and end.
 const REPLACED: [(&str, &str); 8] = [
@@ -58,9 +58,18 @@ const take = (Type, [ptr, length]) => {
     wasm.__wbindgen_free(ptr, copy.byteLength, Type.BYTES_PER_ELEMENT);
     return copy;
 };
+const encoder = new TextEncoder();
 const pass = (value) => {
     if (value == null) return [0, 0];
-    const given = typeof value === 'string' ? new TextEncoder().encode(value) : value;
+    let given = value;
+    if (typeof value === 'string') {
+        // Most are ASCII, which is written where it goes: `observe` calls for that.
+        const size = value.length;
+        const ptr = wasm.__wbindgen_malloc(size, 1);
+        if (encoder.encodeInto(value, view(Uint8Array, ptr, size)).read === size) return [ptr, size];
+        wasm.__wbindgen_free(ptr, size, 1);
+        given = encoder.encode(value);
+    }
     const { buffer, byteOffset, byteLength, length, BYTES_PER_ELEMENT } = given;
     const ptr = wasm.__wbindgen_malloc(byteLength, BYTES_PER_ELEMENT);
     view(Uint8Array, ptr, byteLength).set(new Uint8Array(buffer, byteOffset, byteLength));
