@@ -172,3 +172,15 @@ test("texts that are not well formed", () => {
     Object.defineProperty(String.prototype, "toWellFormed", { value: toWellFormed, configurable: true, writable: true });
   }
 });
+
+test("a key of any characters is the same in the engine: as long in bytes as in units, longer, or none", () => {
+  for (const key of ["\u00e9a", "a\u00e9", "\u20acabc", "\u{1f600}", "\u{1f600}\u00e9ab", "plain"]) {
+    const session = loaded.session();
+    expect(session.observe({ type: "open", key, candidate_type: `${key}!`, time: now - 9 }).accepted).toBe(true);
+    const known = JSON.parse(session.snapshot()!) as object;
+    expect(JSON.stringify(known)).toContain(JSON.stringify(key));
+    expect(session.signals({ candidate: key, now })["local.key.open.10m"]).toBeGreaterThan(0.9);
+    expect(session.signals({ candidate: key.slice(0, 1), now })["local.key.open.10m"]).toBe(0);
+    session.dispose();
+  }
+});
