@@ -18,7 +18,7 @@ def shown(cards: list[tuple[str, str, str]], rows: list[int] | None = None, **mo
         for (t, target, topic), row in zip(cards, rows)
     ]
     zeros = np.zeros(len(cards))
-    return Shown("a", [], candidates, zeros, zeros, [0] * len(cards), more.get("log_propensity", 0.0))
+    return Shown("a", candidates, zeros, zeros, [0] * len(cards), [False] * len(cards), more.get("log_propensity", 0.0))
 
 
 def of(part: str, decision: Shown) -> float:
@@ -41,6 +41,10 @@ def test_properties_by_hand():
     bid, tag = ("enable_auto_bidding", "c1", "bidding"), ("fix_conversion_tag", "c1", "measurement")
     assert [of("dependencies", shown(c)) for c in ([tag, bid], [bid, tag], [bid])] == [0, 1, 0]
     assert of("displacement", shown([raise_, lower, bid], rows=[5, 1, 3])) == 2
+    opened = shown([raise_, other, lower, bid])
+    for place, found in ((3, 0), (2, 1)):
+        opened.cooling[place] = True
+        assert of("cooldown", opened) == found
     assert of("exploration", shown([raise_], log_propensity=-1.5)) == 1.5
     lifted = shown([raise_, lower], rows=[1, 0])
     lifted.candidates[0]["spend_effect"] = 3.0
@@ -58,5 +62,6 @@ def test_the_whole_policy_ranks_and_keeps_what_it_promises(tmp_path, monkeypatch
     assert len(free) == len(whole) == len(people.requests) > 10
     assert all(s.log_propensity == 0 for s in free) and any(s.log_propensity < 0 for s in whole)
     assert np.mean([of("diversity", s) for s in whole]) > np.mean([of("diversity", s) for s in free])
+    assert sum(of("cooldown", s) for s in whole) < sum(of("cooldown", s) for s in free)
     # Hidden cards are taken out afterwards, so that two of a type may meet.
     assert sum(of("spacing", s) for s in whole) < sum(of("spacing", s) for s in free)

@@ -43,11 +43,12 @@ PARTS = {
     "spacing": "spacing = { apart = 1, first = 6 }",
     "conflicts": f"conflicts = [{{ types = {json.dumps(SPENDING + SAVING)}, first = 10 }}]",
     "dependencies": 'dependencies = [{ before = "fix_conversion_tag", then = "enable_auto_bidding" }]',
-    "cooldown": 'cooldowns = [{ event = "accept", lasts = "7d", first = 3 }]',
+    "cooldown": 'cooldowns = [{ event = "open", lasts = "1h", first = 3 }]',
     "fatigue": "fatigue = { impressions = 2, first = 3 }",
     "displacement": "displacement = 12",
     "exploration": 'explore = { method = "plackett_luce", strength = 0.25, first = 5 }',
 }
+COOLING = 3_600_000  # ms, that hour
 GUARDRAIL = "spend guardrail"  # always on; left out by requests that do not say what a candidate spends
 
 
@@ -56,11 +57,11 @@ class Shown:
     """One decision as it was put before somebody: the cards that were not hidden, in final order."""
 
     account: str
-    items: list[dict]  # of the record
     candidates: list[dict]  # of the request, in the same order
     labels: np.ndarray
     truth: np.ndarray
     tired: list[int]  # sightings of each card in this session without an answer
+    cooling: list[bool]  # whether each card was opened within the last hour
     log_propensity: float
 
 
@@ -91,7 +92,7 @@ class People:
         self.events = log.events
         self.requests = [self.completed(json.loads(line)) for line in log.requests.open()]
         self.answers = [json.loads(line) for line in log.labels.open()]
-        self.seen = self.sightings()
+        self.seen, self.opened = self.history()
 
     @staticmethod
     def completed(request: dict) -> dict:
@@ -101,15 +102,16 @@ class People:
             candidate["benefit_lower"] = round(candidate["features"].get("uplift", 0.0) - 0.1, 4)
         return request | {"seed": 7}
 
-    def sightings(self) -> list[Counter]:
-        """Per request: impressions of each key up to it that nothing answered."""
+    def history(self) -> tuple[list[Counter], list[set]]:
+        """Per request, of the keys up to it: impressions that nothing answered, and which were opened within the hour."""
         events = defaultdict(list)
         for line in self.events.open():
             event = json.loads(line)
             events[event["session"]].append(event)
-        counts = []
+        counts, opened = [], []
         for request in self.requests:
             seen: Counter = Counter()
+            cooling = set()
             for event in events[request["session"]]:
                 if event["time"] > request["now"] or "key" not in event:
                     continue
@@ -117,8 +119,11 @@ class People:
                     seen[event["key"]] += 1
                 elif event["type"] in ("open", "accept"):
                     seen[event["key"]] = 0
+                if event["type"] == "open" and event["time"] > request["now"] - COOLING:
+                    cooling.add(event["key"])
             counts.append(seen)
-        return counts
+            opened.append(cooling)
+        return counts, opened
 
     def ranked(self, name: str, spec: str | None, spends: bool = True, context: bool = True) -> list[Shown]:
         """Every decision as the bundle of `spec` takes it; None is the server's order."""
@@ -148,11 +153,11 @@ class People:
         candidates = [request["candidates"][row] | {"row": row} for _, row in keep]
         return Shown(
             answer["account"],
-            [record["items"][k] for k, _ in keep] if record else [],
             candidates,
             np.array([answer["labels"][row] for _, row in keep], float),
             np.array([answer["truth"][row] for _, row in keep]),
             [self.seen[j][c["key"]] for c in candidates],
+            [c["key"] in self.opened[j] for c in candidates],
             sum(i["log_propensity"] for i in record["items"]) if record else 0.0,
         )
 
@@ -196,8 +201,8 @@ def unprepared(s: Shown) -> float:
     return float(any(place.get(first, -1) > k for first, k in pairs))
 
 
-def held_back(s: Shown) -> float:
-    return float(any("cooldown" in i["constraints"] for i in s.items))
+def just_opened(s: Shown) -> float:
+    return float(any(s.cooling[:3]))
 
 
 def tiring(s: Shown) -> float:
@@ -226,7 +231,7 @@ PROPERTIES: dict[str, tuple[str, Callable[[Shown], float]]] = {
     "spacing": ("lists with equal neighbours in the first 6", adjacent),
     "conflicts": ("lists that contradict themselves in the first 10", contradicting),
     "dependencies": ("lists that bid before they measure", unprepared),
-    "cooldown": ("lists in which an accepted card stepped back", held_back),
+    "cooldown": ("lists with a card in the first 3 opened within the hour", just_opened),
     "fatigue": ("lists with a card in the first 3 ignored twice", tiring),
     "displacement": ("furthest from the server's rank", furthest),
     "exploration": ("nats of choice a list", surprise),
