@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { App, whole, type Answer } from "./app.js";
 import { answerIn, chromium, firefox, host, webkit, type Browser } from "./browsers.js";
-import { withEsbuild, withNext, withRollup, withVite, withWebpack, type Bundle } from "./bundlers.js";
+import { answerOfNextEdge, withEsbuild, withNext, withRollup, withVite, withWebpack, type Bundle } from "./bundlers.js";
 import { tools } from "./tools.js";
 import { answerOfWasmtime, missing as wasmtimeMissing } from "./wasmtime.js";
 import { answerOfWorkerd } from "./workerd.js";
@@ -93,6 +93,7 @@ if (whole) {
   bundled("webpack", withWebpack);
   bundled("Rollup", withRollup);
   bundled("Next", withNext);
+  cell("Next, edge runtime (edge-light)", undefined, () => answerOfNextEdge(app));
 
   cell("ranklet/inline, Chromium", chromium.missing, () => page(chromium, "inline", plain("inline")));
   cell("ranklet/inline, Node", undefined, async () => {
