@@ -66,7 +66,7 @@ export async function readModule(input: WasmInput, platform: Platform): Promise<
   try {
     const given = await input;
     const found = given === undefined ? await platform.runtime() : await resolve(given, platform);
-    if (isModule(found)) return found;
+    if (isModule(found)) return found as WebAssembly.Module;
     if (isResponse(found)) {
       const type = ok(found).headers.get("content-type") ?? "";
       if (/^application\/wasm\s*(;|$)/i.test(type)) return await WebAssembly.compileStreaming(found);
@@ -94,7 +94,7 @@ async function resolve<T>(input: T | Promise<T>, platform: Platform): Promise<Fo
 }
 
 // Not `instanceof`: an edge host hands over what another realm has compiled.
-function isModule(found: unknown): found is WebAssembly.Module {
+function isModule(found: unknown): boolean {
   return (found as { [Symbol.toStringTag]?: unknown } | null)?.[Symbol.toStringTag] === "WebAssembly.Module";
 }
 
