@@ -38,7 +38,10 @@ fn deny(work: &Workspace) -> Result<(Tally, String)> {
             continue;
         }
         let mut command = cargo();
-        command.args(["deny", "--color", "never", "--all-features", "check"]).args(checks).current_dir(&work.root);
+        command
+            .args(["deny", "--color", "never", "--workspace", "--all-features", "check"])
+            .args(checks)
+            .current_dir(&work.root);
         let ended = ended(&mut command, &name)?;
         tally += if !ended.1 && unfetched(&ended.0) {
             Tally::unmet(format!("{name}: the advisories' repository cannot be reached"))
