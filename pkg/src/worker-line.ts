@@ -18,7 +18,7 @@ export interface LineOptions {
 interface Waiting {
   resolve: (answer: never) => void;
   reject: (error: RankletError) => void;
-  timer: ReturnType<typeof setTimeout> | undefined;
+  timer: ReturnType<typeof setTimeout>;
 }
 
 /** The page's end of the wire: what is asked goes in order, each answer finds who asked, and silence is an answer too. */
@@ -100,7 +100,10 @@ export class Line {
       const id = this.#next++;
       const { timeoutMs, loadTimeoutMs } = this.#options;
       // A worker that has not begun yet is waited for as long as a load.
-      const timer = patient ? undefined : setTimeout(() => this.#tooLate(id), this.#open ? timeoutMs : Math.max(timeoutMs, loadTimeoutMs));
+      const late = () => {
+        if (!(patient && this.#open)) this.#tooLate(id);
+      };
+      const timer = setTimeout(late, this.#open ? timeoutMs : Math.max(timeoutMs, loadTimeoutMs));
       this.#waiting.set(id, { resolve, reject, timer });
       this.#port?.ref?.();
       this.#send(id, asked);

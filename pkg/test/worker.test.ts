@@ -261,6 +261,8 @@ describe("bundles over a reranker's life", () => {
     const pending = fragile.replace(new Promise<never>(() => undefined));
     await worker.terminate();
     expect((await pending).detail).toMatch(/^worker_failed: /);
+    const silent = create({ worker: thread("setTimeout(() => undefined, 60_000)"), timeoutMs: 50, loadTimeoutMs: 100 });
+    expect((await silent.replace(bundle())).detail).toMatch(/^worker_timeout: /);
   });
 
   test("a delivery runs in the page for an engine in the worker", async () => {

@@ -17,7 +17,7 @@ const python: string | undefined = (() => {
     rmSync(home, { recursive: true, force: true });
     mkdirSync(made, { recursive: true });
     execFileSync("python3", ["-m", "venv", home], { stdio: "pipe" });
-    execFileSync(interpreter, ["-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--quiet", "-r", REQUIREMENTS], { stdio: "pipe" });
+    execFileSync(interpreter, ["-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--quiet", "--retries", "1", "-r", REQUIREMENTS], { stdio: "pipe" });
     copyFileSync(REQUIREMENTS, ready);
     return interpreter;
   } catch {
