@@ -24,7 +24,8 @@ const PLACES = {
   browser: { minify: true },
   node: { platform: "node" },
   workerd: { minify: true },
-  "edge-light": { minify: true },
+  // Next refuses to build what could compile there, even where it never does.
+  "edge-light": { minify: true, define: { "WebAssembly.compile": "compileNothing" }, inject: [join(here, "src/edge-light-compile.ts")] },
 };
 
 /** The wasm as a text in the module: deflated, since no host that this entry is for would compress it on its way. */

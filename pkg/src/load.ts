@@ -31,7 +31,7 @@ export function probe(wasm: unknown, platform: Platform): void {
   if (typeof WebAssembly !== "object" || typeof WebAssembly.instantiate !== "function") {
     throw new RankletError("wasm_unavailable", "there is no WebAssembly here");
   }
-  const compiled = wasm === undefined ? platform.compiled : wasm instanceof WebAssembly.Module;
+  const compiled = wasm === undefined ? platform.compiled : isModule(wasm);
   if (!compiled) {
     try {
       // At once: a compile that is waited for costs a turn of the event loop before anything is read.
@@ -66,7 +66,7 @@ export async function readModule(input: WasmInput, platform: Platform): Promise<
   try {
     const given = await input;
     const found = given === undefined ? await platform.runtime() : await resolve(given, platform);
-    if (found instanceof WebAssembly.Module) return found;
+    if (isModule(found)) return found as WebAssembly.Module;
     if (isResponse(found)) {
       const type = ok(found).headers.get("content-type") ?? "";
       if (/^application\/wasm\s*(;|$)/i.test(type)) return await WebAssembly.compileStreaming(found);
@@ -91,6 +91,11 @@ type Found<T> = Exclude<T, URL | string> | Response | Uint8Array;
 async function resolve<T>(input: T | Promise<T>, platform: Platform): Promise<Found<T>> {
   const source = await input;
   return typeof source === "string" || source instanceof URL ? platform.read(source) : (source as Found<T>);
+}
+
+// Not `instanceof`: an edge host hands over what another realm has compiled.
+function isModule(found: unknown): boolean {
+  return (found as { [Symbol.toStringTag]?: unknown } | null)?.[Symbol.toStringTag] === "WebAssembly.Module";
 }
 
 // Not `instanceof`: a Response of another realm or of a caller's fetch polyfill is one too.

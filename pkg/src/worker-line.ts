@@ -27,6 +27,10 @@ export class Line {
   readonly changed = new Set<() => void>();
   /** Told by the numbers of lists that they are due. */
   readonly due = new Map<number, () => void>();
+  /** Told when a delivery may start. */
+  delivers: (() => void) | undefined;
+  /** Told when the worker is gone for good. */
+  ended: (() => void) | undefined;
   readonly ready: Promise<Status>;
   #settle!: () => void;
   #status: Status = { source: "server", reason: "loading", detail: "", bundle: null };
@@ -86,14 +90,20 @@ export class Line {
     this.#send(null, asked);
   }
 
-  /** Asks it something. Rejects with a `RankletError`: `worker_timeout`, `worker_failed`, or what the worker says. */
-  ask<T>(asked: Asked): Promise<T> {
+  /**
+   * Asks it something. Rejects with a `RankletError`: `worker_timeout`, `worker_failed`, or what the worker says. `patient`: what
+   * has to be fetched takes its time, and says nothing of how the worker is.
+   */
+  ask<T>(asked: Asked, patient = false): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       if (this.#failed) return reject(this.#failed);
       const id = this.#next++;
       const { timeoutMs, loadTimeoutMs } = this.#options;
       // A worker that has not begun yet is waited for as long as a load.
-      const timer = setTimeout(() => this.#tooLate(id), this.#open ? timeoutMs : Math.max(timeoutMs, loadTimeoutMs));
+      const late = () => {
+        if (!(patient && this.#open)) this.#tooLate(id);
+      };
+      const timer = setTimeout(late, this.#open ? timeoutMs : Math.max(timeoutMs, loadTimeoutMs));
       this.#waiting.set(id, { resolve, reject, timer });
       this.#port?.ref?.();
       this.#send(id, asked);
@@ -120,6 +130,7 @@ export class Line {
     } catch {
       // It is gone already.
     }
+    this.ended?.();
     this.#announce();
   }
 
@@ -137,6 +148,7 @@ export class Line {
     if ("hello" in said) this.#open = true;
     else if ("status" in said) this.#set(said.status);
     else if ("due" in said) this.due.get(said.due)?.();
+    else if ("delivers" in said) this.delivers?.();
     else if ("record" in said) this.#record(said.record);
     else if ("answer" in said) this.#answered(said.id, ({ resolve }) => resolve(said.answer as never));
     else if ("error" in said) this.#answered(said.id, ({ reject }) => reject(new RankletError(said.error.code, said.error.message)));

@@ -42,6 +42,15 @@ export function listen(port: Port, told: (message: unknown) => void, failed: (th
 /** Where bytes come from, as it crosses: text, a URL's text, bytes, a compiled module, or nothing yet. */
 export type Sent = { text: string } | { url: string } | { bytes: Uint8Array | ArrayBuffer } | { module: WebAssembly.Module } | { later: true } | null;
 
+/** A source as it crosses, addresses as the page means them; null: it is none, or not yet. */
+export function crossing(given: unknown, resolve: (source: string) => string): Sent {
+  if (typeof given === "string") return { text: resolve(given) };
+  if (given instanceof URL) return { url: given.href };
+  if (typeof WebAssembly === "object" && given instanceof WebAssembly.Module) return { module: given };
+  if (given instanceof ArrayBuffer) return { bytes: given };
+  return ArrayBuffer.isView(given) ? { bytes: new Uint8Array(given.buffer as ArrayBuffer, given.byteOffset, given.byteLength).slice() } : null;
+}
+
 /** What a reranker is opened with. */
 export interface Opening {
   bundle: Sent;
@@ -53,6 +62,8 @@ export interface Opening {
   clocked: boolean;
   /** Whether records are asked for. */
   recorded: boolean;
+  /** Whether bundles come by a delivery in the page. */
+  delivered: boolean;
 }
 
 /** A response as it crosses: a column for each property and each feature. */
@@ -70,7 +81,14 @@ export interface Packed {
 /** What the page asks, in the order in which it was asked. */
 export type Asked =
   | { op: "open"; options: Opening }
-  | { op: "source"; name: "bundle" | "wasm"; source: Sent; error?: string }
+  | { op: "source"; name: string; source: Sent; error?: string }
+  | { op: "replace"; name: string; source: Sent }
+  /** What a delivery does, which runs in the page. */
+  | { op: "offer"; bytes: Uint8Array<ArrayBuffer> }
+  | { op: "refuse"; code: Reason; message: string }
+  | { op: "disable"; detail: string }
+  | { op: "enable" }
+  | { op: "read"; source: Sent }
   | { op: "session"; session: number; options: Pick<SessionOptions, "key" | "snapshot"> }
   | { op: "end"; session: number }
   | { op: "forget"; session: number }
@@ -124,6 +142,8 @@ export type Said =
   | { id: number; error: { code: Reason; message: string } }
   | { status: Status }
   | { due: number }
+  /** The delivery may start. */
+  | { delivers: true }
   | { record: Uint8Array<ArrayBuffer> };
 
 /** A ranking as it crosses, by place. NaN is null. */

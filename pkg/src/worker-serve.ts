@@ -1,9 +1,10 @@
+import type { Receiver } from "./delivery.js";
 import type { List } from "./list.js";
 import type { Ranking } from "./ranking.js";
-import { describe, failure } from "./reasons.js";
+import { RankletError, describe, failure } from "./reasons.js";
 import type { Reranker } from "./reranker.js";
 import type { Session } from "./session.js";
-import type { RerankerOptions } from "./types.js";
+import type { BytesSource, RerankerOptions } from "./types.js";
 import { listen, packRanking, unpack, type Asked, type Envelope, type Opening, type Port, type RerankAsk, type Said, type Sent } from "./worker-messages.js";
 
 type Create = (options: RerankerOptions) => Reranker;
@@ -29,6 +30,8 @@ class Served {
   readonly #create: Create;
   readonly #port: Port;
   #reranker: Reranker | undefined;
+  /** What the page's delivery speaks to. */
+  #to: Receiver | undefined;
   readonly #sessions = new Map<number, Session>();
   readonly #lists = new Map<number, Held>();
   /** What comes later of what the reranker loads. */
@@ -47,12 +50,17 @@ class Served {
     const { id, now, consent, asked } = message as Envelope;
     this.#now = now;
     this.#consent = consent;
-    try {
-      const answer = this.#do(asked);
-      if (id !== null) this.#say({ id, answer });
-    } catch (thrown) {
+    const failed = (thrown: unknown) => {
       const { code, message: said } = failure(thrown, "request_invalid");
       if (id !== null) this.#say({ id, error: { code, message: said } });
+    };
+    try {
+      const answer = this.#do(asked);
+      if (id === null) return;
+      if (answer instanceof Promise) answer.then((answer: unknown) => this.#say({ id, answer }), failed);
+      else this.#say({ id, answer });
+    } catch (thrown) {
+      failed(thrown);
     }
   }
 
@@ -68,6 +76,18 @@ class Served {
         return this.#open(asked.options);
       case "source":
         return this.#source(asked.name, asked.source, asked.error);
+      case "replace":
+        return this.#reranker!.replace(this.#given(asked.name, asked.source) as BytesSource);
+      case "offer":
+        return this.#to!.offer(asked.bytes);
+      case "refuse":
+        return this.#to!.refuse(new RankletError(asked.code, asked.message));
+      case "disable":
+        return this.#to!.disable(asked.detail);
+      case "enable":
+        return this.#to!.enable();
+      case "read":
+        return this.#to!.read(this.#given("", asked.source) as URL | string);
       case "session":
         this.#sessions.set(asked.session, this.#reranker!.session(asked.options));
         return undefined;
@@ -134,11 +154,16 @@ class Served {
     }
   }
 
-  #open({ bundle, wasm, clocked, recorded, ...rest }: Opening): void {
+  #open({ bundle, wasm, clocked, recorded, delivered, ...rest }: Opening): void {
     const options: Record<string, unknown> = { ...rest, onStatus: () => this.#status(), consent: () => this.#consent };
     if (bundle) options["bundle"] = this.#given("bundle", bundle);
     if (wasm) options["wasm"] = this.#given("wasm", wasm);
     if (clocked) options["clock"] = () => this.#now;
+    const start = (to: Receiver) => {
+      this.#to = to;
+      this.#say({ delivers: true });
+    };
+    if (delivered) options["delivery"] = { start, stop: () => undefined };
     if (recorded) options["onRecord"] = (record: Uint8Array<ArrayBuffer>) => this.#say({ record });
     this.#reranker = this.#create(options as unknown as RerankerOptions);
     void this.#reranker.ready.then(() => this.#status());

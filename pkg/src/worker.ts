@@ -1,12 +1,13 @@
 import { makeReader } from "./candidates.js";
 import type { Host } from "./host.js";
 import { quiet } from "./load.js";
-import { RankletError, describe } from "./reasons.js";
+import { RankletError, describe, failure } from "./reasons.js";
 import type { Shared } from "./request.js";
 import type { Consent } from "./record.js";
 import type { Accessors, BytesSource, RerankerOptions, SessionOptions, Status } from "./types.js";
+import { deliver } from "./worker-delivery.js";
 import { Line } from "./worker-line.js";
-import type { Port, Sent } from "./worker-messages.js";
+import { crossing, type Port, type Sent } from "./worker-messages.js";
 import { AsyncSession } from "./worker-session.js";
 
 const LOAD_TIMEOUT_MS = 15_000;
@@ -15,7 +16,7 @@ const TIMEOUT_MS = 1000;
 /** The options of `createReranker`, with what differs where the engine lies in a worker. */
 export interface AsyncRerankerOptions<C = unknown>
   extends Accessors<C>,
-    Pick<RerankerOptions<C>, "bundle" | "wasm" | "deadlineMs" | "loadTimeoutMs" | "maxEvents" | "onStatus" | "consent" | "enabled" | "clock"> {
+    Pick<RerankerOptions<C>, "bundle" | "delivery" | "wasm" | "deadlineMs" | "loadTimeoutMs" | "maxEvents" | "onStatus" | "consent" | "enabled" | "clock"> {
   /**
    * Who hosts the engine: a worker or port whose other end called `serve` of `ranklet/worker-host`, or what makes one. By
    * default a worker of its own, which ends with the reranker.
@@ -32,6 +33,7 @@ export class AsyncReranker<C = unknown> {
   readonly #line: Line;
   readonly #shared: Shared<C>;
   readonly #abandoned: FinalizationRegistry<number> | undefined;
+  readonly #resolve: (source: string) => string;
   #next = 1;
 
   /** @internal */
@@ -40,7 +42,7 @@ export class AsyncReranker<C = unknown> {
     // What is read is kept whole: the schema is known to the worker alone.
     const host = { running: undefined, mayCome: true } as unknown as Host;
     this.#shared = { host, reader: makeReader(options), clock, maxEvents: 0, deadlineMs: undefined, records: undefined as never };
-    const { worker, consent, onRecord, enabled, onStatus, bundle, wasm, timeoutMs, loadTimeoutMs = LOAD_TIMEOUT_MS } = options;
+    const { worker, consent, onRecord, enabled, onStatus, bundle, delivery, wasm, timeoutMs, loadTimeoutMs = LOAD_TIMEOUT_MS } = options;
     const given = typeof worker === "function" ? worker : () => worker!;
     const asked: Consent | (() => Consent) = consent ?? "none";
     this.#line = new Line(enabled === false ? off : worker ? given : start, worker === undefined, {
@@ -66,10 +68,12 @@ export class AsyncReranker<C = unknown> {
       });
     }
     const line = this.#line;
+    this.#resolve = resolve;
+    if (delivery) deliver(delivery, line, clock, resolve);
     if (typeof FinalizationRegistry === "function") this.#abandoned = new FinalizationRegistry((session) => line.tell({ op: "end", session }));
-    const sources = { bundle: this.#source("bundle", bundle, resolve), wasm: this.#source("wasm", wasm, resolve) };
+    const sources = { bundle: this.#source("bundle", bundle), wasm: this.#source("wasm", wasm) };
     const { deadlineMs, maxEvents } = options;
-    const opening = { deadlineMs, loadTimeoutMs, maxEvents, clocked: options.clock !== undefined, recorded: typeof onRecord === "function" };
+    const opening = { deadlineMs, loadTimeoutMs, maxEvents, clocked: options.clock !== undefined, recorded: typeof onRecord === "function", delivered: !!delivery };
     this.#line.tell({ op: "open", options: { ...opening, ...sources } });
   }
 
@@ -90,6 +94,17 @@ export class AsyncReranker<C = unknown> {
     return session;
   }
 
+  /** Another bundle for the worker's engine, at once for all sessions and lists: see `Reranker.replace`. Never rejects. */
+  async replace(bundle: BytesSource | Promise<BytesSource>): Promise<Status> {
+    const name = `replace ${this.#next++}`;
+    try {
+      return await this.#line.ask<Status>({ op: "replace", name, source: this.#source(name, bundle) }, true);
+    } catch (thrown) {
+      const { code, message } = failure(thrown, "bundle_fetch_failed");
+      return { ...this.status, detail: `${code}: ${message}` };
+    }
+  }
+
   /** Ends the worker, or its part in a worker that was given; afterwards server order, `disposed`. */
   dispose(): void {
     this.#line.fail(new RankletError("disposed", "the reranker was disposed"));
@@ -101,7 +116,8 @@ export class AsyncReranker<C = unknown> {
   }
 
   /** A source as it crosses; one that is waited for is told of when it is there. */
-  #source(name: "bundle" | "wasm", given: unknown, resolve: (source: string) => string): Sent {
+  #source(name: string, given: unknown): Sent {
+    const resolve = this.#resolve;
     if (given === undefined) return null;
     const now = crossing(given, resolve);
     if (now) return now;
@@ -119,14 +135,6 @@ export class AsyncReranker<C = unknown> {
     );
     return { later: true };
   }
-}
-
-function crossing(given: unknown, resolve: (source: string) => string): Sent {
-  if (typeof given === "string") return { text: resolve(given) };
-  if (given instanceof URL) return { url: given.href };
-  if (typeof WebAssembly === "object" && given instanceof WebAssembly.Module) return { module: given };
-  if (given instanceof ArrayBuffer) return { bytes: given };
-  return ArrayBuffer.isView(given) ? { bytes: new Uint8Array(given.buffer as ArrayBuffer, given.byteOffset, given.byteLength).slice() } : null;
 }
 
 /** In place of a worker, where none is wanted. */

@@ -4,12 +4,14 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { runInNewContext } from "node:vm";
+import { createReranker } from "ranklet";
 import { publint } from "publint";
 import { formatMessage } from "publint/utils";
 import { expect, test } from "vitest";
 import { everywhere, exportsOf, platforms } from "../entries.mjs";
 import { executablePath, launch, load, open, site } from "./chromium.js";
-import { bundle, dist, root } from "./fixtures.js";
+import { bundle, dist, root, wasm } from "./fixtures.js";
 
 const pkg = join(root, "pkg");
 const run = promisify(execFile);
@@ -34,6 +36,21 @@ const files = [
   ...platforms.flatMap(({ prefix, places }) => places.map((place) => `${prefix}${place}.js`)),
   ...everywhere.map(({ file }) => `${file}.js`),
 ].filter((file) => !hosted(file));
+
+test("an edge-light entry holds no code that compiles bytes: Next refuses to build one", () => {
+  const compiles = (file: string) => readFileSync(join(dist, file), "utf8").includes("WebAssembly.compile(");
+  const edge = platforms.filter(({ places }) => places.includes("edge-light")).map(({ prefix }) => `${prefix}edge-light.js`);
+  expect([edge.length, edge.filter(compiles)]).toEqual([2, []]);
+  expect(compiles("browser.js")).toBe(true);
+});
+
+test("a module that another realm compiled is one: edge hosts hand over such", async () => {
+  const module = new (runInNewContext("WebAssembly.Module") as typeof WebAssembly.Module)(wasm());
+  expect(module instanceof WebAssembly.Module).toBe(false);
+  const reranker = createReranker({ bundle: bundle(), wasm: module });
+  expect(await reranker.ready).toMatchObject({ source: "model", detail: "" });
+  reranker.dispose();
+});
 
 test.each(files)("%s is imported where there is no DOM, fetches nothing, and asks for neither time nor chance", async (file) => {
   const script = `

@@ -3,6 +3,7 @@
 //! Results go to stdout, progress and children's output to stderr; the last line of a failure is
 //! `error: what, where, mend`.
 
+mod advisories;
 mod arrange;
 mod bench;
 mod conformance;

@@ -9,7 +9,7 @@ use crate::process::{Progress, now, run, show_end};
 use crate::tally::Tally;
 use crate::variant::Variant;
 use crate::workspace::{Workspace, cargo};
-use crate::{licences, native, package, python, size, toolchain};
+use crate::{advisories, licences, native, package, python, size, toolchain};
 
 /// What a stage found, and the output that shows why if it failed.
 struct Finding {
@@ -138,7 +138,9 @@ fn format(work: &Workspace) -> Result<Finding> {
 
 fn allowed_licences(work: &Workspace) -> Result<Finding> {
     let refused = licences::refused(work)?;
-    Ok(Finding { tally: Tally::check(refused.is_empty()), output: refused.join("\n") })
+    let (mut tally, said) = advisories::check(work)?;
+    tally += Tally::check(refused.is_empty());
+    Ok(Finding { tally, output: said + &refused.join("\n") })
 }
 
 /// The wasm is another platform with code of its own, and each variant with some that no other has: all are linted.

@@ -1,9 +1,11 @@
-import { copyFileSync, cpSync } from "node:fs";
+import { copyFileSync, cpSync, mkdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { build as esbuild } from "esbuild";
 import { build as vite } from "vite";
-import type { App } from "./app.js";
+import { expect } from "vitest";
+import type { Answer, App } from "./app.js";
+import { answerOfServer } from "./spawned.js";
 import { lend, tools } from "./tools.js";
 
 const PAGE = (script: string) => `<!doctype html><meta charset=utf-8><link rel=icon href=data:,><script type=module src="${script}"></script>`;
@@ -64,12 +66,23 @@ export const withWebpack: Bundle = async (app) => {
   return "webpack";
 };
 
+const NEXT = () => join(tools(), "node_modules/next/dist/bin/next");
+
+/** A site's own folder and configuration. */
+function nextSite(app: App, site: string, options: object): void {
+  lend(app, "next", "react", "react-dom");
+  const roots = { outputFileTracingRoot: app.folder, turbopack: { root: app.folder } };
+  app.write(`${site}/package.json`, JSON.stringify({ name: "site", private: true, type: "module" }));
+  app.write(`${site}/next.config.mjs`, `export default ${JSON.stringify({ ...options, experimental: { cpus: 1 }, ...roots })};\n`);
+  cpSync(app.path("cell.mjs"), app.path(`${site}/cell.mjs`));
+}
+
+const nextBuild = (app: App, site: string) => app.run(process.execPath, [NEXT(), "build", "--webpack", site], { NEXT_TELEMETRY_DISABLED: "1" });
+
 /** Rendered at build, hydrated in the browser: the import must stand on the server too. */
 export const withNext: Bundle = async (app) => {
-  lend(app, "next", "react", "react-dom");
   const site = "next-app";
-  app.write(`${site}/package.json`, JSON.stringify({ name: "site", private: true, type: "module" }));
-  app.write(`${site}/next.config.mjs`, `export default { output: "export", experimental: { cpus: 1 }, outputFileTracingRoot: ${JSON.stringify(app.folder)}, turbopack: { root: ${JSON.stringify(app.folder)} } };\n`);
+  nextSite(app, site, { output: "export" });
   app.write(`${site}/pages/index.js`, `
     import { createReranker } from "ranklet";
     import { useEffect } from "react";
@@ -79,8 +92,29 @@ export const withNext: Bundle = async (app) => {
       return <p>{typeof createReranker}</p>;
     }
   `);
-  cpSync(app.path("cell.mjs"), app.path(`${site}/cell.mjs`));
-  const next = join(tools(), "node_modules/next/dist/bin/next");
-  await app.run(process.execPath, [next, "build", "--webpack", site], { NEXT_TELEMETRY_DISABLED: "1" });
+  await nextBuild(app, site);
   return `${site}/out`;
 };
+
+/** A route of Next's edge runtime, which resolves with `edge-light` and compiles no bytes; the bundle is fetched from its own site. */
+export async function answerOfNextEdge(app: App): Promise<Answer> {
+  const site = "next-edge";
+  nextSite(app, site, {});
+  mkdirSync(app.path(`${site}/public`), { recursive: true });
+  cpSync(app.path("ads-recs.ranklet"), app.path(`${site}/public/ads-recs.ranklet`));
+  cpSync(app.path("case.json"), app.path(`${site}/case.json`));
+  app.write(`${site}/pages/api/rank.js`, `
+    import { createReranker } from "ranklet";
+    import asked from "../../case.json";
+    import { rank } from "../../cell.mjs";
+    export const config = { runtime: "edge" };
+    export default async ({ url }) => Response.json(await rank(createReranker, new URL("/ads-recs.ranklet", url), asked));
+  `);
+  await nextBuild(app, site);
+  const answer = await answerOfServer((port) => [process.execPath, [NEXT(), "start", "-H", "127.0.0.1", "-p", String(port)], app.path(site)], "/api/rank");
+  // What the route runs is the packed file, handed to it compiled.
+  const { functions } = JSON.parse(readFileSync(app.path(`${site}/.next/server/middleware-manifest.json`), "utf8")) as { functions: Record<string, { wasm: { filePath: string }[] }> };
+  const compiled = Object.values(functions).flatMap(({ wasm }) => wasm.map(({ filePath }) => readFileSync(app.path(`${site}/.next/${filePath}`))));
+  expect(compiled.map((wasm) => wasm.equals(readFileSync(app.path("node_modules/ranklet/dist/ranklet.wasm"))))).toEqual([true]);
+  return answer;
+}

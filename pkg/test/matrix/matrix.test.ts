@@ -5,8 +5,9 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { App, whole, type Answer } from "./app.js";
 import { answerIn, chromium, firefox, host, webkit, type Browser } from "./browsers.js";
-import { withEsbuild, withNext, withRollup, withVite, withWebpack, type Bundle } from "./bundlers.js";
+import { answerOfNextEdge, withEsbuild, withNext, withRollup, withVite, withWebpack, type Bundle } from "./bundlers.js";
 import { tools } from "./tools.js";
+import { answerOfWasmtime, missing as wasmtimeMissing } from "./wasmtime.js";
 import { answerOfWorkerd } from "./workerd.js";
 
 const MINUTES = 60_000;
@@ -48,8 +49,10 @@ const PROGRAM = `
   console.log(JSON.stringify(await rank(createReranker, "ads-recs.ranklet", asked)));
 `;
 
+const ESM = `import { readFile } from "node:fs/promises";\nimport { createReranker } from "ranklet";\nimport { rank } from "./cell.mjs";\n${PROGRAM}`;
+
 cell("Node, ES modules", undefined, async () => {
-  app.write("esm.mjs", `import { readFile } from "node:fs/promises";\nimport { createReranker } from "ranklet";\nimport { rank } from "./cell.mjs";\n${PROGRAM}`);
+  app.write("esm.mjs", ESM);
   return JSON.parse(await app.run(process.execPath, ["esm.mjs"])) as Answer;
 });
 
@@ -62,6 +65,11 @@ cell("Node, CommonJS by import()", undefined, async () => {
 });
 
 cell("workerd", undefined, () => answerOfWorkerd(app));
+
+cell("Wasmtime", wasmtimeMissing, () => {
+  app.write("esm.mjs", ESM);
+  return answerOfWasmtime(app, "esm.mjs");
+});
 
 /** A page of one folder in one browser. */
 async function page(browser: Browser, folder: string, index?: string): Promise<Answer> {
@@ -85,6 +93,7 @@ if (whole) {
   bundled("webpack", withWebpack);
   bundled("Rollup", withRollup);
   bundled("Next", withNext);
+  cell("Next, edge runtime (edge-light)", undefined, () => answerOfNextEdge(app));
 
   cell("ranklet/inline, Chromium", chromium.missing, () => page(chromium, "inline", plain("inline")));
   cell("ranklet/inline, Node", undefined, async () => {
