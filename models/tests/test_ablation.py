@@ -42,7 +42,7 @@ def test_properties_by_hand():
     assert [of("dependencies", shown(c)) for c in ([tag, bid], [bid, tag], [bid])] == [0, 1, 0]
     assert of("displacement", shown([raise_, lower, bid], rows=[5, 1, 3])) == 2
     opened = shown([raise_, other, lower, bid])
-    for place, found in ((3, 0), (2, 1)):
+    for place, found in ((1, 0), (0, 1)):
         opened.cooling[place] = True
         assert of("cooldown", opened) == found
     assert of("exploration", shown([raise_], log_propensity=-1.5)) == 1.5

@@ -36,6 +36,13 @@ pub struct Options {
     plant: bool,
 }
 
+impl Options {
+    /// Every target, for so long.
+    pub fn every(seconds: u32, plant: bool) -> Self {
+        Options { targets: Vec::new(), seconds, plant }
+    }
+}
+
 /// What a run came to.
 struct Found {
     executions: u64,

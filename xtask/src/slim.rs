@@ -61,16 +61,15 @@ const take = (Type, [ptr, length]) => {
 const encoder = new TextEncoder();
 const pass = (value) => {
     if (value == null) return [0, 0];
-    let given = value;
     if (typeof value === 'string') {
         // Most are ASCII, which is written where it goes: `observe` calls for that.
         const size = value.length;
         const ptr = wasm.__wbindgen_malloc(size, 1);
         if (encoder.encodeInto(value, view(Uint8Array, ptr, size)).read === size) return [ptr, size];
         wasm.__wbindgen_free(ptr, size, 1);
-        given = encoder.encode(value);
+        value = encoder.encode(value);
     }
-    const { buffer, byteOffset, byteLength, length, BYTES_PER_ELEMENT } = given;
+    const { buffer, byteOffset, byteLength, length, BYTES_PER_ELEMENT } = value;
     const ptr = wasm.__wbindgen_malloc(byteLength, BYTES_PER_ELEMENT);
     view(Uint8Array, ptr, byteLength).set(new Uint8Array(buffer, byteOffset, byteLength));
     return [ptr, length];

@@ -9,7 +9,7 @@ use crate::process::{Progress, now, run, show_end};
 use crate::tally::Tally;
 use crate::variant::Variant;
 use crate::workspace::{Workspace, cargo};
-use crate::{advisories, licences, native, package, python, size, toolchain};
+use crate::{advisories, fuzz, licences, native, package, python, size, toolchain};
 
 /// What a stage found, and the output that shows why if it failed.
 struct Finding {
@@ -21,6 +21,17 @@ struct Stage {
     name: &'static str,
     run: fn(&Workspace) -> Result<Finding>,
 }
+
+/// What tells tests to run in their whole length, and how often that is where they count.
+const WHOLE: [(&str, &str); 5] = [
+    ("RANKLET_FULL", "1"),
+    ("RANKLET_POLICY_REQUESTS", "100000"),
+    ("RANKLET_POLICY_DRAWS", "200000"),
+    ("RANKLET_RECORDS", "10000"),
+    ("RANKLET_CYCLES", "10000"),
+];
+/// Of each fuzz target, then.
+const FUZZED_SECONDS: u32 = 600;
 
 /// Cheap ones first; what needs a build comes after it.
 const STAGES: [Stage; 13] = [
@@ -113,10 +124,12 @@ fn quietly(work: &Workspace, command: &mut Command) -> Result<(String, bool)> {
         command.env("RANKLET_DATA", folder);
     }
     // What runs here decides, not the caller's environment.
-    if work.full {
-        command.env("RANKLET_FULL", "1");
-    } else {
-        command.env_remove("RANKLET_FULL");
+    for (name, count) in WHOLE {
+        if work.full {
+            command.env(name, count);
+        } else {
+            command.env_remove(name);
+        }
     }
     let progress = Progress::start("test");
     let ended = run(command, &progress);
@@ -184,11 +197,24 @@ fn rust(work: &Workspace) -> Result<Finding> {
     )
 }
 
-/// The fuzzer's seeds and some mutations of them, as plain tests of the compiler that builds the rest.
+/// The fuzzer's seeds and some mutations of them, as plain tests of the compiler that builds the rest; in whole length the
+/// fuzzer too, and whether it finds what is planted.
 fn seeds(work: &Workspace) -> Result<Finding> {
     let mut command = cargo_at(work, &["test", "--release", "--locked", "--manifest-path", "fuzz/Cargo.toml"]);
     // Checks that a release leaves out are on there: its files are no others' beside them.
-    counted(work, command.env("CARGO_TARGET_DIR", work.made().join("fuzz/tests")))
+    let mut finding = counted(work, command.env("CARGO_TARGET_DIR", work.made().join("fuzz/tests")))?;
+    if work.full {
+        match fuzz::unmet() {
+            Some(why) => finding.tally.unmet.push(format!("the fuzzer: {why}")),
+            None => {
+                for options in [fuzz::Options::every(FUZZED_SECONDS, false), fuzz::Options::every(FUZZED_SECONDS, true)]
+                {
+                    finding.tally += Tally::check(fuzz::run(work, &options)?);
+                }
+            }
+        }
+    }
+    Ok(finding)
 }
 
 /// xtask's own tests, in the profile in which it runs.

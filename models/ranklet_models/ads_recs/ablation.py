@@ -43,12 +43,12 @@ PARTS = {
     "spacing": "spacing = { apart = 1, first = 6 }",
     "conflicts": f"conflicts = [{{ types = {json.dumps(SPENDING + SAVING)}, first = 10 }}]",
     "dependencies": 'dependencies = [{ before = "fix_conversion_tag", then = "enable_auto_bidding" }]',
-    "cooldown": 'cooldowns = [{ event = "open", lasts = "1h", first = 3 }]',
+    "cooldown": 'cooldowns = [{ event = "open", lasts = "10m", first = 1 }]',
     "fatigue": "fatigue = { impressions = 2, first = 3 }",
     "displacement": "displacement = 12",
     "exploration": 'explore = { method = "plackett_luce", strength = 0.25, first = 5 }',
 }
-COOLING = 3_600_000  # ms, that hour
+COOLING = 600_000  # ms, as long
 GUARDRAIL = "spend guardrail"  # always on; left out by requests that do not say what a candidate spends
 
 
@@ -61,7 +61,7 @@ class Shown:
     labels: np.ndarray
     truth: np.ndarray
     tired: list[int]  # sightings of each card in this session without an answer
-    cooling: list[bool]  # whether each card was opened within the last hour
+    cooling: list[bool]  # whether each card was opened within the last ten minutes
     log_propensity: float
 
 
@@ -103,7 +103,7 @@ class People:
         return request | {"seed": 7}
 
     def history(self) -> tuple[list[Counter], list[set]]:
-        """Per request, of the keys up to it: impressions that nothing answered, and which were opened within the hour."""
+        """Per request, of the keys up to it: impressions that nothing answered, and which were opened just now."""
         events = defaultdict(list)
         for line in self.events.open():
             event = json.loads(line)
@@ -202,7 +202,7 @@ def unprepared(s: Shown) -> float:
 
 
 def just_opened(s: Shown) -> float:
-    return float(any(s.cooling[:3]))
+    return float(any(s.cooling[:1]))
 
 
 def tiring(s: Shown) -> float:
@@ -231,7 +231,7 @@ PROPERTIES: dict[str, tuple[str, Callable[[Shown], float]]] = {
     "spacing": ("lists with equal neighbours in the first 6", adjacent),
     "conflicts": ("lists that contradict themselves in the first 10", contradicting),
     "dependencies": ("lists that bid before they measure", unprepared),
-    "cooldown": ("lists with a card in the first 3 opened within the hour", just_opened),
+    "cooldown": ("lists that begin with a card just opened", just_opened),
     "fatigue": ("lists with a card in the first 3 ignored twice", tiring),
     "displacement": ("furthest from the server's rank", furthest),
     "exploration": ("nats of choice a list", surprise),
