@@ -134,9 +134,9 @@ fn reshape(call: &Call) -> Lowered {
 /// What a -1 stands for.
 fn rest(from: &[Dim], sizes: &[Size], at: usize) -> Result<Size, String> {
     let others = || sizes.iter().enumerate().filter(move |(i, _)| *i != at).map(|(_, s)| *s);
-    let divisor: i64 = others().map(|s| if s.each != 0 { s.each } else { s.fixed }).product();
+    let divisor = others().fold(1i64, |all, s| all.saturating_mul(if s.each != 0 { s.each } else { s.fixed }));
     let counted = others().filter(|s| s.each != 0).count();
-    let total = shape::width(from) as i64;
+    let total = i64::try_from(shape::width(from)).unwrap_or(i64::MAX);
     if divisor <= 0 || total % divisor != 0 {
         return Err(format!("{} does not divide into the shape", shape::text(from)));
     }

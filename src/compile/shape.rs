@@ -22,7 +22,7 @@ impl Dim {
     pub fn inner(self) -> usize {
         match self {
             Dim::Fixed(size) => size,
-            Dim::Rows { before, after } => before * after,
+            Dim::Rows { before, after } => before.saturating_mul(after),
         }
     }
 
@@ -45,9 +45,9 @@ pub(super) fn inner(shape: &[Dim]) -> Vec<usize> {
     shape.iter().map(|dim| dim.inner()).collect()
 }
 
-/// Elements of a row.
+/// Elements of a row. A graph may ask for more than can be counted, which no value has: then it is the largest number.
 pub(super) fn width(shape: &[Dim]) -> usize {
-    shape.iter().map(|dim| dim.inner()).product()
+    shape.iter().fold(1, |all, dim| all.saturating_mul(dim.inner()))
 }
 
 /// In how many dimensions the candidates are.
@@ -176,11 +176,12 @@ pub(super) fn reshape(from: &[Dim], sizes: &[Size]) -> Result<Vec<Dim>, String> 
         1 => {
             let at = rows_axis(from).unwrap_or(0);
             let Dim::Rows { before, after } = from[at] else { return Err(mixed()) };
-            let outside = width(&from[..at]) * before;
-            let inside = width(&from[at + 1..]) * after;
+            let outside = width(&from[..at]).saturating_mul(before);
+            let inside = width(&from[at + 1..]).saturating_mul(after);
             let place = sizes.iter().position(|size| size.each != 0).ok_or_else(mixed)?;
             let known = |list: &[Size]| -> Result<Vec<Dim>, String> {
-                list.iter().map(|s| s.known().map(|size| Dim::Fixed(size as usize)).ok_or_else(mixed)).collect()
+                let size = |s: &Size| s.known().and_then(|size| usize::try_from(size).ok());
+                list.iter().map(|s| size(s).map(Dim::Fixed).ok_or_else(mixed)).collect()
             };
             let (mut shape, behind) = (known(&sizes[..place])?, known(&sizes[place + 1..])?);
             let joined = sizes[place];
@@ -192,7 +193,7 @@ pub(super) fn reshape(from: &[Dim], sizes: &[Size]) -> Result<Vec<Dim>, String> 
                 return Err(mixed());
             }
             let after = each / before;
-            if after * width(&behind) != inside {
+            if after.saturating_mul(width(&behind)) != inside {
                 return Err(mixed());
             }
             shape.push(Dim::Rows { before, after });
@@ -246,6 +247,16 @@ mod tests {
         assert_eq!(reshape(&later, &[k(3), n(2), k(2)]).unwrap()[1], Dim::Rows { before: 1, after: 2 });
         assert!(reshape(&later, &[n(1), k(12)]).is_err(), "that would interleave candidates");
         assert!(reshape(&from, &[k(4), n(8)]).is_err());
+    }
+
+    #[test]
+    fn a_shape_of_more_than_can_be_counted_is_refused() {
+        let huge = [k(i64::MAX), k(i64::MAX), k(i64::MAX)];
+        assert!(reshape(&of_sizes(&[2, 3]), &huge).is_err());
+        assert!(reshape(&[Dim::N, Dim::Fixed(6)], &[&[n(1)], &huge[..]].concat()).is_err());
+        assert!(reshape(&[Dim::N, Dim::Fixed(6)], &[n(1), k(-1), k(-6)]).is_err(), "two sizes are left open");
+        assert_eq!(width(&of_sizes(&[usize::MAX, 2])), usize::MAX);
+        assert_eq!(Dim::Rows { before: usize::MAX, after: 2 }.inner(), usize::MAX);
     }
 
     #[test]
