@@ -348,6 +348,52 @@ mod tests {
         assert!(PLAIN.iter().all(|(_, from, to)| from.len() == to.len()));
     }
 
+    /// Whether a format string asks for more than `{}`: `{x:e}`, `{:04}`, `{:?}`.
+    fn asks_for_a_form(line: &str) -> bool {
+        line.split('{').skip(1).any(|rest| {
+            let Some((name, form)) = rest.split_once('}').and_then(|(inside, _)| inside.split_once(':')) else {
+                return false;
+            };
+            let part = |c: char| c.is_ascii_alphanumeric() || "_.".contains(c);
+            name.chars().all(part) && !form.is_empty() && form.chars().all(|c| part(c) || "<>^+-#?$*".contains(c))
+        })
+    }
+
+    /// `PLAIN` and `DEBUG` take away what would answer: the text would come out without its form, and nobody would see.
+    #[test]
+    fn what_a_page_words_has_no_form() {
+        assert!(["{x:e}", "{:04}", "{}{:?}", "{0:>9.3}"].into_iter().all(asks_for_a_form));
+        assert!(!["{}", "{name}", "{{", "Some { a: b }", "{ a: 1 }", "{a}:{b}"].into_iter().any(asks_for_a_form));
+        // What a page never has, by the features of Cargo.toml.
+        let absent = ["bin", "compile", "evaluate", "signing", "compiler.rs"];
+        let mut folders = vec![std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../src")];
+        let mut asking = Vec::new();
+        let mut files = 0;
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap()) {
+                let (name, path) = (entry.file_name().into_string().unwrap(), entry.path());
+                if absent.contains(&name.as_str()) || name.contains("tests") {
+                    continue;
+                }
+                if path.is_dir() {
+                    folders.push(path);
+                    continue;
+                }
+                files += 1;
+                let text = std::fs::read_to_string(&path).unwrap();
+                // Tests are at the end of a file.
+                let shipped = text.split("#[cfg(test)]").next().unwrap();
+                let lines = shipped.lines().filter(|line| !line.trim_start().starts_with("//"));
+                asking
+                    .extend(lines.filter(|line| asks_for_a_form(line)).map(|line| format!("{name}: {}", line.trim())));
+            }
+        }
+        assert!(files > 50, "{files} files");
+        // json.rs writes manifests, with the feature `compile`.
+        assert_eq!(asking.iter().filter(|line| !line.starts_with("json.rs: ")).count(), 0, "{asking:#?}");
+        assert_eq!(asking.len(), 2, "{asking:#?}");
+    }
+
     #[test]
     fn locations_and_their_file_names_are_blank_and_nothing_else_is() {
         let after = silence(&module(["_RNvNtNtCs_4core9panicking5panic", "b"])).unwrap();
