@@ -129,6 +129,81 @@ fn get<'a>(object: &'a Value, name: &str, optional: bool, notes: &mut Notes) -> 
     }
 }
 
+/// The fields of an object in the order of their names: each is asked for by its type alone, since a page pays for every
+/// name that is handed to a function.
+pub(crate) struct Fields<'a> {
+    object: &'a Value,
+    /// Those that are still to come, with a space after each.
+    names: &'static str,
+    notes: &'a mut Notes,
+}
+
+impl<'a> Fields<'a> {
+    /// Of a variant's inside, of which nothing else is asked.
+    pub fn inside(object: &'a Value, names: &'static str, notes: &'a mut Notes) -> Self {
+        Self { object, names, notes }
+    }
+
+    /// Of what must be an object.
+    #[inline(never)]
+    pub fn of(object: &'a Value, names: &'static str, notes: &'a mut Notes) -> Self {
+        if !object.is_object() {
+            notes.wrong("an object was expected");
+        }
+        Self { object, names, notes }
+    }
+
+    /// The next field.
+    #[inline(never)]
+    pub fn next<T: Read>(&mut self) -> T {
+        let (value, length) = self.enter(T::OPTIONAL);
+        let read = T::read(value, self.notes);
+        self.notes.leave(length);
+        read
+    }
+
+    /// The same, with a value for when it is not there.
+    pub fn next_or<T: Read>(&mut self, default: T) -> T {
+        if self.passed() { default } else { self.next() }
+    }
+
+    #[inline(never)]
+    fn enter(&mut self, optional: bool) -> (&'a Value, usize) {
+        let name = word(&mut self.names);
+        let value = get(self.object, name, optional, self.notes);
+        (value, self.notes.enter(".", name))
+    }
+
+    /// Whether the next field is not there; then it is passed over.
+    #[inline(never)]
+    fn passed(&mut self) -> bool {
+        let mut names = self.names;
+        let missing = self.object.get(word(&mut names)).is_none();
+        if missing {
+            self.names = names;
+        }
+        missing
+    }
+}
+
+/// Takes the first of words that have a space after each; none is left of nothing.
+#[inline(never)]
+fn word(words: &mut &'static str) -> &'static str {
+    let (word, rest) = words.split_once(' ').unwrap_or_default();
+    *words = rest;
+    word
+}
+
+/// Which of words that have a space after each this is; how many they are where it is none.
+#[inline(never)]
+pub(crate) fn which(name: &str, mut words: &'static str) -> usize {
+    let mut at = 0;
+    while !words.is_empty() && word(&mut words) != name {
+        at += 1;
+    }
+    at
+}
+
 /// Refuses keys other than `fields`: for what people write by hand.
 #[cfg(feature = "compile")]
 pub(crate) fn only(object: &Value, place: &str, fields: &[&str]) -> Result<(), String> {
@@ -304,12 +379,11 @@ macro_rules! read_struct {
         impl crate::json::Read for $type {
             #[inline(never)]
             fn read(value: &serde_json::Value, notes: &mut crate::json::Notes) -> Self {
-                if !value.is_object() {
-                    notes.wrong("an object was expected");
-                }
+                let names = concat!($(stringify!($required), " ",)* $($(stringify!($optional), " ",)*)?);
+                let mut fields = crate::json::Fields::of(value, names, notes);
                 Self {
-                    $($required: crate::json::field(value, stringify!($required), notes),)*
-                    $($($optional: crate::json::field_or(value, stringify!($optional), $default, notes),)*)?
+                    $($required: fields.next(),)*
+                    $($($optional: fields.next_or($default),)*)?
                 }
             }
         }
@@ -328,10 +402,11 @@ macro_rules! read_names {
         impl crate::json::Read for $type {
             #[inline(never)]
             fn read(value: &serde_json::Value, notes: &mut crate::json::Notes) -> Self {
-                match value.as_str() {
-                    Some($first) => Self::$default,
-                    $(Some($name) => Self::$variant,)*
-                    _ => {
+                const ALL: &[$type] = &[<$type>::$default, $(<$type>::$variant),*];
+                const NAMES: &str = concat!($first, " ", $($name, " "),*);
+                match ALL.get(crate::json::which(value.as_str().unwrap_or_default(), NAMES)) {
+                    Some(&one) => one,
+                    None => {
                         notes.wrong(crate::error::detail(concat!("one of these was expected: ", $first, $(" ", $name),*)));
                         Self::$default
                     }
@@ -341,7 +416,39 @@ macro_rules! read_names {
     };
 }
 
-pub(crate) use {read_names, read_struct};
+/// Reads an externally tagged enum: variants that hold a value, then those with fields, then bare ones.
+macro_rules! read_variants {
+    ($type:ident, $unknown:literal, $harmless:expr;
+     $($held_name:literal => $held:ident,)*;
+     $($name:literal => $variant:ident { $($field:ident),* },)*;
+     $($bare_name:literal => $bare:ident,)*) => {
+        impl crate::json::Read for $type {
+            #[inline(never)]
+            fn read(value: &serde_json::Value, notes: &mut crate::json::Notes) -> Self {
+                enum Place {
+                    $($held,)*
+                    $($variant,)*
+                    $($bare,)*
+                }
+                let (name, inside) = crate::json::variant(value);
+                match crate::json::which(name, concat!($($held_name, " ",)* $($name, " ",)* $($bare_name, " ",)*)) {
+                    $(place if place == Place::$held as usize => $type::$held(crate::json::Read::read(inside, notes)),)*
+                    $(place if place == Place::$variant as usize => {
+                        let mut fields = crate::json::Fields::inside(inside, concat!($(stringify!($field), " "),*), notes);
+                        $type::$variant { $($field: fields.next()),* }
+                    })*
+                    $(place if place == Place::$bare as usize => $type::$bare,)*
+                    _ => {
+                        notes.wrong($unknown);
+                        $harmless
+                    }
+                }
+            }
+        }
+    };
+}
+
+pub(crate) use {read_names, read_struct, read_variants};
 
 #[cfg(all(test, feature = "compile"))]
 mod tests {

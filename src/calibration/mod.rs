@@ -4,7 +4,7 @@
 
 use crate::engine::{Interpreter, Plan, Slice, Tensors};
 use crate::error::{Error, ErrorKind, Result, detail};
-use crate::json::{Notes, Read, field, variant};
+use crate::json::read_variants;
 use ranklet_kernels::math::f64 as math;
 use serde::Serialize;
 use std::sync::Arc;
@@ -51,24 +51,15 @@ pub enum CalibratorSpec {
     },
 }
 
-impl Read for CalibratorSpec {
-    fn read(value: &serde_json::Value, notes: &mut Notes) -> Self {
-        let (name, v) = variant(value);
-        match name {
-            "isotonic" => CalibratorSpec::Isotonic { x: field(v, "x", notes), y: field(v, "y", notes) },
-            "platt" => CalibratorSpec::Platt { a: field(v, "a", notes), b: field(v, "b", notes) },
-            "temperature" => CalibratorSpec::Temperature { t: field(v, "t", notes) },
-            "beta" => {
-                CalibratorSpec::Beta { a: field(v, "a", notes), b: field(v, "b", notes), c: field(v, "c", notes) }
-            }
-            "plan" => CalibratorSpec::Plan { plan: field(v, "plan", notes) },
-            _ => {
-                notes.wrong("a calibrator that this runtime does not know");
-                CalibratorSpec::Temperature { t: 1.0 }
-            }
-        }
-    }
-}
+read_variants!(CalibratorSpec, "a calibrator that this runtime does not know", CalibratorSpec::Temperature { t: 1.0 };
+    ;
+    "isotonic" => Isotonic { x, y },
+    "platt" => Platt { a, b },
+    "temperature" => Temperature { t },
+    "beta" => Beta { a, b, c },
+    "plan" => Plan { plan },
+    ;
+);
 
 /// A calibrator that is ready.
 #[derive(Debug)]

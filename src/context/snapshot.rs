@@ -12,7 +12,7 @@ use super::state::{Context, MAX_SURFACES, MAX_TYPES, REASONS, Searched, State};
 use super::subjects::Subjects;
 use super::trail::{Trail, Unopened};
 use crate::error::{Error, ErrorKind, Result};
-use crate::json::{self, Notes, Read, field, field_or, read_struct};
+use crate::json::{self, Fields, Notes, Read, field, read_struct};
 use serde_json::Value;
 
 /// Version of [`Context::snapshot`]'s form. Version 1 knew neither accounts, reasons, earlier sessions nor impressions by
@@ -32,24 +32,27 @@ impl Read for State {
             _ if first => Counters::default(),
             _ => field(value, "account", notes),
         };
+        let names = "half_lives reasons keys types surfaces sequence unopened actions draft search ids shown evicted \
+                     evicted_actions ";
+        let mut fields = Fields::inside(value, names, notes);
         State {
             version,
-            half_lives: field(value, "half_lives", notes),
-            reasons: field_or(value, "reasons", Vec::new(), notes),
-            keys: field(value, "keys", notes),
-            types: field(value, "types", notes),
-            surfaces: field(value, "surfaces", notes),
+            half_lives: fields.next(),
+            reasons: fields.next_or(Vec::new()),
+            keys: fields.next(),
+            types: fields.next(),
+            surfaces: fields.next(),
             account,
             sessions,
-            sequence: field(value, "sequence", notes),
-            unopened: field_or(value, "unopened", Unopened::default(), notes),
-            actions: field(value, "actions", notes),
-            draft: field(value, "draft", notes),
-            search: field(value, "search", notes),
-            ids: field(value, "ids", notes),
-            shown: field_or(value, "shown", Seen::default(), notes),
-            evicted: field(value, "evicted", notes),
-            evicted_actions: field_or(value, "evicted_actions", 0, notes),
+            sequence: fields.next(),
+            unopened: fields.next_or(Unopened::default()),
+            actions: fields.next(),
+            draft: fields.next(),
+            search: fields.next(),
+            ids: fields.next(),
+            shown: fields.next_or(Seen::default()),
+            evicted: fields.next(),
+            evicted_actions: fields.next_or(0),
         }
     }
 }

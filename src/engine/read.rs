@@ -4,7 +4,7 @@ use super::plan::{
     Aggregate, Binary, BinaryScores, DType, Op, Over, Plan, Port, PostTransform, Product, Reduce, Rows, Step, Trees,
     Unary, Value,
 };
-use crate::json::{Notes, Read, field, read_names, read_struct, variant};
+use crate::json::{Notes, Read, read_names, read_struct, read_variants};
 use serde_json::Value as Json;
 
 read_names!(DType { "f32" => F32, "i32" => I32, "i64" => I64, "bool" => Bool });
@@ -33,31 +33,7 @@ read_struct!(Trees {
 read_struct!(Step { op, node, inputs, output });
 read_struct!(Plan { inputs, outputs, values, steps });
 
-/// Reads an externally tagged enum: variants that hold a value, then those with fields, then bare ones.
-macro_rules! read_variants {
-    ($type:ident, $unknown:literal, $harmless:ident;
-     $($held_name:literal => $held:ident,)*;
-     $($name:literal => $variant:ident { $($field:ident),* },)*;
-     $($bare_name:literal => $bare:ident,)*) => {
-        impl Read for $type {
-            #[inline(never)]
-            fn read(value: &Json, notes: &mut Notes) -> Self {
-                let (name, inside) = variant(value);
-                match name {
-                    $($held_name => $type::$held(Read::read(inside, notes)),)*
-                    $($name => $type::$variant { $($field: field(inside, stringify!($field), notes)),* },)*
-                    $($bare_name => $type::$bare,)*
-                    _ => {
-                        notes.wrong($unknown);
-                        $type::$harmless
-                    }
-                }
-            }
-        }
-    };
-}
-
-read_variants!(Unary, "a function that this runtime does not know", Identity;
+read_variants!(Unary, "a function that this runtime does not know", Unary::Identity;
     ;
     "leaky_relu" => LeakyRelu { alpha },
     "elu" => Elu { alpha },
@@ -92,7 +68,7 @@ read_variants!(Unary, "a function that this runtime does not know", Identity;
     "sign" => Sign,
 );
 
-read_variants!(Op, "a plan op that this runtime does not know", Concat;
+read_variants!(Op, "a plan op that this runtime does not know", Op::Concat;
     "product" => Product,
     "unary" => Unary,
     "trees" => Trees,

@@ -1,7 +1,7 @@
 //! Numeric transforms, as they are written in a specification and a bundle.
 
 use crate::error::detail;
-use crate::json::{Notes, Read, read_struct};
+use crate::json::{Notes, Read, read_struct, which};
 use serde::Serialize;
 
 /// A numeric transform. NaN (missing) passes through all but [`Transform::IsMissing`].
@@ -80,43 +80,44 @@ impl Read for Transform {
     #[inline(never)]
     fn read(value: &serde_json::Value, notes: &mut Notes) -> Self {
         let w = Written::read(value, notes);
-        let given = [&w.low, &w.high, &w.mean, &w.std].map(Option::is_some);
-        let lists = [w.edges.is_some(), w.knots.is_some()];
-        let texts = [w.unit.is_some(), w.by.is_some()];
-        // What each takes: of low, high, mean, std; of edges, knots; of unit, by.
-        let takes = match w.op.as_str() {
-            "log1p" | "is_missing" => (0b0000, 0b00, 0b00),
-            "clip" => (0b0011, 0b00, 0b00),
-            "standardise" => (0b1100, 0b00, 0b00),
-            "bucketise" => (0b0000, 0b01, 0b00),
-            "quantile" => (0b0000, 0b10, 0b00),
-            "age" => (0b0000, 0b00, 0b01),
-            "ratio" | "product" => (0b0000, 0b00, 0b10),
-            _ => {
-                notes.wrong(detail(
-                    "`op` is none of log1p, clip {low, high}, standardise {mean, std}, bucketise {edges}, \
-                     quantile {knots}, age {unit}, ratio {by}, product {by}, is_missing",
-                ));
-                return Transform::IsMissing;
-            }
+        let op = which(&w.op, "log1p is_missing clip standardise bucketise quantile age ratio product ");
+        // What each takes: of low, high, mean, std, edges, knots, unit, by, the last at the lowest bit.
+        let takes: [u8; 9] = [
+            0b0000_0000,
+            0b0000_0000,
+            0b1100_0000,
+            0b0011_0000,
+            0b0000_1000,
+            0b0000_0100,
+            0b0000_0010,
+            0b0000_0001,
+            0b0000_0001,
+        ];
+        let Some(takes) = takes.get(op) else {
+            notes.wrong(detail(
+                "`op` is none of log1p, clip {low, high}, standardise {mean, std}, bucketise {edges}, \
+                 quantile {knots}, age {unit}, ratio {by}, product {by}, is_missing",
+            ));
+            return Transform::IsMissing;
         };
-        let bits = |given: &[bool]| given.iter().rev().fold(0, |bits, &g| bits << 1 | u32::from(g));
-        if (bits(&given), bits(&lists), bits(&texts)) != takes {
+        let numbers = [w.low, w.high, w.mean, w.std].map(|x| x.is_some());
+        let others = [w.edges.is_some(), w.knots.is_some(), w.unit.is_some(), w.by.is_some()];
+        if numbers.iter().chain(&others).fold(0, |bits, &given| bits << 1 | u8::from(given)) != *takes {
             notes.wrong(detail(
                 "parameters do not fit the `op`: clip {low, high}, standardise {mean, std}, bucketise {edges}, \
                  quantile {knots}, age {unit}, ratio {by}, product {by}",
             ));
         }
         let number = |x: Option<f64>| x.unwrap_or(0.0);
-        match w.op.as_str() {
-            "log1p" => Transform::Log1p,
-            "clip" => Transform::Clip { low: number(w.low), high: number(w.high) },
-            "standardise" => Transform::Standardise { mean: number(w.mean), std: number(w.std) },
-            "bucketise" => Transform::Bucketise { edges: w.edges.unwrap_or_default() },
-            "quantile" => Transform::Quantile { knots: w.knots.unwrap_or_default() },
-            "age" => Transform::Age { unit: w.unit.unwrap_or_default() },
-            "ratio" => Transform::Ratio { by: w.by.unwrap_or_default() },
-            "product" => Transform::Product { by: w.by.unwrap_or_default() },
+        match op {
+            0 => Transform::Log1p,
+            2 => Transform::Clip { low: number(w.low), high: number(w.high) },
+            3 => Transform::Standardise { mean: number(w.mean), std: number(w.std) },
+            4 => Transform::Bucketise { edges: w.edges.unwrap_or_default() },
+            5 => Transform::Quantile { knots: w.knots.unwrap_or_default() },
+            6 => Transform::Age { unit: w.unit.unwrap_or_default() },
+            7 => Transform::Ratio { by: w.by.unwrap_or_default() },
+            8 => Transform::Product { by: w.by.unwrap_or_default() },
             _ => Transform::IsMissing,
         }
     }
