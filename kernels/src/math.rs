@@ -78,7 +78,7 @@ pub mod f64 {
         if x < -1022.0 {
             return 0.0;
         }
-        let whole = libm::floor(x);
+        let whole = x.floor();
         let scale = f64::from_bits(((whole as i64 + 1023) as u64) << 52);
         libm::exp((x - whole) * std::f64::consts::LN_2) * scale
     }

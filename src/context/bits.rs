@@ -32,7 +32,7 @@ pub(super) struct Millis(f64);
 impl Millis {
     /// The last whole millisecond that is not after `x`.
     pub fn floor(x: f64) -> Self {
-        Millis(libm::floor(x))
+        Millis(x.floor())
     }
 
     pub fn get(self) -> f64 {

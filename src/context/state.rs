@@ -107,7 +107,7 @@ impl Context {
     /// `now` on the grid of the schema's step: what every time-dependent signal is computed at.
     pub fn quantise(&self, now: f64) -> f64 {
         let step = self.durations.step;
-        libm::floor(now / step) * step
+        (now / step).floor() * step
     }
 
     /// Takes in an event that [`Happening::check`] passed. Returns false for one that is known: by its id, or as an

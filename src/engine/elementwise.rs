@@ -50,9 +50,9 @@ pub(super) fn unary(f: Unary, y: &mut [f32]) {
         Unary::Reciprocal => |x| 1.0 / x,
         Unary::Neg => |x| -x,
         Unary::Abs => f32::abs,
-        Unary::Floor => libm::floorf,
-        Unary::Ceil => libm::ceilf,
-        Unary::Round => libm::rintf,
+        Unary::Floor => f32::floor,
+        Unary::Ceil => f32::ceil,
+        Unary::Round => f32::round_ties_even,
         Unary::Sign => |x| match (x > 0.0, x < 0.0) {
             (true, _) => 1.0,
             (_, true) => -1.0,

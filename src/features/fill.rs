@@ -273,7 +273,7 @@ fn hour(now: f64) -> f64 {
         }
         days /= 2.0;
     }
-    libm::floor(rest.copysign(now) / 3_600e3)
+    (rest.copysign(now) / 3_600e3).floor()
 }
 
 impl<'a> Row<'a> {

@@ -46,7 +46,7 @@ impl Default for Asked {
 
 impl Read for Asked {
     fn read(value: &Value, notes: &mut Notes) -> Self {
-        let whole = |x: &f64| *x >= 0.0 && *x < 9e15 && libm::floor(*x) == *x;
+        let whole = |x: &f64| *x >= 0.0 && *x < 9e15 && x.floor() == *x;
         match value {
             Value::Null => Asked::default(),
             Value::Array(ids) => {

@@ -22,7 +22,7 @@ pub struct Shown<'a> {
 
 /// What tells a response from another: an impression counts once for each of these and a key. The page's face has the same.
 pub fn list_name(list_id: Option<&str>, decision_id: Option<&str>, now: f64) -> String {
-    let now = (libm::floor(now) as i64).to_string();
+    let now = (now.floor() as i64).to_string();
     [list_id.unwrap_or_default(), decision_id.unwrap_or_default(), &now].join("/")
 }
 

@@ -33,7 +33,7 @@ fn text(object: &JsValue, name: &str) -> Option<String> {
 /// A seed: a number, a BigInt, or a text.
 fn seed(value: &JsValue) -> Option<u64> {
     // A file's reader takes no fraction either.
-    if value.is_undefined() || value.is_null() || value.as_f64().is_some_and(|x| libm::floor(x) != x) {
+    if value.is_undefined() || value.is_null() || value.as_f64().is_some_and(|x| x.floor() != x) {
         return None;
     }
     let text = js_sys::Object::from(value.clone()).to_string();

@@ -186,7 +186,7 @@ pub(in crate::features) fn text(value: &Value) -> Option<String> {
         Value::Number(x) => match (x.as_i64(), x.as_u64(), x.as_f64()) {
             (Some(i), _, _) => Some(i.to_string()),
             (_, Some(u), _) => Some(u.to_string()),
-            (_, _, Some(f)) if f.abs() < 9_007_199_254_740_992.0 && libm::floor(f) == f => Some((f as i64).to_string()),
+            (_, _, Some(f)) if f.abs() < 9_007_199_254_740_992.0 && f.floor() == f => Some((f as i64).to_string()),
             _ => None,
         },
         _ => None,
