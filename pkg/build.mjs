@@ -68,7 +68,7 @@ async function smaller(outfile, first) {
     module: true,
     ecma: 2022,
     ...(first && { format: { preamble: first } }),
-    compress: { passes: 3, pure_getters: true, unsafe_arrows: true },
+    compress: { passes: 3, pure_getters: true, unsafe_arrows: true, hoist_funs: true, inline: 1 },
     sourceMap: { content: readFileSync(map, "utf8"), url: `${outfile.slice(dist.length + 1)}.map`, includeSources: true },
   });
   writeFileSync(outfile, code);
