@@ -48,6 +48,10 @@ pub fn erf(x: f32) -> f32 {
 /// x^y (f32).
 #[inline]
 pub fn pow(x: f32, y: f32) -> f32 {
+    // Asked as libm asks, whose square root and its table then never come into a page. The instruction is as exact.
+    if y.to_bits() == 0.5f32.to_bits() {
+        return if x == f32::NEG_INFINITY { f32::INFINITY } else { (x + 0.0).sqrt() };
+    }
     libm::powf(x, y)
 }
 

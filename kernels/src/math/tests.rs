@@ -157,3 +157,14 @@ fn min_and_max_keep_nan_and_order_zeros_by_argument() {
     assert_eq!(max(-0.0, 0.0).to_bits(), (-0.0f32).to_bits());
     assert_eq!(max(0.0, -0.0).to_bits(), 0.0f32.to_bits());
 }
+
+#[test]
+fn a_power_of_a_half_has_the_bits_of_libm() {
+    let special = [f32::INFINITY, f32::NEG_INFINITY, f32::NAN, 0.0, -0.0, 1.0, -1.0, f32::MAX, f32::MIN, -1e-45];
+    let step = (u32::MAX / 100_003) as usize;
+    for x in special.into_iter().chain((0..=u32::MAX).step_by(step).map(f32::from_bits)) {
+        let (ours, theirs) = (pow(x, 0.5), libm::powf(x, 0.5));
+        assert!(ours.to_bits() == theirs.to_bits() || ours.is_nan() && theirs.is_nan(), "{x:e}");
+    }
+    assert_eq!((pow(4.0, -0.5), pow(2.0, 3.0)), (0.5, 8.0));
+}
