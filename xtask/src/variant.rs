@@ -21,6 +21,9 @@ pub struct Variant {
     /// Conditions for every crate, as after rustc's `--cfg`.
     #[serde(default)]
     pub cfg: Vec<String>,
+    /// LLVM's options, as after rustc's `-C llvm-args=`.
+    #[serde(default)]
+    pub llvm: Vec<String>,
     /// wasm-opt's level, `-Oz` or `-O3`, and passes.
     pub optimise: Vec<String>,
     /// Whether functions and locals stand in the order that compresses best.
@@ -78,6 +81,11 @@ impl Variant {
     /// `--cfg=...` for rustc, one a condition.
     pub fn rustc_cfg(&self) -> Vec<String> {
         self.cfg.iter().map(|condition| format!("--cfg={condition}")).collect()
+    }
+
+    /// `-Cllvm-args=...` for rustc, one an option.
+    pub fn rustc_llvm(&self) -> Vec<String> {
+        self.llvm.iter().map(|option| format!("-Cllvm-args={option}")).collect()
     }
 
     /// `--enable-...` for wasm-opt, which names some features differently.

@@ -107,6 +107,7 @@ fn compile(work: &Workspace, variant: &Variant) -> Result<PathBuf> {
         flags.push(format!("--remap-path-prefix={}=", crates.display()));
     }
     flags.extend(variant.rustc_cfg());
+    flags.extend(variant.rustc_llvm());
     let mut command = cargo();
     command
         .args(["rustc", "--package", "ranklet", "--lib", "--crate-type", "cdylib", "--profile", &variant.profile])
