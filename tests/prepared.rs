@@ -73,6 +73,20 @@ proptest! {
     }
 
     #[test]
+    fn buffers_of_a_longer_list_serve_a_shorter_one(rows in 1usize..140, fewer in 0usize..140, seed: u64) {
+        let mut engine = engine("din_gate.onnx");
+        let mut outputs = Vec::new();
+        for rows in [rows, fewer.min(rows)] {
+            let whole = inputs(rows, seed ^ rows as u64);
+            let slices: Vec<Slice<'_>> = whole.iter().map(Buffer::slice).collect();
+            engine.run_into(None, &slices, rows, &mut outputs).unwrap();
+            let len = engine.output(0).width as usize * rows;
+            let read = [Buffer::F32(outputs[0].slice().range(0, len).f32().to_vec())];
+            prop_assert_eq!(bits(&read), cold(&mut engine, &whole, rows));
+        }
+    }
+
+    #[test]
     fn a_row_does_not_see_how_many_there_are_or_where_it_stands(rows in 1usize..140, seed: u64) {
         let mut engine = engine("din_gate.onnx");
         let whole = inputs(rows, seed);

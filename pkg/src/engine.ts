@@ -40,6 +40,14 @@ export interface TensorInfo {
   dims: number[];
 }
 
+/** The engine's arrays for so many candidates: views of its memory, which are empty once that has grown. */
+export interface Room {
+  rows: number;
+  /** Of the inputs, then of the outputs. */
+  views: Tensor["data"][];
+  addresses: Uint32Array;
+}
+
 export interface Engine {
   info(): EngineInfo;
   session(): number;
@@ -70,10 +78,16 @@ export interface Engine {
   record(list: number, full: boolean): Uint8Array<ArrayBuffer> | undefined;
   list_free(list: number): void;
   scorer_info(): { inputs: TensorInfo[]; outputs: TensorInfo[] };
-  /** An array for each input, in the ports' order (for each that `prepared` leaves open; 0: none is); one for each output. */
-  score(prepared: number, data: Tensor["data"][], rows: number): Tensor["data"][];
-  score_prepare(data: readonly (Tensor["data"] | undefined)[], rows: number): number;
+  memory(): WebAssembly.Memory;
+  /** Makes room for so many candidates: the address of those of the inputs, then of the outputs. They hold until it makes more. */
+  score_room(rows: number): number;
+  /** From the arrays of the inputs (of those that `prepared` leaves open; 0: of all) to those of the outputs. */
+  score(prepared: number, rows: number): void;
+  /** Of the inputs by number; `rows` is below 0 where none has a row for each candidate. */
+  score_prepare(inputs: Uint32Array, rows: number): number;
   score_free(prepared: number): void;
+  /** Where the face last found the room, kept here so that it goes with the engine. */
+  room?: Room;
 }
 
 /** What `dist/engine.js` exports: a fresh wasm instance for each call, so that a trap of one reaches no other. */

@@ -1,4 +1,4 @@
-import type { Engine, Tensor, TensorInfo, Tensors } from "./engine.js";
+import type { Engine, Room, Tensor, TensorInfo, Tensors } from "./engine.js";
 import { Host, type Running } from "./host.js";
 import type { Platform, WasmInput } from "./load.js";
 import { RankletError, failure } from "./reasons.js";
@@ -16,27 +16,30 @@ export class Scorer {
   readonly inputs: readonly TensorInfo[];
   readonly outputs: readonly TensorInfo[];
   readonly #host: Host;
+  readonly #ports: Ports;
 
   /** @internal */
   constructor(host: Host) {
     this.#host = host;
-    const { inputs, outputs } = host.call((engine) => engine.scorer_info());
+    const info = () => host.call((engine) => engine.scorer_info());
+    const { inputs, outputs } = info();
     this.inputs = inputs;
     this.outputs = outputs;
+    // What a caller does with those above must not move where memory is written.
+    this.#ports = portsOf(info());
   }
 
   /** Every graph output under its own name, type and shape. The results are copies. */
   score(inputs: Tensors): Tensors {
+    const ports = this.#ports;
     const rows = new Rows();
-    // Read out first: a getter of the caller's must not run inside the engine.
-    const data = read(this.inputs, inputs, rows);
-    const many = rows.count ?? 1;
-    return named(this.outputs, this.#host.call((engine) => engine.score(0, data, many)), many);
+    const arrays = read(ports, ports.every, inputs, rows) as Tensor["data"][];
+    return scored(this.#host, ports, ports.every, arrays, 0, rows.count ?? 1);
   }
 
   /** Computes what depends on these inputs alone; `score` then takes the others. */
   prepare(candidateInputs: Tensors): PreparedScorer {
-    return new PreparedScorer(this.#host, this.inputs, this.outputs, candidateInputs);
+    return new PreparedScorer(this.#host, this.#ports, candidateInputs);
   }
 
   dispose(): void {
@@ -52,24 +55,25 @@ export class Scorer {
 /** Candidates kept for several contexts. */
 export class PreparedScorer {
   readonly #host: Host;
-  readonly #outputs: readonly TensorInfo[];
-  /** Inputs that each call takes. */
-  readonly #open: readonly TensorInfo[];
-  /** By port; undefined for one that is open. The caller may use its own arrays again. */
-  readonly #kept: readonly (Tensor["data"] | undefined)[];
+  readonly #ports: Ports;
+  /** Inputs that each call takes, and those that do not change, by number. */
+  readonly #open: readonly number[];
+  readonly #given: readonly number[];
+  /** Of the inputs that do not change. The caller may use its own arrays again. */
+  readonly #kept: readonly Tensor["data"][];
   readonly #rows: number | undefined;
   #running: Running | undefined;
   #handle = 0;
 
   /** @internal */
-  constructor(host: Host, inputs: readonly TensorInfo[], outputs: readonly TensorInfo[], given: Tensors) {
-    const here = inputs.filter(({ name }) => property(given, name) !== undefined);
+  constructor(host: Host, ports: Ports, given: Tensors) {
     const rows = new Rows();
-    const arrays = read(here, given, rows);
+    const arrays = read(ports, ports.every, given, rows, true);
     this.#host = host;
-    this.#outputs = outputs;
-    this.#open = inputs.filter((port) => !here.includes(port));
-    this.#kept = inputs.map((port) => arrays[here.indexOf(port)]?.slice());
+    this.#ports = ports;
+    this.#open = ports.every.filter((i) => arrays[i] === undefined);
+    this.#given = ports.every.filter((i) => arrays[i] !== undefined);
+    this.#kept = this.#given.map((i) => arrays[i]!.slice());
     this.#rows = rows.count;
     // What is wrong with the inputs is told here and not at the first score.
     this.#ready();
@@ -77,10 +81,8 @@ export class PreparedScorer {
 
   score(contextInputs: Tensors): Tensors {
     const rows = new Rows(this.#rows);
-    const data = read(this.#open, contextInputs, rows);
-    const many = rows.count ?? 1;
-    const handle = this.#ready();
-    return named(this.#outputs, this.#host.call((engine) => engine.score(handle, data, many)), many);
+    const arrays = read(this.#ports, this.#open, contextInputs, rows) as Tensor["data"][];
+    return scored(this.#host, this.#ports, this.#open, arrays, this.#ready(), rows.count ?? 1);
   }
 
   dispose(): void {
@@ -99,7 +101,10 @@ export class PreparedScorer {
   #ready(): number {
     const running = this.#host.running;
     if (this.#running === undefined || this.#running !== running) {
-      const handle = this.#host.call((engine) => engine.score_prepare(this.#kept, this.#rows ?? -1));
+      const handle = this.#host.call((engine) => {
+        write(engine, this.#ports, this.#given, this.#kept, this.#rows ?? 1);
+        return engine.score_prepare(Uint32Array.from(this.#given), this.#rows ?? -1);
+      });
       this.#host.disown(this);
       if (running) this.#host.adopt(this, running, (engine: Engine) => engine.score_free(handle));
       [this.#running, this.#handle] = [running, handle];
@@ -120,6 +125,20 @@ export async function openScorer(options: ScorerOptions, platform: Platform): Pr
   return new Scorer(host);
 }
 
+/** What a model takes and gives. */
+interface Ports {
+  inputs: readonly TensorInfo[];
+  outputs: readonly TensorInfo[];
+  /** Every input's number. */
+  every: readonly number[];
+  /** The results without their values: a name may be one that an object has already. */
+  blank: Tensors;
+}
+
+function portsOf({ inputs, outputs }: Pick<Ports, "inputs" | "outputs">): Ports {
+  return { inputs, outputs, every: [...inputs.keys()], blank: Object.fromEntries(outputs.map(({ name }) => [name, undefined as never])) };
+}
+
 /** The one number of candidates that all inputs agree on. */
 class Rows {
   constructor(public count?: number) {}
@@ -130,55 +149,103 @@ class Rows {
   }
 }
 
-/** The arrays of `ports` in their order, each found to fit. */
-function read(ports: readonly TensorInfo[], inputs: Tensors, rows: Rows): Tensor["data"][] {
-  return ports.map((port) => {
-    const { name } = port;
-    const tensor = property(inputs, name);
-    if (tensor === undefined) throw mismatch(`input ${name} is missing; these are taken: ${ports.map((port) => port.name).join(", ")}`);
-    const [data, dims] = [property(tensor, "data"), property(tensor, "dims")] as [Tensor["data"], unknown];
-    const known =
-      data instanceof Float32Array || data instanceof Int32Array || data instanceof BigInt64Array || data instanceof Uint8Array;
-    if (!known) throw new RankletError("request_invalid", `input ${name}: data is no Float32Array, Int32Array, BigInt64Array or Uint8Array`);
-    const sizes = whole(name, dims);
-    if (sizes.reduce((product, size) => product * size, 1) !== data.length) {
-      throw new RankletError("request_invalid", `input ${name}: dims do not multiply to the length of data`);
-    }
-    const fits = sizes.length === port.dims.length && port.dims.every((size, axis) => size < 0 || size === sizes[axis]);
-    if (!fits) throw mismatch(`input ${name} is [${port.dims.map((size) => (size < 0 ? "N" : size)).join(", ")}], got [${sizes.join(", ")}]`);
-    const axis = port.dims.findIndex((size) => size < 0);
-    if (axis >= 0) rows.agree(name, sizes[axis]!);
-    return data;
-  });
-}
+const ARRAYS = { f32: Float32Array, i32: Int32Array, i64: BigInt64Array, bool: Uint8Array };
 
-function whole(name: string, dims: unknown): number[] {
-  let sizes: number[] = [];
+/**
+ * The arrays of the inputs `wanted`, in their order, each found to fit; undefined for one that is missing, where `some` are
+ * enough. Whatever is the caller's own code runs here: none of it may run while the engine's memory is in use.
+ */
+function read({ inputs }: Ports, wanted: readonly number[], given: Tensors, rows: Rows, some?: boolean): (Tensor["data"] | undefined)[] {
   try {
-    sizes = Array.from(dims as ArrayLike<number>);
+    return wanted.map((i) => {
+      const port = inputs[i]!;
+      const tensor = given[port.name];
+      if (tensor !== undefined) return dataOf(port, tensor, rows);
+      if (some) return undefined;
+      throw mismatch(`input ${port.name} is missing; these are taken: ${wanted.map((i) => inputs[i]!.name).join(", ")}`);
+    });
   } catch (thrown) {
     throw failure(thrown, "request_invalid");
   }
-  if (!Array.isArray(dims) || !sizes.every((size) => Number.isInteger(size) && size >= 0)) {
-    throw new RankletError("request_invalid", `input ${name}: dims are not sizes`);
-  }
-  return sizes;
 }
 
-/** A property of what a caller gave; anything that cannot be read is the caller's mistake. */
-function property(of: unknown, name: string): unknown {
-  try {
-    return (of as Record<string, unknown>)[name];
-  } catch (thrown) {
-    throw failure(thrown, "request_invalid");
+function dataOf({ name, dtype, dims: wanted }: TensorInfo, { data, dims }: Tensor, rows: Rows): Tensor["data"] {
+  const type =
+    data instanceof Float32Array ? "f32"
+    : data instanceof Int32Array ? "i32"
+    : data instanceof BigInt64Array ? "i64"
+    : data instanceof Uint8Array ? "bool"
+    : invalid(name, "data is no Float32Array, Int32Array, BigInt64Array or Uint8Array");
+  if (!Array.isArray(dims)) invalid(name, "dims are not sizes");
+  let length = 1;
+  let count: number | undefined;
+  let fits = dims.length === wanted.length;
+  for (let axis = 0; axis < dims.length; axis++) {
+    const size = dims[axis] as number;
+    if (!Number.isInteger(size) || size < 0) invalid(name, "dims are not sizes");
+    length *= size;
+    if (wanted[axis]! < 0) count ??= size;
+    else fits &&= size === wanted[axis];
   }
+  if (length !== data.length) invalid(name, "dims do not multiply to the length of data");
+  if (!fits) throw mismatch(`input ${name} is [${wanted.map((size) => (size < 0 ? "N" : size)).join(", ")}], got [${dims.join(", ")}]`);
+  if (count !== undefined) rows.agree(name, count);
+  if (type !== dtype) throw mismatch(`input ${name} takes elements of ${dtype}`);
+  return data;
+}
+
+function invalid(name: string, what: string): never {
+  throw new RankletError("request_invalid", `input ${name}: ${what}`);
 }
 
 function mismatch(message: string): RankletError {
   return new RankletError("schema_mismatch", message);
 }
 
-function named(ports: readonly TensorInfo[], arrays: Tensor["data"][], rows: number): Tensors {
-  const size = (dim: number) => (dim < 0 ? -dim * rows : dim);
-  return Object.fromEntries(ports.map(({ name, dims }, i) => [name, { data: arrays[i]!, dims: dims.map(size) }]));
+function sizeOf(dims: readonly number[], rows: number): number {
+  let size = 1;
+  for (const dim of dims) size *= dim < 0 ? -dim * rows : dim;
+  return size;
+}
+
+/** The engine's arrays for `rows` candidates at least. */
+function roomOf(engine: Engine, { inputs, outputs }: Ports, rows: number): Room {
+  const kept = engine.room;
+  if (kept && kept.rows >= rows && kept.addresses.length > 0) return kept;
+  const many = Math.max(rows, kept?.rows ?? 1);
+  const ports = [...inputs, ...outputs];
+  const address = engine.score_room(many);
+  const { buffer } = engine.memory();
+  const addresses = new Uint32Array(buffer, address, ports.length);
+  const views = ports.map(({ dtype, dims }, i) => new ARRAYS[dtype as keyof typeof ARRAYS](buffer, addresses[i], sizeOf(dims, many)));
+  return (engine.room = { rows: many, views, addresses });
+}
+
+/** Copies the arrays of the inputs `wanted` to where the engine reads them. */
+function write(engine: Engine, ports: Ports, wanted: readonly number[], arrays: readonly Tensor["data"][], rows: number): void {
+  const { views } = roomOf(engine, ports, rows);
+  for (let i = 0; i < wanted.length; i++) {
+    const { name, dims } = ports.inputs[wanted[i]!]!;
+    const array = arrays[i]!;
+    // A getter of a later one may have taken its elements away.
+    if (array.length !== sizeOf(dims, rows)) invalid(name, "data changed while it was read");
+    if (array.length > 0) views[wanted[i]!]!.set(array as never);
+  }
+}
+
+/** What the engine makes of the arrays of the inputs `open`. */
+function scored(host: Host, ports: Ports, open: readonly number[], arrays: readonly Tensor["data"][], handle: number, rows: number): Tensors {
+  const results = { ...ports.blank };
+  host.call((engine) => {
+    write(engine, ports, open, arrays, rows);
+    engine.score(handle, rows);
+    // Its memory may have grown since.
+    const { views } = roomOf(engine, ports, rows);
+    let at = ports.inputs.length;
+    for (const { name, dims } of ports.outputs) {
+      const data = views[at++]!.slice(0, sizeOf(dims, rows));
+      results[name] = { data, dims: dims.map((dim) => (dim < 0 ? -dim * rows : dim)) };
+    }
+  });
+  return results;
 }

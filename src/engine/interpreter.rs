@@ -156,8 +156,7 @@ impl Interpreter {
         Ok(outputs)
     }
 
-    /// As [`run`](Self::run), or [`run_prepared`](Self::run_prepared) with `prepared`, into buffers that are made where
-    /// they do not fit: calls with one number of candidates allocate none.
+    /// As [`run`](Self::run), or [`run_prepared`](Self::run_prepared) with `prepared`, into buffers that [`fit`](Self::fit).
     ///
     /// # Errors
     /// As [`run`](Self::run); `limit_exceeded` for more than 2^26 elements in all.
@@ -168,14 +167,21 @@ impl Interpreter {
         rows: usize,
         outputs: &mut Vec<Buffer>,
     ) -> Result<()> {
-        let ports = self.plan.outputs.iter().map(|port| port.value);
-        fit_buffers(&self.plan, ports, rows, outputs)?;
+        self.fit(rows, outputs)?;
         let widths: Vec<usize> = (0..outputs.len()).map(|i| row_len(self.output(i), rows)).collect();
         let sink = |i: usize, row: usize, data: Slice<'_>| outputs[i].write(row * widths[i], data);
         match prepared {
             Some(prepared) => self.run_prepared(prepared, inputs, rows, sink),
             None => self.run(inputs, rows, sink),
         }
+    }
+
+    /// Makes every output a buffer that holds it for `rows` candidates; one that is longer stays as it is.
+    ///
+    /// # Errors
+    /// `limit_exceeded` for more than 2^26 elements in all.
+    pub fn fit(&self, rows: usize, outputs: &mut Vec<Buffer>) -> Result<()> {
+        fit_buffers(&self.plan, self.plan.outputs.iter().map(|port| port.value), rows, outputs)
     }
 
     /// Computes what depends on some inputs alone: `inputs` has those that stay, in the order of the plan's ports,
@@ -320,7 +326,7 @@ impl Interpreter {
     }
 }
 
-/// Buffers for whole values: kept where they fit, else zeros.
+/// Buffers for whole values: kept where they are long enough, else zeros.
 #[inline(never)]
 fn fit_buffers(plan: &Plan, values: impl Iterator<Item = u32>, rows: usize, buffers: &mut Vec<Buffer>) -> Result<()> {
     let mut total = 0usize;
@@ -336,7 +342,7 @@ fn fit_buffers(plan: &Plan, values: impl Iterator<Item = u32>, rows: usize, buff
             return Err(Error::new(ErrorKind::LimitExceeded, message));
         }
         match buffers.get(i) {
-            Some(buffer) if buffer.slice().len() == len && buffer.slice().dtype() == value.dtype => {}
+            Some(buffer) if buffer.slice().len() >= len && buffer.slice().dtype() == value.dtype => {}
             Some(_) => buffers[i] = Buffer::zeros(value.dtype, len),
             None => buffers.push(Buffer::zeros(value.dtype, len)),
         }

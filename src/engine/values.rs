@@ -32,7 +32,7 @@ impl<'a> Slice<'a> {
     }
 
     /// Some of them.
-    pub(super) fn range(self, from: usize, to: usize) -> Slice<'a> {
+    pub fn range(self, from: usize, to: usize) -> Slice<'a> {
         match self {
             Slice::F32(v) => Slice::F32(&v[from..to]),
             Slice::I32(v) => Slice::I32(&v[from..to]),

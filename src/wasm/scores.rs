@@ -1,17 +1,21 @@
-//! Typed arrays to the engine's buffers and back, for `createScorer`. The face knows the ports: it has checked names and
-//! shapes, and gives the inputs in the ports' order, so that no text crosses the boundary with the numbers.
+//! The engine's buffers as `createScorer` uses them: it writes a call's arrays where they are read, and reads the results
+//! where they were written, so that a call passes numbers alone. The face knows the ports: it has checked names, types and
+//! shapes.
 
 use super::object;
 use super::slab::Slab;
-use crate::engine::{Buffer, DType, Interpreter, Port, Prepared, Slice};
+use crate::engine::{Buffer, Interpreter, Port, Prepared, Rows, Slice};
 use crate::error::{Error, ErrorKind, Result};
-use js_sys::{Array, BigInt64Array, Float32Array, Int32Array, Object, Uint8Array};
-use wasm_bindgen::{JsCast, JsValue};
+use js_sys::{Array, Object};
+use wasm_bindgen::JsValue;
 
 /// Buffers that calls use again, and candidates that were prepared.
 pub(super) struct Scores {
+    /// One for each port.
     inputs: Vec<Buffer>,
     outputs: Vec<Buffer>,
+    /// Addresses of the inputs, then of the outputs.
+    places: Vec<usize>,
     prepared: Slab<Prepared>,
 }
 
@@ -27,77 +31,64 @@ pub(super) fn info(engine: &Interpreter) -> Object {
     object([("inputs", all(&plan.inputs)), ("outputs", all(&plan.outputs))])
 }
 
-/// Copies a typed array into a buffer of its port's type; false if the array is of another.
-fn take_in(buffer: &mut Buffer, dtype: DType, data: &JsValue) -> bool {
-    fn sized<T: Clone + Default>(v: &mut Vec<T>, len: u32) -> &mut [T] {
-        v.resize(len as usize, T::default());
-        v
-    }
-    if buffer.slice().dtype() != dtype {
-        *buffer = Buffer::zeros(dtype, 0);
-    }
+fn address(buffer: &Buffer) -> usize {
     match buffer {
-        Buffer::F32(v) => data.dyn_ref::<Float32Array>().map(|from| from.copy_to(sized(v, from.length()))),
-        Buffer::I32(v) => data.dyn_ref::<Int32Array>().map(|from| from.copy_to(sized(v, from.length()))),
-        Buffer::I64(v) => data.dyn_ref::<BigInt64Array>().map(|from| from.copy_to(sized(v, from.length()))),
-        Buffer::Bool(v) => data.dyn_ref::<Uint8Array>().map(|from| from.copy_to(sized(v, from.length()))),
+        Buffer::F32(v) => v.as_ptr().addr(),
+        Buffer::I32(v) => v.as_ptr().addr(),
+        Buffer::I64(v) => v.as_ptr().addr(),
+        Buffer::Bool(v) => v.as_ptr().addr(),
     }
-    .is_some()
 }
 
-fn give_out(buffer: &Buffer) -> JsValue {
-    match buffer {
-        Buffer::F32(v) => Float32Array::from(&v[..]).into(),
-        Buffer::I32(v) => Int32Array::from(&v[..]).into(),
-        Buffer::I64(v) => BigInt64Array::from(&v[..]).into(),
-        Buffer::Bool(v) => Uint8Array::from(&v[..]).into(),
-    }
+/// Elements of an input for `rows` candidates.
+fn len(engine: &Interpreter, port: usize, rows: usize) -> usize {
+    let value = engine.input(port);
+    (value.width as usize).saturating_mul(if value.rows == Rows::Shared { 1 } else { rows })
 }
 
 impl Scores {
-    pub fn new() -> Self {
-        Scores { inputs: Vec::new(), outputs: Vec::new(), prepared: Slab::new() }
+    pub fn new(engine: &Interpreter) -> Self {
+        let inputs = (0..engine.plan().inputs.len()).map(|i| Buffer::zeros(engine.input(i).dtype, 0)).collect();
+        Scores { inputs, outputs: Vec::new(), places: Vec::new(), prepared: Slab::new() }
     }
 
-    /// Takes in an array for each of these ports.
-    fn take(&mut self, engine: &Interpreter, ports: &[usize], data: &Array) -> Result<()> {
-        self.inputs.resize_with(ports.len(), || Buffer::F32(Vec::new()));
-        for (i, (buffer, &port)) in self.inputs.iter_mut().zip(ports).enumerate() {
-            let dtype = engine.input(port).dtype;
-            if !take_in(buffer, dtype, &data.get(i as u32)) {
-                let message = format!("input {} takes elements of {}", engine.plan().inputs[port].name, dtype.name());
-                return Err(Error::new(ErrorKind::SchemaMismatch, message));
+    /// Makes room for `rows` candidates, and tells where the addresses of the arrays stand: they hold until it is made
+    /// for more.
+    pub fn room(&mut self, engine: &Interpreter, rows: usize) -> Result<usize> {
+        engine.fit(rows, &mut self.outputs)?;
+        for (i, buffer) in self.inputs.iter_mut().enumerate() {
+            let len = len(engine, i, rows);
+            if buffer.slice().len() < len {
+                *buffer = Buffer::zeros(engine.input(i).dtype, len);
             }
         }
-        Ok(())
+        self.places.clear();
+        self.places.extend(self.inputs.iter().chain(&self.outputs).map(address));
+        Ok(self.places.as_ptr().addr())
     }
 
-    /// Scores `data`, an array for each port that is open (all of them with the handle 0), for `rows` candidates:
-    /// an array for each output.
-    pub fn score(&mut self, engine: &mut Interpreter, handle: u32, data: &Array, rows: usize) -> Result<Array> {
-        let ports: Vec<usize> = match self.prepared.get(handle) {
-            Some(prepared) => prepared.open().to_vec(),
-            None if handle == 0 => (0..engine.plan().inputs.len()).collect(),
+    /// Scores `rows` candidates, for which there is room, from the arrays of all ports, or of those that are open.
+    pub fn score(&mut self, engine: &mut Interpreter, handle: u32, rows: usize) -> Result<()> {
+        let prepared = self.prepared.get_mut(handle);
+        let array = |port: usize| self.inputs[port].slice().range(0, len(engine, port, rows));
+        let slices: Vec<Slice<'_>> = match &prepared {
+            Some(prepared) => prepared.open().iter().map(|&port| array(port)).collect(),
+            None if handle == 0 => (0..self.inputs.len()).map(array).collect(),
             None => return Err(Error::new(ErrorKind::RequestInvalid, "these prepared candidates were disposed")),
         };
-        self.take(engine, &ports, data)?;
-        let slices: Vec<Slice<'_>> = self.inputs.iter().map(Buffer::slice).collect();
-        engine.run_into(self.prepared.get_mut(handle), &slices, rows, &mut self.outputs)?;
-        Ok(self.outputs.iter().map(give_out).collect())
+        engine.run_into(prepared, &slices, rows, &mut self.outputs)
     }
 
-    /// Keeps the inputs that are given (undefined stands for one that is not), and what depends on them alone.
-    /// `rows` is below 0 where none of them has a row for each candidate.
-    pub fn prepare(&mut self, engine: &mut Interpreter, data: &Array, rows: i32) -> Result<u32> {
-        let given: Vec<usize> =
-            (0..engine.plan().inputs.len()).filter(|&i| !data.get(i as u32).is_undefined()).collect();
-        let arrays: Array = given.iter().map(|&i| data.get(i as u32)).collect();
-        self.take(engine, &given, &arrays)?;
-        let mut slices: Vec<Option<Slice<'_>>> = vec![None; engine.plan().inputs.len()];
-        for (&port, buffer) in given.iter().zip(&self.inputs) {
-            slices[port] = Some(buffer.slice());
+    /// Keeps the arrays of `ports`, and what depends on them alone. `rows` is below 0 where none of them has a row for
+    /// each candidate.
+    pub fn prepare(&mut self, engine: &mut Interpreter, ports: &[u32], rows: i32) -> Result<u32> {
+        let rows = usize::try_from(rows).ok();
+        let mut slices: Vec<Option<Slice<'_>>> = vec![None; self.inputs.len()];
+        for port in ports.iter().map(|&port| port as usize) {
+            let len = len(engine, port, rows.unwrap_or(1));
+            slices[port] = Some(self.inputs[port].slice().range(0, len));
         }
-        let prepared = engine.prepare(&slices, usize::try_from(rows).ok())?;
+        let prepared = engine.prepare(&slices, rows)?;
         let full = || {
             Error::new(ErrorKind::LimitExceeded, "more than 65,536 prepared lists at once; dispose those that are done")
         };

@@ -20,7 +20,8 @@ impl Engine {
     #[wasm_bindgen(constructor)]
     pub fn new(bundle: &[u8], hashes: &[u8]) -> Result<Engine, JsValue> {
         let scorer = Scorer::open_hashed(bundle, super::hashes(hashes).as_ref()).map_err(|e| thrown(&e))?;
-        Ok(Engine { scorer, scores: Scores::new() })
+        let scores = Scores::new(&scorer.engine);
+        Ok(Engine { scorer, scores })
     }
 
     /// Whether the instance was ever refused memory: what a trap was, if one came. It may be asked after one.
@@ -55,14 +56,25 @@ impl Engine {
         scores::info(&self.scorer.engine)
     }
 
-    /// Scores an array for each input, or, of prepared candidates, for each that they leave open.
-    pub fn score(&mut self, prepared: u32, data: &Array, rows: usize) -> Result<Array, JsValue> {
-        self.scores.score(&mut self.scorer.engine, prepared, data, rows).map_err(|e| thrown(&e))
+    /// The memory in which arrays are written and read.
+    pub fn memory(&self) -> JsValue {
+        wasm_bindgen::memory()
     }
 
-    /// Keeps the inputs that are given.
-    pub fn score_prepare(&mut self, data: &Array, rows: i32) -> Result<u32, JsValue> {
-        self.scores.prepare(&mut self.scorer.engine, data, rows).map_err(|e| thrown(&e))
+    /// Makes room for so many candidates: where the addresses of the inputs, then of the outputs stand.
+    pub fn score_room(&mut self, rows: f64) -> Result<usize, JsValue> {
+        // What is no number of candidates becomes the nearest that is; too many are refused.
+        self.scores.room(&self.scorer.engine, rows as usize).map_err(|e| thrown(&e))
+    }
+
+    /// Scores an array for each input, or, of prepared candidates, for each that they leave open.
+    pub fn score(&mut self, prepared: u32, rows: usize) -> Result<(), JsValue> {
+        self.scores.score(&mut self.scorer.engine, prepared, rows).map_err(|e| thrown(&e))
+    }
+
+    /// Keeps the inputs that are named by number.
+    pub fn score_prepare(&mut self, ports: &[u32], rows: i32) -> Result<u32, JsValue> {
+        self.scores.prepare(&mut self.scorer.engine, ports, rows).map_err(|e| thrown(&e))
     }
 
     /// Forgets prepared candidates.

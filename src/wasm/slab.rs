@@ -32,6 +32,7 @@ impl<T> Slab<T> {
         self.slots.get(slot).filter(|(generation, _)| *generation == handle >> 16).map(|_| slot)
     }
 
+    #[cfg(feature = "ranking")]
     pub fn get(&self, handle: u32) -> Option<&T> {
         self.slots[self.slot(handle)?].1.as_ref()
     }
