@@ -19,9 +19,20 @@ export async function hashesOf(bundle: Uint8Array<ArrayBuffer>): Promise<Uint8Ar
     const text = new TextDecoder("latin1").decode(header);
     const key = text.indexOf(KEY);
     const at = key + KEY.length;
-    const content = bundle.slice().fill(48, at, at + LENGTH);
-    if (text.startsWith(SLOT, key - 130 - SLOT.length)) for (const [from, to] of SLOTS) content.fill(48, key - from, key - to);
-    const hashes = await Promise.all([content, bundle].map((bytes) => crypto.subtle.digest("SHA-256", bytes)));
+    const slots = text.startsWith(SLOT, key - 130 - SLOT.length) ? SLOTS : [];
+    const digest = () => crypto.subtle.digest("SHA-256", bundle);
+    const seen = header.slice();
+    let content: Promise<ArrayBuffer>;
+    try {
+      header.fill(48, at, at + LENGTH);
+      for (const [from, to] of slots) header.fill(48, key - from, key - to);
+      // It takes its copy when it is called, so the bytes are whole again before anybody else sees them; a copy of our own
+      // is the dearer, the larger the bundle.
+      content = digest();
+    } finally {
+      header.set(seen);
+    }
+    const hashes = await Promise.all([content, digest()]);
     return Uint8Array.from(hashes.flatMap((hash) => [...new Uint8Array(hash)]));
   } catch {
     return new Uint8Array();

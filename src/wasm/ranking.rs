@@ -59,7 +59,7 @@ pub struct Engine {
 impl Engine {
     /// Opens a bundle, with the host's hashes of it if there are any; throws `{code, message}`.
     #[wasm_bindgen(constructor)]
-    pub fn new(bundle: &[u8], hashes: &[u8]) -> Result<Engine, JsValue> {
+    pub fn new(bundle: Box<[u8]>, hashes: &[u8]) -> Result<Engine, JsValue> {
         let ranker = Ranker::open_hashed(bundle, super::hashes(hashes).as_ref()).map_err(|e| thrown(&e))?;
         Ok(Engine { ranker, sessions: Slab::new(), lists: Slab::new() })
     }

@@ -18,7 +18,7 @@ pub struct Engine {
 impl Engine {
     /// Opens a bundle, with the host's hashes of it if there are any; throws `{code, message}`.
     #[wasm_bindgen(constructor)]
-    pub fn new(bundle: &[u8], hashes: &[u8]) -> Result<Engine, JsValue> {
+    pub fn new(bundle: Box<[u8]>, hashes: &[u8]) -> Result<Engine, JsValue> {
         let scorer = Scorer::open_hashed(bundle, super::hashes(hashes).as_ref()).map_err(|e| thrown(&e))?;
         let scores = Scores::new(&scorer.engine);
         Ok(Engine { scorer, scores })
