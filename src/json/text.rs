@@ -152,8 +152,11 @@ impl Parser<'_> {
             if byte == b'"' {
                 break;
             }
-            let c = self.escape()?;
-            bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+            match self.escape()? {
+                // A manifest is a text of its own in its file, with thousands of these.
+                c if c.is_ascii() => bytes.push(c as u8),
+                c => bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+            }
         }
         // Whole characters of a text, and characters.
         String::from_utf8(bytes).map_err(|_| "UTF-8")
