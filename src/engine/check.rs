@@ -115,24 +115,8 @@ impl<'a> Scope<'a> {
         let same_rows = x.rows == out.rows;
         let alike = same_rows && x.width == out.width;
         let pairs = out.rows == Rows::Pair;
-        let spreads = |v: &Value| v.width == out.width || v.width == 1;
         Ok(match op {
             Op::Dense { .. } => self.dense(op, inputs, out)?,
-            Op::Pack { groups, inputs: k, outputs } => {
-                let (groups, k, n) = (*groups as usize, *k as usize, *outputs as usize);
-                let fits = groups > 0
-                    && n.is_multiple_of(groups)
-                    && u64::from(x.width) == k as u64 * n as u64
-                    && out.width as usize == dense::packed_len(k, n)
-                    && (x.rows, out.rows) == (Rows::Shared, Rows::Shared);
-                self.need(fits, detail("weights do not fit the widths"))?;
-                let rows = vec![0.0; if groups > 1 { k * n } else { 0 }];
-                Ready::Pack { groups, inputs: k, outputs: n, rows }
-            }
-            Op::Product(product) => {
-                self.product(product, x, inputs[1], out)?;
-                Ready::Product(product.clone())
-            }
             Op::Constant { tensor } => Ready::Constant(self.constant(tensor, out)?),
             Op::Unary(f) => {
                 self.need(alike, detail("widths differ"))?;
@@ -149,6 +133,43 @@ impl<'a> Scope<'a> {
                 });
                 self.need(fits, detail("operands do not spread over the width"))?;
                 Ready::Binary { f: *f, each: each.map(|e| e as usize) }
+            }
+            Op::Trees(trees) => {
+                let scores = |width: u32| u64::from(width / trees.columns.max(1)) * u64::from(trees.targets);
+                let fits = trees.columns > 0
+                    && x.width.is_multiple_of(trees.columns)
+                    && scores(x.width) == u64::from(out.width);
+                self.need(fits && same_rows && !pairs, detail("targets do not fit the width"))?;
+                Ready::Trees(Box::new(self.forest(trees, trees.columns)?))
+            }
+            op => self.seldom(op, inputs, out)?,
+        })
+    }
+
+    /// Operations that most plans lack: V8 compiles a function when it is first called, and all of it (0.2 ms of a cold
+    /// start).
+    #[inline(never)]
+    fn seldom(&self, op: &Op, inputs: &[Value], out: Value) -> Result<Ready> {
+        let x = inputs.first().copied().unwrap_or(out);
+        let same_rows = x.rows == out.rows;
+        let alike = same_rows && x.width == out.width;
+        let pairs = out.rows == Rows::Pair;
+        let spreads = |v: &Value| v.width == out.width || v.width == 1;
+        Ok(match op {
+            Op::Pack { groups, inputs: k, outputs } => {
+                let (groups, k, n) = (*groups as usize, *k as usize, *outputs as usize);
+                let fits = groups > 0
+                    && n.is_multiple_of(groups)
+                    && u64::from(x.width) == k as u64 * n as u64
+                    && out.width as usize == dense::packed_len(k, n)
+                    && (x.rows, out.rows) == (Rows::Shared, Rows::Shared);
+                self.need(fits, detail("weights do not fit the widths"))?;
+                let rows = vec![0.0; if groups > 1 { k * n } else { 0 }];
+                Ready::Pack { groups, inputs: k, outputs: n, rows }
+            }
+            Op::Product(product) => {
+                self.product(product, x, inputs[1], out)?;
+                Ready::Product(product.clone())
             }
             Op::Where => {
                 let fits = |v: &Value| {
@@ -251,14 +272,6 @@ impl<'a> Scope<'a> {
                 self.need(fits, detail("candidates do not fit their pairs"))?;
                 Ready::Pair { pre: *pre as usize, post: *post as usize, every: *every }
             }
-            Op::Trees(trees) => {
-                let scores = |width: u32| u64::from(width / trees.columns.max(1)) * u64::from(trees.targets);
-                let fits = trees.columns > 0
-                    && x.width.is_multiple_of(trees.columns)
-                    && scores(x.width) == u64::from(out.width);
-                self.need(fits && same_rows && !pairs, detail("targets do not fit the width"))?;
-                Ready::Trees(Box::new(self.forest(trees, trees.columns)?))
-            }
             Op::PostTransform { f, group } => {
                 self.axis(x, *group, 1)?;
                 self.need(alike && !pairs, detail("widths differ"))?;
@@ -275,6 +288,10 @@ impl<'a> Scope<'a> {
                 let rows = !pairs && same_rows && out.width == x.width / group;
                 self.need(fits && rows, detail("labels do not fit the scores"))?;
                 Ready::Label { labels: labels.clone(), group: *group as usize, threshold: *threshold }
+            }
+            // The caller's.
+            Op::Dense { .. } | Op::Constant { .. } | Op::Unary(_) | Op::Binary { .. } | Op::Trees(_) => {
+                return Err(bad(self.node, detail("an operation in another's place")));
             }
         })
     }

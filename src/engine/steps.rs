@@ -76,7 +76,6 @@ fn group(axis: Axis, cx: &Context<'_>) -> usize {
 #[inline(never)]
 fn floats(ready: &mut Ready, cx: &Context<'_>, step: &Step, y: &mut [f32], in_place: bool) {
     let arg = |i: usize| cx.cell(step.inputs[i], false).floats();
-    let whole = |i: usize| cx.cell(step.inputs[i], true).floats();
     let is_shared = |i: usize| cx.value(step.inputs[i]).rows == Rows::Shared;
     let width = row_width(cx, step.output);
     if in_place {
@@ -89,6 +88,31 @@ fn floats(ready: &mut Ready, cx: &Context<'_>, step: &Step, y: &mut [f32], in_pl
             let from = from.map(|i| (arg(i), is_shared(i)));
             dense_rows(arg(0), weights, computed, bias, from, *inputs, *outputs, *activation, width, y);
         }
+        Ready::Binary { f, each } => {
+            let (a, b) = (operand(cx, step, 0, each[0], arg(0)), operand(cx, step, 1, each[1], arg(1)));
+            elementwise::binary(*f, a, b, width, y);
+        }
+        Ready::Trees(forest) => {
+            if cx.first == 0 {
+                forest.begin(arg(0));
+            }
+            forest.score(arg(0), y);
+        }
+        Ready::Unary(_) | Ready::Softmax { .. } | Ready::LayerNorm { .. } | Ready::PostTransform { .. } => {
+            y.copy_from_slice(arg(0));
+            overwrite(ready, cx, y);
+        }
+        other => seldom(other, cx, step, y),
+    }
+}
+
+/// The rest of them: V8 compiles a function when it is first called, and all of it (0.1 ms of a cold start).
+#[inline(never)]
+fn seldom(ready: &mut Ready, cx: &Context<'_>, step: &Step, y: &mut [f32]) {
+    let arg = |i: usize| cx.cell(step.inputs[i], false).floats();
+    let whole = |i: usize| cx.cell(step.inputs[i], true).floats();
+    let width = row_width(cx, step.output);
+    match ready {
         Ready::Pack { groups: 1, inputs, outputs, .. } => dense::pack(arg(0), *inputs, *outputs, y),
         Ready::Pack { groups, inputs, outputs, rows } => {
             let part = *outputs / *groups;
@@ -100,16 +124,6 @@ fn floats(ready: &mut Ready, cx: &Context<'_>, step: &Step, y: &mut [f32], in_pl
             dense::pack(rows, *inputs, *outputs, y);
         }
         Ready::Product(product) => multiply(product, cx, step, y),
-        Ready::Binary { f, each } => {
-            let (a, b) = (operand(cx, step, 0, each[0], arg(0)), operand(cx, step, 1, each[1], arg(1)));
-            elementwise::binary(*f, a, b, width, y);
-        }
-        Ready::Trees(forest) => {
-            if cx.first == 0 {
-                forest.begin(arg(0));
-            }
-            forest.score(arg(0), y);
-        }
         Ready::Reduce { f, axis } => reduce::floats(*f, arg(0), group(*axis, cx), axis.inner, y),
         Ready::ReduceRows(f) => reduce::floats(*f, whole(0), cx.rows, width, y),
         Ready::CumSum { axis, exclusive, reverse } => {
@@ -125,10 +139,6 @@ fn floats(ready: &mut Ready, cx: &Context<'_>, step: &Step, y: &mut [f32], in_pl
             Cell::Floats(x) => y.copy_from_slice(x),
             Cell::Ints(x) => y.iter_mut().zip(x).for_each(|(y, &x)| *y = x as f32),
         },
-        Ready::Unary(_) | Ready::Softmax { .. } | Ready::LayerNorm { .. } | Ready::PostTransform { .. } => {
-            y.copy_from_slice(arg(0));
-            overwrite(ready, cx, y);
-        }
         moving => {
             let fill = if let Ready::Select { fill, .. } = moving { *fill } else { f32::NAN };
             move_rows(moving, cx, step, width, fill, &|i, all| cx.cell(step.inputs[i], all).floats(), y);
