@@ -146,8 +146,7 @@ impl<'a> Scope<'a> {
         })
     }
 
-    /// Operations that most plans lack: V8 compiles a function when it is first called, and all of it (0.2 ms of a cold
-    /// start).
+    /// Operations that most plans lack: V8 compiles a function when it is first called, and all of it.
     #[inline(never)]
     fn seldom(&self, op: &Op, inputs: &[Value], out: Value) -> Result<Ready> {
         let x = inputs.first().copied().unwrap_or(out);

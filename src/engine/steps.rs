@@ -106,7 +106,7 @@ fn floats(ready: &mut Ready, cx: &Context<'_>, step: &Step, y: &mut [f32], in_pl
     }
 }
 
-/// The rest of them: V8 compiles a function when it is first called, and all of it (0.1 ms of a cold start).
+/// The rest of them: V8 compiles a function when it is first called, and all of it.
 #[inline(never)]
 fn seldom(ready: &mut Ready, cx: &Context<'_>, step: &Step, y: &mut [f32]) {
     let arg = |i: usize| cx.cell(step.inputs[i], false).floats();

@@ -84,7 +84,8 @@ impl Ranker {
     }
 
     /// The same with hashes of these very bytes, if the caller has them. Bytes that are given away are let go before any
-    /// weight is packed: a page that packs into them touches a third less memory (0.8 ms of 1.2 MB, seen on 2026-11-24).
+    /// weight is packed: a page that packs into them touches a third less memory (2.7 us for each
+    /// fresh 4 KB, seen on 2026-11-24).
     ///
     /// # Errors
     /// As those of `open`.
