@@ -266,7 +266,7 @@ fn stand<const V: usize>(nodes: &[BitNode], cleared: i8, cells: &[Cell], plane: 
     for pair in nodes.as_chunks::<2>().0 {
         for node in pair {
             let (bin, cleared) = (B16::splat_four(&node.bin), B16::splat_four(&node.cleared));
-            // SAFETY: `place_bits` makes the offset from `Bins::locate`, a cell of `0..Bins::cells()`, and `cells` has
+            // SAFETY: `place_bits` makes the offset from what `Bins::new` says, a cell of `0..Bins::cells()`, and `cells` has
             // as many, at least one (for a node that clears nothing). A product beyond u32 would lose its high bits
             // alone: a smaller multiple of a cell's size.
             let cell = unsafe { &*cells.as_ptr().byte_add(node.cell as usize) };

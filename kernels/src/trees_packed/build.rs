@@ -105,15 +105,16 @@ impl PackedForest {
             }
         }
         let keys = found.iter().map(|node| node.key).chain(steps.iter().filter_map(|step| step.key));
-        let bins = Bins::new(keys.collect());
-        let place = |&Step { key, next }: &Step| match key.map(|key| bins.locate(key)) {
-            Some((cell, bin)) => WalkNode { cell, bin, next },
+        let (bins, places) = Bins::new(keys);
+        let (places, mut of_steps) = (&places[..found.len()], places[found.len()..].iter());
+        let mut place = |&Step { key, next }: &Step| match key.and_then(|_| of_steps.next()) {
+            Some(&(cell, bin)) => WalkNode { cell, bin, next },
             None => WalkNode { cell: 0, bin: 0, next: [next[0]; 2] },
         };
         let mut packed = PackedForest {
             width,
             targets,
-            walk: steps.iter().map(place).collect(),
+            walk: steps.iter().map(&mut place).collect(),
             // Leaves of a walk look at one too.
             cells: vec![[[0; 16]; GROUPS]; bins.cells().max(1)],
             trees,
@@ -127,7 +128,7 @@ impl PackedForest {
             target: forest.target.iter().map(|&t| t as u32).collect(),
             weight: forest.weight.to_vec(),
         };
-        packed.place_bits(&found, &ends);
+        packed.place_bits(&found, places, &ends);
         if packed.entries.iter().all(|e| e[0] + 1 == e[1]) {
             packed.value = packed.entries.iter().map(|e| forest.weight[e[0] as usize]).collect();
             packed.target = match targets {
@@ -141,16 +142,15 @@ impl PackedForest {
 
     #[cold]
     #[inline(never)]
-    fn place_bits(&mut self, found: &[Found], ends: &[usize]) {
+    fn place_bits(&mut self, found: &[Found], places: &[(u32, i8)], ends: &[usize]) {
         let mut first = 0;
         for (tree, &end) in self.trees.iter().zip(ends) {
             let Kind::Bits(planes) = tree.kind else { continue };
             for plane in 0..planes {
                 let before = self.bits.len();
-                for &Found { key, cleared } in &found[first..end] {
-                    let cleared = (cleared >> (8 * plane)) as u8 as i8;
+                for (node, &(cell, bin)) in found[first..end].iter().zip(&places[first..end]) {
+                    let cleared = (node.cleared >> (8 * plane)) as u8 as i8;
                     if cleared != 0 {
-                        let (cell, bin) = self.bins.locate(key);
                         self.bits.push(BitNode {
                             cell: cell * size_of::<Cell>() as u32,
                             bin: [bin; 4],

@@ -180,11 +180,10 @@ fn key(random: &mut Random, thresholds: &[f32]) -> bins::Key {
 /// Compares every key's byte with every row's.
 fn bins_tell(keys: &[bins::Key], x: &[f32], width: usize) {
     let rows = x.len() / width;
-    let bins = Bins::new(keys.to_vec());
+    let (bins, places) = Bins::new(keys.iter().copied());
     let mut cells = vec![[[0; 16]; GROUPS]; bins.cells()];
     bins.fill(x, width, rows, &mut cells);
-    for key in keys {
-        let (cell, bin) = bins.locate(*key);
+    for (key, (cell, bin)) in keys.iter().zip(places) {
         for r in 0..rows {
             let value = x[r * width + key.feature as usize];
             let passes = cells[cell as usize].as_flattened()[r] <= bin;
@@ -199,13 +198,15 @@ proptest! {
     fn keys_are_sorted_as_by_comparing(n in 0usize..300, seed: u64) {
         let mut random = Random::new(seed);
         let thresholds: Vec<f32> = [f32::NEG_INFINITY, -1.5, -f32::MIN_POSITIVE / 2.0, 0.0, 1e-3, 2.0, f32::INFINITY].to_vec();
-        let mut keys: Vec<_> = (0..n).map(|_| key(&mut random, &thresholds)).collect();
+        let mut keys: Vec<bins::Given> = (0..n).map(|_| key(&mut random, &thresholds)).zip(0..).collect();
         // Of more than one byte.
-        keys.iter_mut().step_by(3).for_each(|key| key.feature *= 70_000);
+        keys.iter_mut().step_by(3).for_each(|(key, _)| key.feature *= 70_000);
         let mut expected = keys.clone();
-        expected.sort_by(|a, b| a.feature.cmp(&b.feature).then(a.threshold.total_cmp(&b.threshold)));
+        expected.sort_by(|(a, _), (b, _)| a.feature.cmp(&b.feature).then(a.threshold.total_cmp(&b.threshold)));
         bins::sort(&mut keys);
-        let plain = |keys: &[bins::Key]| keys.iter().map(|key| (key.feature, key.threshold.to_bits())).collect::<Vec<_>>();
+        let plain = |keys: &[bins::Given]| -> Vec<_> {
+            keys.iter().map(|(key, at)| (key.feature, key.threshold.to_bits(), *at)).collect()
+        };
         prop_assert_eq!(plain(&keys), plain(&expected));
     }
     #[test]
