@@ -57,6 +57,7 @@ async function bundle(file, { runtime, glue, embeds, external = [], directive },
     outfile,
     ...(first && { banner: { js: first } }),
     ...options,
+    define: { ...options.define, SCORES_ALONE: `${runtime === "scorer"}` },
   });
   if (options.minify) await smaller(outfile, first);
 }

@@ -18,3 +18,5 @@ declare module "#engine" {
 declare module "#compiler" {
   export const makeInstance: import("./compiler.js").MakeCompiler;
 }
+/** Whether the entry's engine only scores: the build says it. */
+declare const SCORES_ALONE: boolean;

@@ -19,7 +19,7 @@ mod scoring;
 #[cfg(not(feature = "compile"))]
 mod slab;
 
-#[cfg(not(feature = "compile"))]
+#[cfg(all(feature = "ranking", not(feature = "compile")))]
 use crate::bundle::Hashes;
 use crate::error::Error;
 use js_sys::{Object, Reflect};
@@ -31,7 +31,7 @@ fn thrown(error: &Error) -> JsValue {
 }
 
 /// Hashes as the face gives them: of the content, then of the file; of any other length, none.
-#[cfg(not(feature = "compile"))]
+#[cfg(all(feature = "ranking", not(feature = "compile")))]
 fn hashes(bytes: &[u8]) -> Option<Hashes> {
     Hashes::try_from(bytes.as_chunks().0).ok()
 }

@@ -2,7 +2,6 @@
 
 use super::scores::{self, Scores};
 use super::{object, thrown};
-use crate::error::ErrorKind;
 use crate::scorer::Scorer;
 use js_sys::{Array, Object};
 use wasm_bindgen::prelude::*;
@@ -16,10 +15,12 @@ pub struct Engine {
 
 #[wasm_bindgen]
 impl Engine {
-    /// Opens a bundle, with the host's hashes of it if there are any; throws `{code, message}`.
+    /// Opens a bundle, with the host's hash of its content if there is one; throws `{code, message}`. Nobody asks a scorer
+    /// for the file's own digest: a large bundle is hashed once.
     #[wasm_bindgen(constructor)]
-    pub fn new(bundle: Box<[u8]>, hashes: &[u8]) -> Result<Engine, JsValue> {
-        let scorer = Scorer::open_hashed(bundle, super::hashes(hashes).as_ref()).map_err(|e| thrown(&e))?;
+    pub fn new(bundle: Box<[u8]>, hash: &[u8]) -> Result<Engine, JsValue> {
+        let hashes = <[u8; 32]>::try_from(hash).ok().map(|content| [content; 2]);
+        let scorer = Scorer::open_hashed(bundle, hashes.as_ref()).map_err(|e| thrown(&e))?;
         let scores = Scores::new(&scorer.engine);
         Ok(Engine { scorer, scores })
     }
@@ -29,12 +30,11 @@ impl Engine {
         crate::heap::refused()
     }
 
-    /// What the face needs to know. The lists of a ranker are empty.
+    /// What the face needs to know. A ranker's lists are empty or, where only a ranking reads them, not there.
     pub fn info(&self) -> Object {
         let scorer = &self.scorer;
         let none = || JsValue::from(Array::new());
-        let digests = object([("bundle", scorer.digest.as_str().into()), ("schema", "".into()), ("policy", "".into())]);
-        let reasons: Array = ErrorKind::REASONS.iter().map(|r| JsValue::from(r.code())).collect();
+        let digests = object([]);
         object([
             ("name", scorer.name.as_str().into()),
             ("version", (scorer.version as f64).into()),
@@ -44,10 +44,7 @@ impl Engine {
             ("columns", none()),
             ("size_bytes", scorer.size.into()),
             ("self_test_rows", scorer.self_test_rows.into()),
-            ("suppressed_ms", Array::of2(&0.into(), &0.into()).into()),
             ("signals", none()),
-            ("reasons", reasons.into()),
-            ("constraints", none()),
         ])
     }
 
