@@ -309,6 +309,7 @@ fn move_rows<'a, T: Copy + Default>(
 }
 
 /// A dense layer over every group of every row.
+#[inline(never)]
 #[allow(clippy::too_many_arguments, reason = "a layer's parts")]
 fn dense_rows(
     x: &[f32],
