@@ -1,8 +1,8 @@
 //! Dense layers: `y = f(x W + start)`, x `[rows, inputs]`, W `[inputs, outputs]`.
 //!
-//! Weights are packed once into panels of [`LANES`] output columns, the last of 4 where so few are left: a panel
+//! Weights are packed once into panels of 16 output columns, then one of 8 and one of 4 where so few are left: a panel
 //! holds, for every input k in order, the weights of its outputs. A tile of rows by columns keeps its sums in eight
-//! registers: 4 rows by one panel, and for the last rows 2 by two panels or 1 by four.
+//! registers: 2 rows by a panel of 16, 4 by one of 8 or 4, and 1 by two panels where a row is left.
 //!
 //! **Summation order**: each output starts at its bias (or 0) and adds `x[k] * w[k]` for k = 0, 1, 2
 //! in order; product and sum are rounded separately. It does not depend on the tile, so a row's bits
@@ -10,19 +10,17 @@
 
 #![allow(unsafe_code, reason = "the hot loops check their bounds once")]
 
-use crate::lanes::F4;
+use crate::lanes::{F4, WIDTH};
 pub use crate::outputs::{Activation, Start};
-use crate::outputs::{Outputs, TILE, fits};
+use crate::outputs::{Outputs, fits};
 use std::array::from_fn;
 use std::ops::Range;
 
-/// Output columns of a panel: two 128-bit vectors.
-pub const LANES: usize = 8;
-/// Output columns of a last panel for at most that many.
+/// Output columns of a panel: four 128-bit vectors.
+const LANES: usize = 4 * WIDTH;
+/// Output columns of the last panels but one, and of the last.
 const HALF: usize = LANES / 2;
-/// Rows of a tile. 4 x 8 is the largest tile whose sums stay in the 16 vector registers of x86-64
-/// (wider ones spill: 30 instead of 55 GFLOP/s in V8, measured for the design).
-pub const TILE_ROWS: usize = 4;
+const QUARTER: usize = LANES / 4;
 
 /// Length of the packed form of a `[inputs, outputs]` matrix.
 pub const fn packed_len(inputs: usize, outputs: usize) -> usize {
@@ -31,11 +29,15 @@ pub const fn packed_len(inputs: usize, outputs: usize) -> usize {
 
 /// Columns of the packed form.
 pub(crate) const fn packed_columns(outputs: usize) -> usize {
-    match outputs % LANES {
-        _ if outputs == 1 => 1,
-        0 => outputs,
-        1..=HALF => outputs / LANES * LANES + HALF,
-        _ => outputs.next_multiple_of(LANES),
+    if outputs == 1 { 1 } else { outputs.next_multiple_of(WIDTH) }
+}
+
+/// Columns of the panel that begins where so many are left.
+const fn panel(left: usize) -> usize {
+    match left {
+        LANES.. => LANES,
+        HALF.. => HALF,
+        _ => left,
     }
 }
 
@@ -46,22 +48,22 @@ pub(crate) const fn packed_columns(outputs: usize) -> usize {
 pub fn pack(weights: &[f32], inputs: usize, outputs: usize, packed: &mut [f32]) {
     assert_eq!(weights.len(), inputs * outputs);
     assert_eq!(packed.len(), packed_len(inputs, outputs));
+    if outputs == 1 {
+        return packed.copy_from_slice(weights);
+    }
     let columns = packed_columns(outputs);
-    for first in (0..columns).step_by(LANES) {
-        let width = (columns - first).min(LANES);
-        let block = &mut packed[inputs * first..inputs * (first + width)];
-        // Weights that are computed are packed at every request: whole panels by vectors.
-        if let (LANES, true) = (width, first + LANES <= outputs) {
-            let rows = weights.get(first..).unwrap_or(&[]).chunks(outputs);
-            for (to, from) in block.as_chunks_mut::<LANES>().0.iter_mut().zip(rows) {
-                to.copy_from_slice(&from[..LANES]);
+    let mut first = 0;
+    while first < columns && inputs > 0 {
+        let width = panel(columns - first);
+        // Weights that are computed are packed at every request: four columns at a time.
+        for column in (first..first + width).step_by(WIDTH) {
+            let to = &mut packed[inputs * first + (column - first)..inputs * (first + width)];
+            let there = WIDTH.min(outputs - column);
+            for (to, from) in to.chunks_mut(width).zip(weights[column..].chunks(outputs)) {
+                F4::load_some(&from[..there]).store(to);
             }
-            continue;
         }
-        for (i, slot) in block.iter_mut().enumerate() {
-            let (k, column) = (i / width, first + i % width);
-            *slot = if column < outputs { weights[k * outputs + column] } else { 0.0 };
-        }
+        first += width;
     }
 }
 
@@ -98,23 +100,17 @@ pub fn dense(
         layer.single(rows);
         return;
     }
-    let fours = rows - rows % TILE_ROWS;
     let columns = packed_columns(outputs);
-    let panels = columns / LANES * LANES;
+    let (wide, most) = (columns / LANES * LANES, columns / HALF * HALF);
+    let (twos, fours) = (rows / 2 * 2, rows / 4 * 4);
     // A panel for all rows, then the next: it stays in the first cache.
-    layer.strip::<TILE_ROWS, 2>(0..fours, 0..panels, LANES);
-    let mut row = fours;
-    if rows - row >= 2 {
-        let done = layer.strip::<2, 4>(row..row + 2, 0..panels, LANES);
-        layer.strip::<1, 1>(row..row + 2, done..panels, LANES);
-        row += 2;
-    }
-    if row < rows {
-        let done = layer.strip::<1, 8>(row..rows, 0..panels, LANES);
-        layer.strip::<1, 1>(row..rows, done..panels, LANES);
-    }
-    layer.strip::<TILE_ROWS, 1>(0..fours, panels..columns, HALF);
-    layer.strip::<1, 1>(fours..rows, panels..columns, HALF);
+    layer.strip::<2, 4>(0..twos, 0..wide, LANES);
+    let done = layer.strip::<1, 8>(twos..rows, 0..wide, LANES);
+    layer.strip::<1, 1>(twos..rows, done..wide, LANES);
+    layer.strip::<4, 2>(0..fours, wide..most, HALF);
+    layer.strip::<1, 1>(fours..rows, wide..most, HALF);
+    layer.strip::<4, 1>(0..fours, most..columns, QUARTER);
+    layer.strip::<1, 1>(fours..rows, most..columns, QUARTER);
 }
 
 struct Layer<'a> {
@@ -127,7 +123,7 @@ struct Layer<'a> {
 
 impl Layer<'_> {
     /// Tiles of R rows by V vectors as long as they fit into `columns`, whose panels have `panel` columns: where they
-    /// end. `rows` is a multiple of R.
+    /// end. `rows` is a multiple of R, and within those of `x`.
     #[inline(never)]
     fn strip<const R: usize, const V: usize>(
         &mut self,
@@ -136,21 +132,24 @@ impl Layer<'_> {
         panel: usize,
     ) -> usize {
         let Range { start: mut first, end } = columns;
-        let width = V * HALF;
-        let mut aside = [0.0; TILE];
+        let width = V * WIDTH;
+        if rows.is_empty() {
+            return first;
+        }
         while first + width <= end {
-            // A single vector may be the second of its panel.
+            // A single vector may be any of its panel.
             let inside = first % panel;
             let weights =
                 &self.packed[(first - inside) * self.inputs..(first + width).next_multiple_of(panel) * self.inputs];
             // Without inputs there are no weights.
             let weights = weights.get(inside..).unwrap_or_default();
-            for row in rows.clone().step_by(R) {
-                let x = &self.x[row * self.x_stride..];
-                self.outputs.tile::<R, V>(row, first, &mut aside, |sums| {
-                    add_products(x, self.x_stride, weights, panel, self.inputs, sums);
-                });
-            }
+            let (x, x_stride, inputs) = (self.x.as_ptr(), self.x_stride, self.inputs);
+            assert!(inputs == 0 || weights.len() >= place(V - 1, panel, inputs) + (inputs - 1) * panel + WIDTH);
+            self.outputs.tiles::<R, V>(rows.clone(), first, |row, sums| {
+                // SAFETY: `dense` has checked that all rows lie within `x`, and `tiles` that these are among them; the
+                // vectors of the last input, each before the greatest place, lie within `weights` as checked.
+                unsafe { add_products(x.add(row * x_stride), x_stride, weights.as_ptr(), panel, inputs, sums) };
+            });
             first += width;
         }
         first
@@ -159,21 +158,21 @@ impl Layer<'_> {
     /// One output: rows in the lanes, two vectors of them, since each sum waits for its last product.
     #[inline(never)]
     fn single(&mut self, rows: usize) {
-        let (fours, rest) = self.packed.as_chunks::<HALF>();
-        for first in (0..rows).step_by(LANES) {
+        let (fours, rest) = self.packed.as_chunks::<WIDTH>();
+        for first in (0..rows).step_by(HALF) {
             // Rows past the end repeat the last one, and are not stored.
             let row = |i: usize| (first + i).min(rows - 1);
-            let mut sums = [0.0; LANES];
+            let mut sums = [0.0; HALF];
             for (i, sum) in sums.iter_mut().enumerate() {
                 *sum = self.outputs.single(row(i));
             }
-            let (low, high) = sums.split_at_mut(HALF);
+            let (low, high) = sums.split_at_mut(WIDTH);
             let mut lanes = [F4::load_some(low), F4::load_some(high)];
-            let x: [*const f32; LANES] = from_fn(|i| self.x.as_ptr().wrapping_add(row(i) * self.x_stride));
+            let x: [*const f32; HALF] = from_fn(|i| self.x.as_ptr().wrapping_add(row(i) * self.x_stride));
             for (at, w) in fours.iter().enumerate() {
                 for (g, sum) in lanes.iter_mut().enumerate() {
                     // SAFETY: each row has as many elements as `packed`, of which `at` counts whole fours.
-                    let rows = from_fn(|i| unsafe { F4::load_at(x[g * HALF + i].add(at * HALF)) });
+                    let rows = from_fn(|i| unsafe { F4::load_at(x[g * WIDTH + i].add(at * WIDTH)) });
                     let columns = F4::transpose(rows);
                     for (column, w) in columns.iter().zip(w) {
                         *sum = sum.plus(column.times(F4::splat(*w)));
@@ -183,7 +182,7 @@ impl Layer<'_> {
             lanes[0].store(low);
             lanes[1].store(high);
             for (i, sum) in sums.iter_mut().enumerate().take(rows - first) {
-                let at = row(i) * self.x_stride + fours.len() * HALF;
+                let at = row(i) * self.x_stride + fours.len() * WIDTH;
                 for (x, w) in self.x[at..].iter().zip(rest) {
                     *sum += x * w;
                 }
@@ -193,27 +192,31 @@ impl Layer<'_> {
     }
 }
 
-/// Adds the products of R rows and V vectors of columns.
+/// Where vector v of an input lies: after the panels before it, and in its own.
 #[inline(always)]
-fn add_products<const R: usize, const V: usize>(
-    x: &[f32],
+const fn place(v: usize, panel: usize, inputs: usize) -> usize {
+    v * WIDTH / panel * panel * inputs + v * WIDTH % panel
+}
+
+/// Adds the products of R rows and V vectors of columns.
+///
+/// # Safety
+/// R rows of `inputs`, `x_stride` apart, are readable from `x` on, and the vectors of each input from `weights` on.
+#[inline(always)]
+unsafe fn add_products<const R: usize, const V: usize>(
+    x: *const f32,
     x_stride: usize,
-    weights: &[f32],
+    weights: *const f32,
     panel: usize,
     inputs: usize,
     sums: &mut [[F4; V]; R],
 ) {
-    // Where vector v of an input lies: after the panels before it, and in its own.
-    let place = |v: usize| v * HALF / panel * panel * inputs + v * HALF % panel;
-    assert!(x.len() >= (R - 1) * x_stride + inputs);
-    assert!(inputs == 0 || weights.len() >= place(V - 1) + (inputs - 1) * panel + HALF);
-    // SAFETY: rows of `x` lie within it as checked above, and so do the vectors of the last input, each before the
-    // greatest `place`, within `weights`.
+    // SAFETY: the caller's promise.
     unsafe {
-        let rows: [*const f32; R] = from_fn(|r| x.as_ptr().add(r * x_stride));
+        let rows: [*const f32; R] = from_fn(|r| x.add(r * x_stride));
         // Not unrolled: LLVM then orders four inputs by sum, and V8 spills (29 to 34 instead of 42 GFLOP/s).
         for k in 0..inputs {
-            let columns: [F4; V] = from_fn(|v| F4::load_at(weights.as_ptr().add(place(v) + panel * k)));
+            let columns: [F4; V] = from_fn(|v| F4::load_at(weights.add(place(v, panel, inputs) + panel * k)));
             for (sums, row) in sums.iter_mut().zip(&rows) {
                 let value = F4::splat_at(row.add(k));
                 for (sum, column) in sums.iter_mut().zip(columns) {

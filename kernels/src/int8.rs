@@ -10,12 +10,16 @@
 
 #![allow(unsafe_code, reason = "the hot loop checks its bounds once")]
 
-use crate::dense::{Activation, LANES, Start, TILE_ROWS};
+use crate::dense::{Activation, Start};
 use crate::lanes::{F4, H8, I4, WIDTH};
-use crate::outputs::{Outputs, TILE, fits};
+use crate::outputs::{Outputs, fits};
 
 /// Inputs whose products an i32 holds: 512 * 128 * 32,767 < 2^31.
 pub const DEPTH: usize = 512;
+/// Output columns of a panel.
+const LANES: usize = 2 * WIDTH;
+/// Rows of a tile, as many as leave its sums in registers.
+const TILE_ROWS: usize = 4;
 /// Rows that are quantised before the weights are gone through.
 const BLOCK: usize = 64;
 /// The greatest quantised activation.
@@ -169,7 +173,6 @@ impl Layer<'_> {
     /// Rows `from..to` of the block at row `first`, R at a time, by every panel.
     #[inline(never)]
     fn strip<const R: usize>(&mut self, x: &[i16], row_scales: &[f32; BLOCK], first: usize, from: usize, to: usize) {
-        let mut aside = [0.0; TILE];
         for column in (0..self.scales.len()).step_by(LANES) {
             let width = (self.scales.len() - column).min(LANES);
             let panel = &self.packed[column * self.depth..(column + LANES) * self.depth];
@@ -177,13 +180,11 @@ impl Layer<'_> {
             scales[..width].copy_from_slice(&self.scales[column..column + width]);
             let (low, high) = scales.split_at(WIDTH);
             let scales = [F4::load_some(low), F4::load_some(high)];
-            for row in (from..to).step_by(R) {
+            self.outputs.tiles::<R, 2>(first + from..first + to, column, |row, sums| {
+                let row = row - first;
                 let x = &x[row * self.depth..(row + R) * self.depth];
-                let row_scales = &row_scales[row..row + R];
-                self.outputs.tile::<R, 2>(first + row, column, &mut aside, |sums| {
-                    add_products(x, panel, self.depth, row_scales, scales, sums);
-                });
-            }
+                add_products(x, panel, self.depth, &row_scales[row..row + R], scales, sums);
+            });
         }
     }
 }

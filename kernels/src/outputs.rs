@@ -5,6 +5,7 @@
 use crate::lanes::{F4, WIDTH};
 use std::array::from_fn;
 use std::ops::Range;
+use std::slice::{from_raw_parts, from_raw_parts_mut};
 
 /// What each output starts at.
 #[derive(Debug, Clone, Copy)]
@@ -40,8 +41,10 @@ pub(crate) fn fits(len: usize, rows: usize, stride: usize, width: usize) -> bool
 /// The outputs `[rows, columns]` of a layer.
 pub(crate) struct Outputs<'a> {
     start: Start<'a>,
+    rows: usize,
     columns: usize,
-    relu: bool,
+    /// Sums below it become 0.
+    floor: f32,
     y: &'a mut [f32],
     y_stride: usize,
 }
@@ -63,48 +66,61 @@ impl<'a> Outputs<'a> {
             Start::Bias(bias) => assert_eq!(bias.len(), columns),
             Start::Rows(starts) => assert_eq!(starts.len(), rows * columns),
         }
-        Outputs { start, columns, relu: activation == Activation::Relu, y, y_stride }
+        let floor = if activation == Activation::Relu { 0.0 } else { f32::NEG_INFINITY };
+        Outputs { start, rows, columns, floor, y, y_stride }
     }
 
-    /// A tile of R rows by V vectors at `row` and column `first`: its starts go through `sum`, then to y. Columns past
-    /// the last one are begun and stored in `aside`.
+    /// The tiles of R rows by V vectors at column `first` of `rows`, which are a multiple of R: the starts of each go
+    /// through `sum`, with its first row, then to y. Columns past the last one are begun and stored aside.
     // No array of vectors by value: LLVM copies it by a call (100 ns a tile in V8).
     #[inline(always)]
-    pub fn tile<const R: usize, const V: usize>(
+    pub fn tiles<const R: usize, const V: usize>(
         &mut self,
-        row: usize,
+        rows: Range<usize>,
         first: usize,
-        aside: &mut [f32; TILE],
-        sum: impl FnOnce(&mut [[F4; V]; R]),
+        mut sum: impl FnMut(usize, &mut [[F4; V]; R]),
     ) {
         let width = V * WIDTH;
         let whole = first + width <= self.columns;
-        let (start, stride) = match self.start {
-            _ if !whole => {
-                self.begin(row..row + R, first, width, aside);
-                (&aside[..], width)
-            }
-            Start::Zero => (&ZEROS[..], 0),
-            Start::Bias(bias) => (&bias[first..], 0),
-            Start::Rows(starts) => (&starts[row * self.columns + first..], self.columns),
+        assert!(rows.end <= self.rows && V * R * WIDTH <= TILE && first < self.columns);
+        let mut aside = [0.0; TILE];
+        let aside = aside.as_mut_ptr();
+        // Where the starts and the outputs of row 0 lie, and how far those of the next: settled here, and not by tile.
+        let (start, start_stride) = match self.start {
+            _ if !whole => (aside.cast_const(), width),
+            Start::Zero => (ZEROS.as_ptr(), 0),
+            Start::Bias(bias) => (bias[first..].as_ptr(), 0),
+            Start::Rows(starts) => (starts[first..].as_ptr(), self.columns),
         };
-        assert!(start.len() >= (R - 1) * stride + width);
-        // SAFETY: the last vector of the last row lies within `start`, as checked.
-        let mut sums: [[F4; V]; R] =
-            from_fn(|r| from_fn(|v| unsafe { F4::load_at(start.as_ptr().add(r * stride + v * WIDTH)) }));
-        sum(&mut sums);
-        let (y, stride) =
-            if whole { (&mut self.y[row * self.y_stride + first..], self.y_stride) } else { (&mut aside[..], width) };
-        assert!(y.len() >= (R - 1) * stride + width);
-        for (r, sums) in sums.iter().enumerate() {
-            for (v, sum) in sums.iter().enumerate() {
-                let sum = if self.relu { sum.relu() } else { *sum };
-                // SAFETY: the last vector of the last row lies within `y`, as checked.
-                unsafe { sum.store_at(y.as_mut_ptr().add(r * stride + v * WIDTH)) };
+        let (y, y_stride) = if whole {
+            (self.y[first..].as_mut_ptr(), self.y_stride)
+        } else {
+            (aside, width)
+        };
+        let floor = F4::splat(self.floor);
+        for row in rows.step_by(R) {
+            let mut at = row;
+            if !whole {
+                // SAFETY: nothing else points into `aside` until the call ends.
+                self.begin(row..row + R, first, width, unsafe { from_raw_parts_mut(aside, TILE) });
+                at = 0;
             }
-        }
-        if !whole {
-            self.end(row..row + R, first, width, aside);
+            // SAFETY: whole tiles lie within the columns, and their rows within those that `new` has checked; others
+            // lie at the beginning of `aside`, which holds R rows of `width`.
+            let mut sums: [[F4; V]; R] =
+                from_fn(|r| from_fn(|v| unsafe { F4::load_at(start.add((at + r) * start_stride + v * WIDTH)) }));
+            sum(row, &mut sums);
+            for (r, sums) in sums.iter().enumerate() {
+                for (v, sum) in sums.iter().enumerate() {
+                    let sum = sum.less(floor).pick(F4::splat(0.0), *sum);
+                    // SAFETY: as above.
+                    unsafe { sum.store_at(y.add((at + r) * y_stride + v * WIDTH)) };
+                }
+            }
+            if !whole {
+                // SAFETY: as before.
+                self.end(row..row + R, first, width, unsafe { from_raw_parts(aside, TILE) });
+            }
         }
     }
 
@@ -145,6 +161,6 @@ impl<'a> Outputs<'a> {
 
     /// Stores the only column of `row`.
     pub fn keep_single(&mut self, row: usize, sum: f32) {
-        self.y[row * self.y_stride] = if self.relu && sum < 0.0 { 0.0 } else { sum };
+        self.y[row * self.y_stride] = if sum < self.floor { 0.0 } else { sum };
     }
 }
