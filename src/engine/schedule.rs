@@ -9,7 +9,7 @@ use super::plan::{DType, Op, Plan, Rows, Value};
 
 /// Elements of the widest value in a block: what a step writes is still near when the next one reads it, and weights
 /// are read for as many rows as that allows.
-const BLOCK_ELEMENTS: usize = 1 << 14;
+const BLOCK_ELEMENTS: usize = 40 << 10;
 
 /// Where a value lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
