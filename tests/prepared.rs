@@ -164,3 +164,14 @@ fn counts_and_places_wait_for_the_candidates() {
         assert_eq!(outputs[1].slice().f32(), places);
     }
 }
+
+/// What a request adds to a layer over candidates, and the scale of weights that follow from it, take no pass of their own.
+#[test]
+fn shared_rows_are_added_where_layers_begin() {
+    let engine = engine("din_gate.onnx");
+    let steps = &engine.plan().steps;
+    let begins =
+        |step: &Step| matches!(&step.op, Op::Dense { weights: Some(_), start: true, .. }) && step.inputs.len() == 3;
+    assert!(steps.iter().any(begins), "no layer starts at rows and a shared row");
+    assert!(steps.iter().any(|step| matches!(step.op, Op::Pack { .. }) && step.inputs.len() == 3));
+}

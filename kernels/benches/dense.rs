@@ -39,7 +39,7 @@ fn layers(c: &mut Criterion) {
         let mut packed8 = vec![0; int8::packed8_len(inputs, outputs)];
         int8::pack8(&integers, inputs, outputs, &mut packed8);
         let mut scratch = vec![0; int8::scratch8_len(inputs, BLOCK)];
-        let start = Start::Bias(&bias);
+        let start = Start { shift: &bias, ..Start::default() };
         for rows in [10, 100, 1000] {
             let x = bare::values(rows * inputs);
             let mut y = vec![0.0; rows * outputs];

@@ -67,6 +67,53 @@ pub fn pack(weights: &[f32], inputs: usize, outputs: usize, packed: &mut [f32]) 
     }
 }
 
+/// Packs the weights of `groups` layers beside each other, each the same but for a scale of its inputs: column
+/// `g * part + o` of input k is `scale[g, k] * w[k, o] + v[k, o]`, with `part` the columns of w and v.
+///
+/// Product and sum are rounded separately, as if the matrix were computed first and [`pack`]ed then.
+///
+/// # Panics
+/// If a length does not fit, or `groups` does not divide `outputs`.
+pub fn pack_scaled(
+    scale: &[f32],
+    w: &[f32],
+    v: &[f32],
+    groups: usize,
+    inputs: usize,
+    outputs: usize,
+    packed: &mut [f32],
+) {
+    let part = outputs / groups;
+    assert!(part * groups == outputs && scale.len() == groups * inputs);
+    assert!(w.len() == inputs * part && v.len() == w.len());
+    assert_eq!(packed.len(), packed_len(inputs, outputs));
+    if inputs == 0 {
+        return;
+    }
+    let columns = packed_columns(outputs);
+    // Fours of columns, where each lies in one group and so in one panel; else one by one.
+    let step = if part.is_multiple_of(WIDTH) { WIDTH } else { 1 };
+    if step == 1 {
+        packed.fill(0.0);
+    }
+    for column in (0..outputs).step_by(step) {
+        let (group, o) = (column / part, column % part);
+        let wide = column / LANES * LANES;
+        let first = if columns - wide >= LANES { wide } else { column / HALF * HALF };
+        let to = packed[inputs * first + (column - first)..].chunks_mut(panel(columns - first));
+        let scales = &scale[group * inputs..(group + 1) * inputs];
+        let rows = w[o..].chunks(part).zip(v[o..].chunks(part));
+        for ((to, &scale), (w, v)) in to.zip(scales).zip(rows) {
+            match (w.first_chunk(), v.first_chunk()) {
+                (Some(w), Some(v)) if step == WIDTH => {
+                    F4::splat(scale).times(F4::load(w)).plus(F4::load(v)).store(to);
+                }
+                _ => to[0] = scale * w[0] + v[0],
+            }
+        }
+    }
+}
+
 /// `y[r, c] = f(start[r, c] + sum over k of x[r, k] * W[k, c])`.
 ///
 /// Row r of `x` (`[rows, inputs]`) starts at `r * x_stride`, of `y` (`[rows, outputs]`) at `r * y_stride`; what lies
@@ -239,15 +286,11 @@ pub fn dense_naive(
 ) {
     for (i, slot) in y.iter_mut().enumerate() {
         let (row, column) = (i / outputs, i % outputs);
-        let mut sum = match start {
-            Start::Zero => 0.0,
-            Start::Bias(bias) => bias[column],
-            Start::Rows(starts) => starts[i],
-        };
+        let mut sum = start.at(row, column, outputs);
         for k in 0..inputs {
             sum += x[row * inputs + k] * weights[k * outputs + column];
         }
-        *slot = if activation == Activation::Relu && sum < 0.0 { 0.0 } else { sum };
+        *slot = activation.of(sum);
     }
 }
 
@@ -263,15 +306,18 @@ mod tests {
         fn tiled_equals_naive_bit_for_bit(
             rows in prop_oneof![0usize..11, 11usize..40], inputs in 0usize..19,
             outputs in prop_oneof![Just(1usize), 1usize..20, 20usize..70],
-            start in 0usize..3, relu: bool, gaps in (0usize..4, 0usize..4), seed: u64,
+            start in 0usize..4, activation in 0usize..3, gaps in (0usize..4, 0usize..4), seed: u64,
         ) {
             let mut random = Random::new(seed);
             let (x_stride, y_stride) = (inputs + gaps.0, outputs + gaps.1);
             let x = random.values(rows * inputs);
             let w = random.values(inputs * outputs);
-            let starts = random.values(if start == 2 { rows * outputs } else { outputs });
-            let start = [Start::Zero, Start::Bias(&starts), Start::Rows(&starts)][start];
-            let activation = if relu { Activation::Relu } else { Activation::None };
+            let (bias, starts) = (random.values(outputs), random.values(rows * outputs));
+            let start = Start {
+                rows: if start / 2 == 1 { &starts } else { &[] },
+                shift: if start % 2 == 1 { &bias } else { &[] },
+            };
+            let activation = [Activation::None, Activation::Relu, Activation::LeakyRelu(0.3)][activation];
             let mut packed = vec![0.0; packed_len(inputs, outputs)];
             pack(&w, inputs, outputs, &mut packed);
             // What lies between rows is neither read nor written.
@@ -290,6 +336,30 @@ mod tests {
         }
     }
 
+    proptest! {
+        #[test]
+        fn scaled_weights_equal_the_packed_matrix_bit_for_bit(
+            groups in 1usize..6, part in 1usize..14, inputs in 0usize..7, seed: u64,
+        ) {
+            let mut random = Random::new(seed);
+            let outputs = groups * part;
+            let scale = random.values(groups * inputs);
+            let (w, v) = (random.values(inputs * part), random.values(inputs * part));
+            let matrix: Vec<f32> = (0..inputs * outputs)
+                .map(|i| {
+                    let (k, column) = (i / outputs, i % outputs);
+                    let (group, at) = (column / part, k * part + column % part);
+                    scale[group * inputs + k] * w[at] + v[at]
+                })
+                .collect();
+            let mut packed = vec![f32::NAN; packed_len(inputs, outputs)];
+            let mut expected = packed.clone();
+            pack_scaled(&scale, &w, &v, groups, inputs, outputs, &mut packed);
+            pack(&matrix, inputs, outputs, &mut expected);
+            prop_assert_eq!(bits(&packed), bits(&expected));
+        }
+    }
+
     #[test]
     fn a_row_does_not_see_its_neighbours() {
         for outputs in [1, 3, 13] {
@@ -301,7 +371,7 @@ mod tests {
             x[..inputs].fill(f32::NAN);
             let run = |x: &[f32], rows: usize| {
                 let mut y = vec![0.0; rows * outputs];
-                dense(x, inputs, &packed, Start::Zero, inputs, outputs, Activation::Relu, &mut y, outputs, rows);
+                dense(x, inputs, &packed, Start::default(), inputs, outputs, Activation::Relu, &mut y, outputs, rows);
                 y
             };
             let (y, alone) = (run(&x, 7), run(&x[inputs..2 * inputs], 1));

@@ -261,13 +261,9 @@ pub fn dense8_naive(
                 .sum();
             total += sum as f32;
         }
-        let begin = match start {
-            Start::Zero => 0.0,
-            Start::Bias(bias) => bias[column],
-            Start::Rows(starts) => starts[i],
-        };
+        let begin = start.at(row, column, outputs);
         let value = begin + total * (scale * scales[column]);
-        *slot = if activation == Activation::Relu && value < 0.0 { 0.0 } else { value };
+        *slot = activation.of(value);
     }
 }
 

@@ -2,34 +2,36 @@
 
 #![allow(unsafe_code, reason = "a tile checks its bounds once")]
 
-use crate::lanes::{F4, WIDTH};
+use crate::lanes::{F4, I4, WIDTH};
 use std::array::from_fn;
 use std::ops::Range;
 use std::slice::{from_raw_parts, from_raw_parts_mut};
 
-/// What each output starts at.
-#[derive(Debug, Clone, Copy)]
-pub enum Start<'a> {
-    /// 0.
-    Zero,
-    /// `[outputs]`, the same for every row.
-    Bias(&'a [f32]),
-    /// `[rows, outputs]`, without gaps.
-    Rows(&'a [f32]),
+/// What each output starts at: the sum of both, or 0 without either.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Start<'a> {
+    /// `[rows, outputs]`, without gaps; empty: nothing.
+    pub rows: &'a [f32],
+    /// `[outputs]`, the same for every row: a bias; empty: nothing.
+    pub shift: &'a [f32],
 }
 
 /// What is applied where an output is stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Activation {
     /// Nothing.
     None,
     /// `x < 0 ? 0 : x`: NaN and -0 stay.
     Relu,
+    /// `x < 0 ? slope * x : x`.
+    LeakyRelu(f32),
 }
 
 /// Elements of the largest tile: eight vectors.
 pub(crate) const TILE: usize = 8 * WIDTH;
 static ZEROS: [f32; TILE] = [0.0; TILE];
+/// What may be added to any number without changing its bits.
+static NOTHING: [f32; TILE] = [-0.0; TILE];
 
 /// Whether `rows` rows of `width`, `stride` apart, lie within `len` elements; no later product of an index and
 /// `stride` overflows then.
@@ -43,8 +45,10 @@ pub(crate) struct Outputs<'a> {
     start: Start<'a>,
     rows: usize,
     columns: usize,
-    /// Sums below it become 0.
-    floor: f32,
+    /// Below 0 a sum becomes `sum * slope`, of whose bits those of `mask`: without it, 0 times an infinity is NaN and
+    /// 0 times a negative number -0.
+    slope: f32,
+    mask: i32,
     y: &'a mut [f32],
     y_stride: usize,
 }
@@ -61,13 +65,14 @@ impl<'a> Outputs<'a> {
         rows: usize,
     ) -> Self {
         assert!(fits(y.len(), rows, y_stride, columns));
-        match start {
-            Start::Zero => {}
-            Start::Bias(bias) => assert_eq!(bias.len(), columns),
-            Start::Rows(starts) => assert_eq!(starts.len(), rows * columns),
-        }
-        let floor = if activation == Activation::Relu { 0.0 } else { f32::NEG_INFINITY };
-        Outputs { start, rows, columns, floor, y, y_stride }
+        assert!(start.rows.is_empty() || start.rows.len() == rows * columns);
+        assert!(start.shift.is_empty() || start.shift.len() == columns);
+        let (slope, mask) = match activation {
+            Activation::None => (1.0, -1),
+            Activation::Relu => (0.0, 0),
+            Activation::LeakyRelu(slope) => (slope, -1),
+        };
+        Outputs { start, rows, columns, slope, mask, y, y_stride }
     }
 
     /// The tiles of R rows by V vectors at column `first` of `rows`, which are a multiple of R: the starts of each go
@@ -86,18 +91,19 @@ impl<'a> Outputs<'a> {
         let mut aside = [0.0; TILE];
         let aside = aside.as_mut_ptr();
         // Where the starts and the outputs of row 0 lie, and how far those of the next: settled here, and not by tile.
-        let (start, start_stride) = match self.start {
+        let Start { rows: starts, shift } = self.start;
+        let (start, start_stride) = match (starts, shift) {
             _ if !whole => (aside.cast_const(), width),
-            Start::Zero => (ZEROS.as_ptr(), 0),
-            Start::Bias(bias) => (bias[first..].as_ptr(), 0),
-            Start::Rows(starts) => (starts[first..].as_ptr(), self.columns),
+            ([], []) => (ZEROS.as_ptr(), 0),
+            ([], shift) => (shift[first..].as_ptr(), 0),
+            (starts, _) => (starts[first..].as_ptr(), self.columns),
         };
-        let (y, y_stride) = if whole {
-            (self.y[first..].as_mut_ptr(), self.y_stride)
-        } else {
-            (aside, width)
-        };
-        let floor = F4::splat(self.floor);
+        // Always added, if only as what changes no bit: a branch would be a second copy of the whole loop.
+        let shift = if whole && !starts.is_empty() && !shift.is_empty() { &shift[first..] } else { &NOTHING[..] };
+        assert!(shift.len() >= width);
+        let shift = shift.as_ptr();
+        let (y, y_stride) = if whole { (self.y[first..].as_mut_ptr(), self.y_stride) } else { (aside, width) };
+        let (slope, mask, zero) = (F4::splat(self.slope), I4::splat(self.mask), F4::splat(0.0));
         for row in rows.step_by(R) {
             let mut at = row;
             if !whole {
@@ -105,16 +111,18 @@ impl<'a> Outputs<'a> {
                 self.begin(row..row + R, first, width, unsafe { from_raw_parts_mut(aside, TILE) });
                 at = 0;
             }
-            // SAFETY: whole tiles lie within the columns, and their rows within those that `new` has checked; others
+            // SAFETY: whole tiles and the shift lie within the columns, and their rows within those that `new` has checked; others
             // lie at the beginning of `aside`, which holds R rows of `width`.
-            let mut sums: [[F4; V]; R] =
-                from_fn(|r| from_fn(|v| unsafe { F4::load_at(start.add((at + r) * start_stride + v * WIDTH)) }));
+            let mut sums: [[F4; V]; R] = unsafe {
+                let shift: [F4; V] = from_fn(|v| F4::load_at(shift.add(v * WIDTH)));
+                from_fn(|r| from_fn(|v| F4::load_at(start.add((at + r) * start_stride + v * WIDTH)).plus(shift[v])))
+            };
             sum(row, &mut sums);
             for (r, sums) in sums.iter().enumerate() {
-                for (v, sum) in sums.iter().enumerate() {
-                    let sum = sum.less(floor).pick(F4::splat(0.0), *sum);
+                for (v, &sum) in sums.iter().enumerate() {
+                    let low = slope.times(sum).bits().and(mask).as_f4();
                     // SAFETY: as above.
-                    unsafe { sum.store_at(y.add((at + r) * y_stride + v * WIDTH)) };
+                    unsafe { sum.less(zero).pick(low, sum).store_at(y.add((at + r) * y_stride + v * WIDTH)) };
                 }
             }
             if !whole {
@@ -126,15 +134,17 @@ impl<'a> Outputs<'a> {
 
     #[inline(never)]
     fn begin(&self, rows: Range<usize>, first: usize, width: usize, aside: &mut [f32]) {
-        let from = first.min(self.columns)..(first + width).min(self.columns);
+        let Start { rows: starts, shift } = self.start;
         for (row, aside) in rows.zip(aside.chunks_exact_mut(width)) {
-            let start = match self.start {
-                Start::Zero => &[],
-                Start::Bias(bias) => &bias[from.clone()],
-                Start::Rows(starts) => &starts[row * self.columns..][from.clone()],
-            };
+            // What lies past the last column goes nowhere.
+            let start = starts.get(row * self.columns + first..).unwrap_or_default();
+            let shift = shift.get(first..).unwrap_or_default();
             for (v, aside) in aside.chunks_exact_mut(WIDTH).enumerate() {
-                F4::load_some(start.get(v * WIDTH..).unwrap_or_default()).store(aside);
+                let part = |x: &[f32]| F4::load_some(x.get(v * WIDTH..).unwrap_or_default());
+                let (start, shift) = (part(start), part(shift));
+                let sum = if starts.is_empty() { shift } else { start };
+                let sum = if starts.is_empty() || self.start.shift.is_empty() { sum } else { start.plus(shift) };
+                sum.store(aside);
             }
         }
     }
@@ -152,15 +162,35 @@ impl<'a> Outputs<'a> {
 
     /// What the only column of `row` starts at.
     pub fn single(&self, row: usize) -> f32 {
-        match self.start {
-            Start::Zero => 0.0,
-            Start::Bias(bias) => bias[0],
-            Start::Rows(starts) => starts[row],
-        }
+        self.start.at(row, 0, 1)
     }
 
     /// Stores the only column of `row`.
     pub fn keep_single(&mut self, row: usize, sum: f32) {
-        self.y[row * self.y_stride] = if sum < self.floor { 0.0 } else { sum };
+        let low = f32::from_bits((sum * self.slope).to_bits() & self.mask as u32);
+        self.y[row * self.y_stride] = if sum < 0.0 { low } else { sum };
+    }
+}
+
+impl Start<'_> {
+    /// Where the sum at `[row, column]` begins.
+    pub(crate) fn at(self, row: usize, column: usize, columns: usize) -> f32 {
+        match (self.rows, self.shift) {
+            ([], []) => 0.0,
+            ([], shift) => shift[column],
+            (rows, []) => rows[row * columns + column],
+            (rows, shift) => rows[row * columns + column] + shift[column],
+        }
+    }
+}
+
+impl Activation {
+    /// Of one value, for the naive twins.
+    pub(crate) fn of(self, x: f32) -> f32 {
+        match self {
+            Activation::Relu if x < 0.0 => 0.0,
+            Activation::LeakyRelu(slope) if x < 0.0 => slope * x,
+            _ => x,
+        }
     }
 }

@@ -16,6 +16,7 @@ pub(super) fn fuse(lowering: &mut Lowering) -> Result<(), String> {
         prune(plan);
     }
     fold(plan, tensors)?;
+    shift_starts(plan);
     prune(plan);
     renumber(plan);
     let used: BTreeSet<String> = plan.steps.iter().flat_map(|step| step.op.tensors()).cloned().collect();
@@ -256,6 +257,24 @@ fn shift(plan: &mut Plan, tensors: &mut Tensors, index: &Index, dense: usize, ro
     let last = plan.steps[dense].inputs.len() - 1;
     add_row(plan, tensors, dense, last, row);
     true
+}
+
+/// Where a layer starts at rows plus a shared row, it adds them itself: the same sums, without a pass of their own.
+fn shift_starts(plan: &mut Plan) {
+    let index = Index::new(plan);
+    for at in 0..plan.steps.len() {
+        let Op::Dense { weights, start: true, outputs, .. } = &plan.steps[at].op else { continue };
+        let from = 1 + usize::from(weights.is_none());
+        let value = plan.steps[at].inputs[from];
+        let Some((sum, shared)) = index.shared_addition(plan, value) else { continue };
+        let (rows, shift) = (plan.steps[sum].inputs[1 - shared], plan.steps[sum].inputs[shared]);
+        let wide = plan.values[value as usize];
+        if plan.values[rows as usize] == wide && wide.rows == Rows::Candidate && wide.width == *outputs {
+            let inputs = &mut plan.steps[at].inputs;
+            inputs[from] = rows;
+            inputs.push(shift);
+        }
+    }
 }
 
 /// Adds a constant row to a shared operand of a step, before it.

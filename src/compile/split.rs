@@ -283,18 +283,18 @@ impl Lowering {
         let table = super::table::Table::identity(&shape::inner(&own), 0).expand(&full);
         let scale = self.moved(value, &table)?;
         let groups = self.width(scale) / inputs;
-        let size = groups * inputs * outputs;
         let w = self.constant_row(w);
-        // The scale's element stands for `outputs` neighbours; the weights are the same in each group.
-        let each = [outputs as u32, 1];
-        let mut matrix = self.float_step(Op::Binary { f: Binary::Mul, each }, &[scale, w], size);
-        if let Some(v) = v {
-            let v = self.constant_row(v);
-            matrix = self.float_step(Op::Binary { f: Binary::Add, each: [1, 1] }, &[matrix, v], size);
-        }
+        let given = match v {
+            Some(v) => vec![scale, w, self.constant_row(v)],
+            // The scale's element stands for `outputs` neighbours; the weights are the same in each group.
+            None => {
+                let each = [outputs as u32, 1];
+                vec![self.float_step(Op::Binary { f: Binary::Mul, each }, &[scale, w], groups * inputs * outputs)]
+            }
+        };
         let (inputs, columns) = (inputs as u32, (groups * outputs) as u32);
         let packed = ranklet_kernels::dense::packed_len(inputs as usize, columns as usize);
         let op = Op::Pack { groups: groups as u32, inputs, outputs: columns };
-        Ok(self.push(op, &[matrix], DType::F32, Rows::Shared, packed))
+        Ok(self.push(op, &given, DType::F32, Rows::Shared, packed))
     }
 }

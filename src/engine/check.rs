@@ -106,7 +106,8 @@ impl<'a> Scope<'a> {
             Op::Binary { .. } | Op::Take { .. } | Op::Product(_) => 2..=2,
             Op::Where => 3..=3,
             Op::Concat => 1..=inputs.len().max(1),
-            Op::Dense { .. } => 1..=3,
+            Op::Dense { .. } => 1..=4,
+            Op::Pack { .. } if inputs.len() == 3 => 3..=3,
             _ => 1..=1,
         };
         self.need(arity.contains(&inputs.len()), detail("wrong number of inputs"))?;
@@ -157,13 +158,19 @@ impl<'a> Scope<'a> {
         Ok(match op {
             Op::Pack { groups, inputs: k, outputs } => {
                 let (groups, k, n) = (*groups as usize, *k as usize, *outputs as usize);
+                let scaled = inputs.len() == 3;
+                let elements = |columns: usize| k as u64 * columns as u64;
+                let part = elements(n / groups.max(1));
+                let parts = if scaled { [elements(groups), part, part] } else { [elements(n); 3] };
+                // Of three parts none tells how large their product is.
                 let fits = groups > 0
                     && n.is_multiple_of(groups)
-                    && u64::from(x.width) == k as u64 * n as u64
+                    && elements(n) < 1 << 29
+                    && inputs.iter().zip(parts).all(|(v, part)| u64::from(v.width) == part && v.rows == Rows::Shared)
                     && out.width as usize == dense::packed_len(k, n)
-                    && (x.rows, out.rows) == (Rows::Shared, Rows::Shared);
+                    && out.rows == Rows::Shared;
                 self.need(fits, detail("weights do not fit the widths"))?;
-                let rows = vec![0.0; if groups > 1 { k * n } else { 0 }];
+                let rows = vec![0.0; if groups > 1 && !scaled { k * n } else { 0 }];
                 Ready::Pack { groups, inputs: k, outputs: n, rows }
             }
             Op::Product(product) => {

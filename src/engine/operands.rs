@@ -138,7 +138,9 @@ impl Scope<'_> {
             detail("widths do not fit the weights"),
         )?;
         let expected = 1 + usize::from(weights.is_none()) + usize::from(*start);
-        self.need(inputs.len() == expected, detail("wrong number of inputs"))?;
+        // Rows to start at may be followed by one that is added to each.
+        let shifted = *start && inputs.len() == expected + 1;
+        self.need(shifted || inputs.len() == expected, detail("wrong number of inputs"))?;
         // In 64 bits: 65,536 x 65,536 is 0 in a page's 32.
         let fits =
             |len: usize| self.need(len as u64 == k as u64 * columns as u64, detail("weights do not fit the widths"));
@@ -185,12 +187,16 @@ impl Scope<'_> {
             }
         };
         if *start {
-            let from = inputs[inputs.len() - 1];
+            let (from, shift) = (inputs[expected - 1], inputs[inputs.len() - 1]);
             let fits = from.width == out.width && bias.is_none() && out.rows != Rows::Pair;
+            let fits = fits
+                && (!shifted
+                    || (from.rows, shift.rows) == (Rows::Candidate, Rows::Shared)
+                        && [shift.width, out.width] == [*outputs; 2]);
             self.need(fits, detail("the start does not fit the width"))?;
         }
         let bias = self.f32s_or_none(bias.as_ref())?;
         self.need(bias.is_empty() || bias.len() == columns, detail("bias does not fit the width"))?;
-        Ok(Ready::Dense { weights, bias, start: *start, inputs: k, outputs: columns, activation: *activation })
+        Ok(Ready::Dense { weights, bias, inputs: k, outputs: columns, activation: *activation })
     }
 }

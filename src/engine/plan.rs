@@ -318,7 +318,7 @@ pub struct Product {
 pub enum Op {
     /// `y = act(x W + start)` on each `inputs` consecutive elements of a row: x `[groups, inputs]`, W
     /// `[inputs, outputs]`, y `[groups, outputs]`. Inputs of the step: x, then the packed weights if they are
-    /// computed, then the start if it is.
+    /// computed, then the start if it is, then, to rows of a start, a shared `[outputs]` that is added to each.
     Dense {
         /// f32, f16, bf16 or i8 `[inputs, outputs]`, row-major; none: the second input is [`Op::Pack`]'s output.
         weights: Option<TensorName>,
@@ -336,7 +336,8 @@ pub enum Op {
         activation: Unary,
     },
     /// Computed weights (shared), `[groups, inputs, outputs / groups]`, in the order in which a dense layer reads
-    /// `[inputs, outputs]`.
+    /// `[inputs, outputs]`. Of one input it is the matrix; of three, s `[groups, inputs]`, w and v
+    /// `[inputs, outputs / groups]`, it is `s[g, k] * w[k, o] + v[k, o]`.
     Pack {
         /// Matrices beside each other.
         groups: u32,

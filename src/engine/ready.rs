@@ -35,7 +35,6 @@ pub(super) enum Ready {
     Dense {
         weights: Weights,
         bias: Vec<f32>,
-        start: bool,
         inputs: usize,
         outputs: usize,
         activation: Unary,

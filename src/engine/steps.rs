@@ -6,6 +6,7 @@ use super::ready::{Axis, Cells, Ready, Weights};
 use super::run::Context;
 use super::values::Slice;
 use super::{over_axis, reduce};
+use ranklet_kernels::dense::Start;
 use ranklet_kernels::{dense, int8, math, matmul};
 
 /// Elements to read.
@@ -82,11 +83,23 @@ fn floats(ready: &mut Ready, cx: &Context<'_>, step: &Step, y: &mut [f32], in_pl
         return overwrite(ready, cx, y);
     }
     match ready {
-        Ready::Dense { weights, bias, start, inputs, outputs, activation } => {
+        Ready::Dense { weights, bias, inputs, outputs, activation } => {
             let computed = if let Weights::Computed = weights { arg(1) } else { &[] };
-            let from = start.then(|| step.inputs.len() - 1);
-            let from = from.map(|i| (arg(i), is_shared(i)));
-            dense_rows(arg(0), weights, computed, bias, from, *inputs, *outputs, *activation, width, y);
+            let from = 1 + usize::from(matches!(weights, Weights::Computed));
+            let mut begin = Start { rows: &[], shift: bias };
+            if from + 1 < step.inputs.len() {
+                begin.shift = arg(from + 1);
+            }
+            if from < step.inputs.len() {
+                // One start for all candidates: of one group it is a bias.
+                let shared = is_shared(from) && width == *outputs;
+                *(if shared { &mut begin.shift } else { &mut begin.rows }) = arg(from);
+            }
+            dense_rows(arg(0), weights, computed, begin, *inputs, *outputs, *activation, y);
+        }
+        // The scale of a layer's weights, and what it is multiplied with and added to.
+        Ready::Pack { groups, inputs, outputs, .. } if step.inputs.len() == 3 => {
+            dense::pack_scaled(arg(0), arg(1), arg(2), *groups, *inputs, *outputs, y);
         }
         Ready::Binary { f, each } => {
             let (a, b) = (operand(cx, step, 0, each[0], arg(0)), operand(cx, step, 1, each[1], arg(1)));
@@ -315,17 +328,15 @@ fn dense_rows(
     x: &[f32],
     weights: &mut Weights,
     computed: &[f32],
-    bias: &[f32],
-    start: Option<(&[f32], bool)>,
+    start: Start<'_>,
     inputs: usize,
     outputs: usize,
     activation: Unary,
-    width: usize,
     y: &mut [f32],
 ) {
-    use dense::Start;
     let (fused, after) = match activation {
         Unary::Relu => (dense::Activation::Relu, Unary::Identity),
+        Unary::LeakyRelu { alpha } => (dense::Activation::LeakyRelu(alpha), Unary::Identity),
         other => (dense::Activation::None, other),
     };
     let mut layer = |x: &[f32], start: Start<'_>, y: &mut [f32]| {
@@ -341,18 +352,14 @@ fn dense_rows(
         };
         dense::dense(x, inputs, packed, start, inputs, outputs, fused, y, outputs, rows);
     };
-    match start {
-        None if bias.is_empty() => layer(x, Start::Zero, y),
-        None => layer(x, Start::Bias(bias), y),
-        Some((start, false)) => layer(x, Start::Rows(start), y),
-        // One start for all candidates: of one group it is a bias.
-        Some((start, true)) if width == outputs => layer(x, Start::Bias(start), y),
-        Some((start, true)) => {
-            let row = width / outputs * inputs;
-            for (x, y) in x.chunks_exact(row).zip(y.chunks_exact_mut(width)) {
-                layer(x, Start::Rows(start), y);
-            }
-        }
+    if y.is_empty() {
+        return;
+    }
+    // Rows to start at are as many as the output's, or one for all candidates.
+    let rows = if start.rows.is_empty() { y.len() } else { start.rows.len() };
+    let row_inputs = inputs * (rows / outputs);
+    for (x, y) in x.chunks_exact(row_inputs).zip(y.chunks_exact_mut(rows)) {
+        layer(x, start, y);
     }
     elementwise::unary(after, y);
 }
