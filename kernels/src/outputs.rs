@@ -111,8 +111,8 @@ impl<'a> Outputs<'a> {
                 self.begin(row..row + R, first, width, unsafe { from_raw_parts_mut(aside, TILE) });
                 at = 0;
             }
-            // SAFETY: whole tiles and the shift lie within the columns, and their rows within those that `new` has checked; others
-            // lie at the beginning of `aside`, which holds R rows of `width`.
+            // SAFETY: whole tiles and the shift lie within the columns, and their rows within those that `new` has
+            // checked; others lie at the beginning of `aside`, which holds R rows of `width`.
             let mut sums: [[F4; V]; R] = unsafe {
                 let shift: [F4; V] = from_fn(|v| F4::load_at(shift.add(v * WIDTH)));
                 from_fn(|r| from_fn(|v| F4::load_at(start.add((at + r) * start_stride + v * WIDTH)).plus(shift[v])))
