@@ -23,6 +23,12 @@ impl F4 {
         F4(*x)
     }
 
+    /// The four values: to load four that were just stored one by one waits for the stores.
+    #[inline(always)]
+    pub fn of(x: [f32; 4]) -> Self {
+        F4(x)
+    }
+
     /// The four elements from `x` on.
     ///
     /// # Safety
@@ -99,6 +105,18 @@ impl F4 {
     #[inline(always)]
     pub fn less(self, other: Self) -> M4 {
         M4(from_fn(|i| self.0[i] < other.0[i]))
+    }
+
+    /// `self`, or `least` where that is not less than `self`.
+    #[inline(always)]
+    pub fn or_more(self, least: Self) -> Self {
+        least.less(self).pick(self, least)
+    }
+
+    /// `self`, or `most` where `self` is not less than that.
+    #[inline(always)]
+    pub fn or_less(self, most: Self) -> Self {
+        self.less(most).pick(self, most)
     }
 
     /// Where `self <= other`; false for NaN.

@@ -3,8 +3,8 @@
 #![allow(unsafe_code, reason = "wasm's vector loads and stores take pointers")]
 
 use std::arch::wasm32::{
-    f32x4_add, f32x4_convert_i32x4, f32x4_div, f32x4_eq, f32x4_extract_lane, f32x4_le, f32x4_lt, f32x4_mul,
-    f32x4_splat, f32x4_sqrt, f32x4_sub, i8x16_gt, i8x16_narrow_i16x8, i8x16_shuffle, i8x16_splat, i16x8_narrow_i32x4,
+    f32x4, f32x4_add, f32x4_convert_i32x4, f32x4_div, f32x4_eq, f32x4_extract_lane, f32x4_le, f32x4_lt, f32x4_mul,
+    f32x4_pmax, f32x4_pmin, f32x4_splat, f32x4_sqrt, f32x4_sub, i8x16_gt, i8x16_narrow_i16x8, i8x16_shuffle, i8x16_splat, i16x8_narrow_i32x4,
     i16x8_shuffle, i32x4_add, i32x4_dot_i16x8, i32x4_max, i32x4_shl, i32x4_shr, i32x4_shuffle, i32x4_splat, i32x4_sub,
     v128, v128_and, v128_andnot, v128_bitselect, v128_load, v128_load32_splat, v128_not, v128_or, v128_store,
 };
@@ -27,6 +27,12 @@ impl F4 {
     pub fn load(x: &[f32; 4]) -> Self {
         // SAFETY: the reference is to 16 readable bytes, and a wasm load needs no alignment.
         unsafe { Self::load_at(x.as_ptr()) }
+    }
+
+    /// The four values: to load four that were just stored one by one waits for the stores.
+    #[inline(always)]
+    pub fn of(x: [f32; 4]) -> Self {
+        F4(f32x4(x[0], x[1], x[2], x[3]))
     }
 
     /// The four elements from `x` on.
@@ -110,6 +116,18 @@ impl F4 {
     #[inline(always)]
     pub fn less(self, other: Self) -> M4 {
         M4(f32x4_lt(self.0, other.0))
+    }
+
+    /// `self`, or `least` where that is not less than `self`.
+    #[inline(always)]
+    pub fn or_more(self, least: Self) -> Self {
+        F4(f32x4_pmax(least.0, self.0))
+    }
+
+    /// `self`, or `most` where `self` is not less than that.
+    #[inline(always)]
+    pub fn or_less(self, most: Self) -> Self {
+        F4(f32x4_pmin(most.0, self.0))
     }
 
     /// Where `self <= other`; false for NaN.

@@ -98,7 +98,7 @@ struct Feature {
 #[derive(Debug)]
 pub(super) struct Bins {
     features: Vec<Feature>,
-    /// Of each feature, ascending, and behind them infinities that a jump may land on.
+    /// One that is none, then of each feature, ascending, and behind them infinities that a jump may land on.
     thresholds: Vec<f32>,
     /// Thresholds in the buckets before each bucket, as far as u16 counts: the jumps make good what is cut off.
     starts: Vec<u16>,
@@ -115,7 +115,7 @@ impl Bins {
         let zero = |key: Key| Key { threshold: key.threshold + 0.0, ..key };
         let mut keys: Vec<Given> = keys.map(zero).zip(0..).collect();
         sort(&mut keys);
-        let mut bins = Bins { features: Vec::new(), thresholds: Vec::new(), starts: Vec::new(), cells: 0 };
+        let mut bins = Bins { features: Vec::new(), thresholds: vec![0.0], starts: Vec::new(), cells: 0 };
         let mut places = vec![(0, 0); keys.len()];
         for keys in keys.chunk_by(|(a, _), (b, _)| a.feature == b.feature) {
             bins.feature(keys, &mut places);
@@ -189,44 +189,74 @@ impl Bins {
 
     /// Fills the cells with the bins of at most [`ROWS`] rows of `x` (`[rows, width]`).
     #[inline(never)]
+    #[allow(unsafe_code, reason = "a check of bounds for every value of every row")]
     pub fn fill(&self, x: &[f32], width: usize, rows: usize, cells: &mut [Cell]) {
         assert!(x.len() == rows * width && rows <= ROWS);
-        let mut values = [[0.0; LANES]; ROWS / LANES];
-        let mut places = [[0; LANES]; ROWS / LANES];
+        let mut block = Block { values: [[0.0; LANES]; ROWS / LANES], ends: [[0; LANES]; ROWS / LANES] };
+        let fours = rows.div_ceil(LANES);
         for feature in &self.features {
-            let mut at = feature.column as usize;
-            for value in &mut values.as_flattened_mut()[..rows] {
-                *value = x[at];
-                at += width;
+            let column = feature.column as usize;
+            assert!(column < width);
+            let linear = feature.linear();
+            for (four, (values, places)) in block.values.iter_mut().zip(&mut block.ends).take(fours).enumerate() {
+                let row = four * LANES;
+                // Past the last row it is the first of the four again: what comes of it is dropped.
+                let four = F4::of([0, 1, 2, 3].map(|i| {
+                    let ahead = if row + i < rows { i * width } else { 0 };
+                    // SAFETY: a row of `0..rows`, and a column of `0..width`.
+                    unsafe { *x.get_unchecked(row * width + column + ahead) }
+                }));
+                four.store(values);
+                linear.places(four).store(places);
             }
-            let fours = rows.div_ceil(LANES);
-            for (place, values) in places[..fours].iter_mut().zip(&values) {
-                feature.places(values).store(place);
+            // SAFETY: a feature has thresholds, and an element before the first.
+            let first = unsafe { self.thresholds.as_ptr().add(feature.first as usize - 1) };
+            let starts = &self.starts[feature.bucket as usize..];
+            for (values, ends) in block.values.iter().zip(&mut block.ends).take(fours) {
+                // SAFETY: a feature has `top + 1` buckets, and `places` brings any value, NaN and the infinities
+                // included, to a whole number of `0..=top`; a start is at most `count`.
+                let mut last = ends.map(|place| unsafe { first.add(usize::from(*starts.get_unchecked(place as usize))) });
+                let mut jump = feature.jump as usize;
+                while jump > 0 {
+                    for (last, &value) in last.iter_mut().zip(values) {
+                        // SAFETY: all jumps together are less than two of the first, and so many infinities follow a
+                        // feature's thresholds.
+                        let (ahead, threshold) = unsafe {
+                            let ahead = last.add(jump);
+                            (ahead, *ahead)
+                        };
+                        *last = if value > threshold { ahead } else { *last };
+                    }
+                    jump /= 2;
+                }
+                *ends = last.map(|last| last.addr() as u32);
             }
-            for (place, &value) in places.as_flattened_mut()[..rows].iter_mut().zip(values.as_flattened()) {
-                *place = self.below(feature, *place, value);
-            }
-            feature.write(&values, &places, rows, cells);
+            feature.write(&block, first.addr() as u32, rows, cells);
         }
     }
+}
 
-    /// Thresholds less than `value`, whose bucket is `place`.
+/// Of a block of rows, for one feature.
+struct Block {
+    values: [Four<f32>; ROWS / LANES],
+    /// Buckets, then where the last threshold lies that is less than the value: the low bits of its address.
+    ends: [Four<u32>; ROWS / LANES],
+}
+
+/// From values to buckets.
+struct Linear {
+    low: F4,
+    scale: F4,
+    top: F4,
+}
+
+impl Linear {
+    /// Buckets of four values; 0 for NaN.
     #[inline(always)]
-    #[allow(unsafe_code, reason = "one search for every value of every row")]
-    fn below(&self, feature: &Feature, place: u32, value: f32) -> u32 {
-        // SAFETY: a feature has `top + 1` buckets, and `places` brings any value, NaN and the infinities included, to
-        // a whole number of 0..=top.
-        let mut below = u32::from(unsafe { *self.starts.get_unchecked((feature.bucket + place) as usize) });
-        below += feature.first;
-        let mut jump = feature.jump;
-        while jump > 0 {
-            // SAFETY: a start is at most `count`, all jumps together are less than two of the first, and so many
-            // infinities follow a feature's thresholds.
-            let threshold = unsafe { *self.thresholds.get_unchecked((below + jump - 1) as usize) };
-            below += u32::from(value > threshold) * jump;
-            jump /= 2;
-        }
-        below - feature.first
+    fn places(&self, values: F4) -> I4 {
+        let place = values.minus(self.low).times(self.scale);
+        let place = place.or_more(F4::splat(0.0)).or_less(self.top).plus(F4::splat(MAGIC));
+        place.bits().and(I4::splat(BUCKETS as i32 - 1))
     }
 }
 
@@ -246,36 +276,33 @@ impl Feature {
 
     fn place(&self, value: f32) -> usize {
         let mut places = [0; LANES];
-        self.places(&[value; LANES]).store(&mut places);
+        self.linear().places(F4::splat(value)).store(&mut places);
         places[0] as usize
     }
 
-    /// Buckets of four values; 0 for NaN.
     #[inline(always)]
-    fn places(&self, values: &[f32; LANES]) -> I4 {
-        let (zero, top) = (F4::splat(0.0), F4::splat(self.top));
-        let place = F4::load(values).minus(F4::splat(self.low)).times(F4::splat(self.scale));
-        let place = zero.less(place).pick(place, zero);
-        let place = place.less(top).pick(place, top).plus(F4::splat(MAGIC));
-        place.bits().and(I4::splat(BUCKETS as i32 - 1))
+    fn linear(&self) -> Linear {
+        Linear { low: F4::splat(self.low), scale: F4::splat(self.scale), top: F4::splat(self.top) }
     }
 
-    /// Writes the bins to all cells of the feature.
+    /// Writes the bins to all cells of the feature: `ends` less `first` are four times as many bytes as thresholds lie
+    /// below.
     #[inline(always)]
-    fn write(&self, values: &[Four<f32>], below: &[Four<u32>], rows: usize, cells: &mut [Cell]) {
+    fn write(&self, block: &Block, first: u32, rows: usize, cells: &mut [Cell]) {
         let cells = &mut cells[self.cell as usize..];
-        let groups = values.as_chunks::<4>().0.iter().zip(below.as_chunks::<4>().0);
-        for (group, (values, below)) in groups.take(rows.div_ceil(16)).enumerate() {
+        let groups = block.values.as_chunks::<4>().0.iter().zip(block.ends.as_chunks::<4>().0);
+        for (group, (values, ends)) in groups.take(rows.div_ceil(16)).enumerate() {
             let missing = B16::narrow([0, 1, 2, 3].map(|i| {
                 let value = F4::load(&values[i]);
                 I4::splat(-1).without(value.equals(value).bits())
             }));
+            let below = [0, 1, 2, 3].map(|i| I4::load(&ends[i]).minus(I4::splat(first as i32)).right::<2>());
             let mut cells = cells.iter_mut();
             for span in 0..self.count.div_ceil(SPAN as u32) {
                 // What saturates on its way to a byte is beyond the span.
                 let zero = I4::splat((span * SPAN as u32) as i32 + 128);
                 // No threshold is less than NaN; where NaN must fail all shall be.
-                let passes = B16::narrow([0, 1, 2, 3].map(|i| I4::load(&below[i]).minus(zero)));
+                let passes = B16::narrow(below.map(|below| below.minus(zero)));
                 let fails = passes.and(missing.flipped()).or(B16::splat(i8::MAX).and(missing));
                 for (copy, uses) in [fails, passes, fails.flipped(), passes.flipped()].iter().zip(self.uses) {
                     if uses && let Some(cell) = cells.next() {
