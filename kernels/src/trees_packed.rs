@@ -57,6 +57,8 @@ use bins::{Bins, Cell};
 pub const ROWS: usize = 64;
 /// Leaves of the largest tree that is evaluated by bit vectors.
 pub const MAX_BITS: usize = 64;
+/// Trees of at most 32 leaves whose values are added at a time: a sum is read and written once for all of them.
+const TOGETHER: usize = 4;
 /// Vectors of bytes of a block.
 const GROUPS: usize = ROWS / 16;
 
@@ -174,6 +176,7 @@ impl PackedForest {
             match (end - first).div_ceil(16) {
                 1 => self.block::<1>(sums),
                 2 => self.block::<2>(sums),
+                3 => self.block::<3>(sums),
                 _ => self.block::<4>(sums),
             }
         }
@@ -186,10 +189,13 @@ impl PackedForest {
         let mut bits = self.bits.as_slice();
         let mut counts = self.planes.iter();
         let mut planes: Planes = [[[-1; 16]; GROUPS]; 4];
-        let (mut leaves, mut high) = ([0; ROWS], [0; ROWS]);
+        let (mut together, mut high) = ([[0; ROWS]; TOGETHER], [0; ROWS]);
+        let mut first = [0; TOGETHER];
+        let mut waiting = 0;
         for tree in &self.trees {
             // Words of 32 leaves are read where they are added; else `leaves` holds leaves.
             let mut words = false;
+            let leaves = &mut together[waiting];
             match tree.kind {
                 Kind::Walk(root) => walk(&self.walk, root, self.inner, &self.cells, &mut leaves[..rows]),
                 Kind::Bits(count) => {
@@ -200,7 +206,7 @@ impl PackedForest {
                         let cleared = (tree.cleared >> (8 * plane)) as i8;
                         stand::<V>(nodes, cleared, &self.cells, &mut planes[plane % 4]);
                         if plane == 3 {
-                            to_words::<V>(&planes, &mut leaves);
+                            to_words::<V>(&planes, leaves);
                         }
                     }
                     if count % 4 > 0 || count == 0 {
@@ -208,23 +214,36 @@ impl PackedForest {
                         planes[count as usize % 4][..V].fill([-1; 16]);
                     }
                     if count < 4 {
-                        to_words::<V>(&planes, &mut leaves);
+                        to_words::<V>(&planes, leaves);
                     } else if !words {
                         to_words::<V>(&planes, &mut high);
                         join(&mut leaves[..rows], &high);
                     }
                 }
             }
-            let first = tree.leaf as usize;
-            let leaves = &leaves[..rows];
+            first[waiting] = tree.leaf as usize;
+            if words && !self.value.is_empty() && self.targets == 1 {
+                waiting += 1;
+                if waiting == TOGETHER {
+                    add_together(first.map(|first| &self.value[first..]), &together, sums);
+                    waiting = 0;
+                }
+                continue;
+            }
+            self.add_leaves(&together[..waiting], &first, true, sums);
+            self.add_leaves(&together[waiting..=waiting], &first[waiting..], words, sums);
+            waiting = 0;
+        }
+        self.add_leaves(&together[..waiting], &first, true, sums);
+    }
+
+    /// Adds the leaves of trees that begin at `first`, one tree at a time.
+    fn add_leaves(&self, trees: &[[u32; ROWS]], first: &[usize], words: bool, sums: &mut [f32]) {
+        for (leaves, &first) in trees.iter().zip(first) {
             if self.value.is_empty() {
                 self.add_entries(first, words, leaves, sums);
-            } else if self.targets > 1 {
-                add_to_targets(&self.value[first..], &self.target[first..], words, leaves, sums, self.targets);
-            } else if words {
-                add_values::<true>(&self.value[first..], leaves, sums);
             } else {
-                add_values::<false>(&self.value[first..], leaves, sums);
+                add_to_targets(&self.value[first..], &self.target, first, words, leaves, sums, self.targets);
             }
         }
     }
@@ -241,20 +260,28 @@ impl PackedForest {
     }
 }
 
-/// Adds each row's value, by its leaf or by the word whose lowest bit is its leaf.
+/// Adds each row's values, of one tree after the other, by the words whose lowest bits are its leaves.
 #[inline(never)]
-fn add_values<const WORDS: bool>(value: &[f32], leaves: &[u32], sums: &mut [f32]) {
-    for (sum, leaf) in sums.iter_mut().zip(leaves) {
-        *sum += value[if WORDS { leaf.trailing_zeros() } else { *leaf } as usize];
+#[allow(unsafe_code, reason = "a check of bounds for every tree and row")]
+fn add_together(value: [&[f32]; TOGETHER], words: &[[u32; ROWS]; TOGETHER], sums: &mut [f32]) {
+    assert!(sums.len() <= ROWS);
+    for (row, sum) in sums.iter_mut().enumerate() {
+        let mut total = *sum;
+        for (value, words) in value.iter().zip(words) {
+            // SAFETY: `sums` has no more rows than the words; the bit of a tree's last leaf is always set.
+            total += unsafe { *value.get_unchecked(words.get_unchecked(row).trailing_zeros() as usize) };
+        }
+        *sum = total;
     }
 }
 
-/// As [`add_values`], each to its leaf's target.
+/// Adds each row's value to its leaf's target.
 #[inline(never)]
-fn add_to_targets(value: &[f32], target: &[u32], words: bool, leaves: &[u32], sums: &mut [f32], targets: usize) {
+fn add_to_targets(value: &[f32], target: &[u32], first: usize, words: bool, leaves: &[u32], sums: &mut [f32], targets: usize) {
     for (sums, leaf) in sums.chunks_exact_mut(targets).zip(leaves) {
         let leaf = if words { leaf.trailing_zeros() } else { *leaf } as usize;
-        sums[target[leaf] as usize] += value[leaf];
+        let to = if targets == 1 { 0 } else { target[first + leaf] as usize };
+        sums[to] += value[leaf];
     }
 }
 
@@ -303,7 +330,7 @@ fn join(leaves: &mut [u32], high: &[u32]) {
 #[inline(never)]
 fn walk(nodes: &[WalkNode], root: u32, inner: u32, cells: &[Cell], leaves: &mut [u32]) {
     // In step, so that the loads of several rows are under way at once.
-    const TOGETHER: usize = 8;
+    const TOGETHER: usize = 4;
     for (group, leaves) in leaves.chunks_mut(TOGETHER).enumerate() {
         let mut at = [root; TOGETHER];
         loop {
