@@ -108,7 +108,10 @@ mod tests {
                 assert_eq!(stored(va.or(vb))[i], a[i] | b[i]);
                 assert_eq!(stored(va.flipped())[i], !a[i]);
                 assert_eq!(stored(B16::splat(a[0]))[i], a[0]);
-                assert_eq!(stored(B16::splat_four(&[a[0], a[1], a[2], a[3]]))[i], a[i % 4]);
+            }
+            let fours = a.as_chunks::<4>().0;
+            for (four, splat) in fours.iter().zip(B16::splat_fours(&[fours[0], fours[1], fours[2], fours[3]])) {
+                assert_eq!(stored(splat).as_chunks::<4>().0, [*four; 4]);
             }
             for (quarter, words) in B16::words([va, vb, vc, vd]).into_iter().enumerate() {
                 let mut to = [0; WIDTH];
@@ -118,6 +121,20 @@ mod tests {
                     assert_eq!(word.to_le_bytes(), [a[at], b[at], c[at], d[at]].map(|byte| byte as u8));
                 }
             }
+        }
+    }
+
+    #[test]
+    fn bounds_hold_for_every_kind_of_float() {
+        let values = [f32::NAN, f32::NEG_INFINITY, -1.0, -0.0, 0.0, 1.5, 2.0, 3.0, f32::INFINITY];
+        for value in values {
+            let lanes = F4::of([value, 1.5, value, 7.0]);
+            let least = lanes.or_more(F4::splat(0.0)).lanes().map(f32::to_bits);
+            let expected = if value > 0.0 { value } else { 0.0 };
+            assert_eq!(least, [expected, 1.5, expected, 7.0].map(f32::to_bits));
+            let most = lanes.or_less(F4::splat(2.0)).lanes().map(f32::to_bits);
+            let expected = if value < 2.0 { value } else { 2.0 };
+            assert_eq!(most, [expected, 1.5, expected, 2.0].map(f32::to_bits));
         }
     }
 

@@ -62,15 +62,13 @@ const TOGETHER: usize = 4;
 /// Vectors of bytes of a block.
 const GROUPS: usize = ROWS / 16;
 
-/// A test of a tree of bit vectors and what it clears of one plane: eight leaves.
+/// Two tests of a tree of bit vectors and what they clear of one plane: eight leaves.
 #[derive(Debug, Clone, Copy)]
-struct BitNode {
-    /// Bytes before its cell.
-    cell: u32,
-    /// What a value must not exceed, four times.
-    bin: [i8; 4],
-    /// The leaves that go when the test fails, four times.
-    cleared: [i8; 4],
+struct BitNodes {
+    /// Bytes before the cell of each.
+    cells: [u32; 2],
+    /// Of each what a value must not exceed, then the leaves that go when the test fails; each four times.
+    tests: [[i8; 4]; 4],
 }
 
 /// A node of a walk.
@@ -117,10 +115,10 @@ pub struct PackedForest {
     bins: Bins,
     /// Of one block.
     cells: Vec<Cell>,
-    /// Of each tree's planes in turn: how many nodes.
+    /// Of each tree's planes in turn: how many pairs of nodes.
     planes: Vec<u32>,
-    /// Of each plane in turn, in pairs for the loop: an odd one gets a node that clears nothing.
-    bits: Vec<BitNode>,
+    /// Of each plane in turn: an odd one gets a node that clears nothing.
+    bits: Vec<BitNodes>,
     shared: Vec<SharedNode>,
     walk: Vec<WalkNode>,
     /// Leaves of the walk start here in `walk`.
@@ -277,7 +275,15 @@ fn add_together(value: [&[f32]; TOGETHER], words: &[[u32; ROWS]; TOGETHER], sums
 
 /// Adds each row's value to its leaf's target.
 #[inline(never)]
-fn add_to_targets(value: &[f32], target: &[u32], first: usize, words: bool, leaves: &[u32], sums: &mut [f32], targets: usize) {
+fn add_to_targets(
+    value: &[f32],
+    target: &[u32],
+    first: usize,
+    words: bool,
+    leaves: &[u32],
+    sums: &mut [f32],
+    targets: usize,
+) {
     for (sums, leaf) in sums.chunks_exact_mut(targets).zip(leaves) {
         let leaf = if words { leaf.trailing_zeros() } else { *leaf } as usize;
         let to = if targets == 1 { 0 } else { target[first + leaf] as usize };
@@ -288,19 +294,21 @@ fn add_to_targets(value: &[f32], target: &[u32], first: usize, words: bool, leav
 /// The leaves of a plane that stand.
 #[inline(always)]
 #[allow(unsafe_code, reason = "the innermost loop, where a check of bounds would stand beside three vector operations")]
-fn stand<const V: usize>(nodes: &[BitNode], cleared: i8, cells: &[Cell], plane: &mut Cell) {
+fn stand<const V: usize>(nodes: &[BitNodes], cleared: i8, cells: &[Cell], plane: &mut Cell) {
     let mut state = [B16::splat(cleared); V];
-    for pair in nodes.as_chunks::<2>().0 {
-        for node in pair {
-            let (bin, cleared) = (B16::splat_four(&node.bin), B16::splat_four(&node.cleared));
-            // SAFETY: `place_bits` makes the offset from what `Bins::new` says, a cell of `0..Bins::cells()`, and `cells` has
-            // as many, at least one (for a node that clears nothing). A product beyond u32 would lose its high bits
-            // alone: a smaller multiple of a cell's size.
-            let cell = unsafe { &*cells.as_ptr().byte_add(node.cell as usize) };
-            for (state, lanes) in state.iter_mut().zip(cell) {
-                *state = state.or(B16::load(lanes).above(bin).and(cleared));
-            }
+    let mut test = |place: u32, bin: B16, cleared: B16| {
+        // SAFETY: `place_bits` makes the offset from what `Bins::new` says, a cell of `0..Bins::cells()`, and `cells` has
+        // as many, at least one (for a node that clears nothing). A product beyond u32 would lose its high bits alone: a
+        // smaller multiple of a cell's size.
+        let cell = unsafe { &*cells.as_ptr().byte_add(place as usize) };
+        for (state, lanes) in state.iter_mut().zip(cell) {
+            *state = state.or(B16::load(lanes).above(bin).and(cleared));
         }
+    };
+    for nodes in nodes {
+        let [bin, cleared, next_bin, next_cleared] = B16::splat_fours(&nodes.tests);
+        test(nodes.cells[0], bin, cleared);
+        test(nodes.cells[1], next_bin, next_cleared);
     }
     for (to, state) in plane.iter_mut().zip(state) {
         state.flipped().store(to);

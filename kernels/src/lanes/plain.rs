@@ -298,10 +298,10 @@ impl B16 {
         B16(*x)
     }
 
-    /// The four elements, four times.
+    /// Each four of the elements, four times.
     #[inline(always)]
-    pub fn splat_four(x: &[i8; 4]) -> Self {
-        B16(from_fn(|i| x[i % 4]))
+    pub fn splat_fours(x: &[[i8; 4]; 4]) -> [Self; 4] {
+        x.map(|four| B16(from_fn(|i| four[i % 4])))
     }
 
     /// The same value sixteen times.

@@ -215,7 +215,8 @@ impl Bins {
             for (values, ends) in block.values.iter().zip(&mut block.ends).take(fours) {
                 // SAFETY: a feature has `top + 1` buckets, and `places` brings any value, NaN and the infinities
                 // included, to a whole number of `0..=top`; a start is at most `count`.
-                let mut last = ends.map(|place| unsafe { first.add(usize::from(*starts.get_unchecked(place as usize))) });
+                let mut last =
+                    ends.map(|place| unsafe { first.add(usize::from(*starts.get_unchecked(place as usize))) });
                 let mut jump = feature.jump as usize;
                 while jump > 0 {
                     for (last, &value) in last.iter_mut().zip(values) {

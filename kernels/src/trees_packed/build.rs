@@ -1,7 +1,7 @@
 //! From a checked forest to its packed form. Cold code, so that it is built small.
 
 use super::bins::{Bins, Cell, Key};
-use super::{BitNode, GROUPS, Kind, MAX_BITS, PackedForest, SharedNode, Tree, WalkNode};
+use super::{BitNodes, GROUPS, Kind, MAX_BITS, PackedForest, SharedNode, Tree, WalkNode};
 use crate::trees::{Forest, MISSING_YES, Node};
 
 /// A node as `x <= threshold`: left if it holds, or if x is NaN and `missing_left`.
@@ -147,21 +147,19 @@ impl PackedForest {
         for (tree, &end) in self.trees.iter().zip(ends) {
             let Kind::Bits(planes) = tree.kind else { continue };
             for plane in 0..planes {
-                let before = self.bits.len();
-                for (node, &(cell, bin)) in found[first..end].iter().zip(&places[first..end]) {
-                    let cleared = (node.cleared >> (8 * plane)) as u8 as i8;
-                    if cleared != 0 {
-                        self.bits.push(BitNode {
-                            cell: cell * size_of::<Cell>() as u32,
-                            bin: [bin; 4],
-                            cleared: [cleared; 4],
-                        });
-                    }
-                }
-                if (self.bits.len() - before) % 2 == 1 {
-                    self.bits.push(BitNode { cell: 0, bin: [0; 4], cleared: [0; 4] });
-                }
-                self.planes.push((self.bits.len() - before) as u32);
+                let nodes: Vec<_> = found[first..end]
+                    .iter()
+                    .zip(&places[first..end])
+                    .map(|(node, &(cell, bin))| {
+                        (cell * size_of::<Cell>() as u32, bin, (node.cleared >> (8 * plane)) as u8 as i8)
+                    })
+                    .filter(|(.., cleared)| *cleared != 0)
+                    .collect();
+                self.planes.push(nodes.len().div_ceil(2) as u32);
+                self.bits.extend(nodes.chunks(2).map(|pair| {
+                    let ((a, bin, cleared), (b, next, goes)) = (pair[0], *pair.get(1).unwrap_or(&(0, 0, 0)));
+                    BitNodes { cells: [a, b], tests: [[bin; 4], [cleared; 4], [next; 4], [goes; 4]] }
+                }));
             }
             first = end;
         }
