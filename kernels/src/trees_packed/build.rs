@@ -147,19 +147,25 @@ impl PackedForest {
         for (tree, &end) in self.trees.iter().zip(ends) {
             let Kind::Bits(planes) = tree.kind else { continue };
             for plane in 0..planes {
-                let nodes: Vec<_> = found[first..end]
-                    .iter()
-                    .zip(&places[first..end])
-                    .map(|(node, &(cell, bin))| {
-                        (cell * size_of::<Cell>() as u32, bin, (node.cleared >> (8 * plane)) as u8 as i8)
-                    })
-                    .filter(|(.., cleared)| *cleared != 0)
-                    .collect();
-                self.planes.push(nodes.len().div_ceil(2) as u32);
-                self.bits.extend(nodes.chunks(2).map(|pair| {
-                    let ((a, bin, cleared), (b, next, goes)) = (pair[0], *pair.get(1).unwrap_or(&(0, 0, 0)));
-                    BitNodes { cells: [a, b], tests: [[bin; 4], [cleared; 4], [next; 4], [goes; 4]] }
-                }));
+                let before = self.bits.len();
+                let mut second = false;
+                for (node, &(cell, bin)) in found[first..end].iter().zip(&places[first..end]) {
+                    let cleared = (node.cleared >> (8 * plane)) as u8 as i8;
+                    if cleared == 0 {
+                        continue;
+                    }
+                    if !second {
+                        self.bits.push(BitNodes { cells: [0; 2], tests: [[0; 4]; 4] });
+                    }
+                    if let Some(nodes) = self.bits.last_mut() {
+                        let at = usize::from(second);
+                        nodes.cells[at] = cell * size_of::<Cell>() as u32;
+                        nodes.tests[2 * at] = [bin; 4];
+                        nodes.tests[2 * at + 1] = [cleared; 4];
+                    }
+                    second = !second;
+                }
+                self.planes.push((self.bits.len() - before) as u32);
             }
             first = end;
         }
