@@ -57,7 +57,7 @@
 //! | values of four trees added at a time (of eight: no gain over four) | 9.2 | 19.8 | 44 | 387 |
 //! | blocks of three vectors | 9.2 | 17.4 | 41.6 | 383 |
 //! | two nodes' bins and masks in one load | 8.1 | 16.3 | 40 | 371 |
-//! | planes in halves: 1.6 KB less of wasm | 8.8 | 17.0 | 41 | 381 |
+//! | planes in halves, not taken: 1.6 KB less of wasm | 8.8 | 17.0 | 41 | 381 |
 
 mod bins;
 mod build;
