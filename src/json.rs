@@ -99,7 +99,8 @@ pub(crate) fn value(text: &str) -> Result<Value, String> {
     text::parse(text)
 }
 
-/// The field `name` of an object.
+/// The field `name` of an object. A scorer asks for all fields of an object in turn ([`Fields`]).
+#[cfg(any(feature = "ranking", test))]
 #[inline(never)]
 pub(crate) fn field<T: Read>(object: &Value, name: &str, notes: &mut Notes) -> T {
     let value = get(object, name, T::OPTIONAL, notes);
@@ -110,6 +111,7 @@ pub(crate) fn field<T: Read>(object: &Value, name: &str, notes: &mut Notes) -> T
 }
 
 /// The same, with a value for when it is not there.
+#[cfg(any(feature = "ranking", test))]
 pub(crate) fn field_or<T: Read>(object: &Value, name: &str, default: T, notes: &mut Notes) -> T {
     if object.get(name).is_none() { default } else { field(object, name, notes) }
 }

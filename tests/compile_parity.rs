@@ -54,6 +54,7 @@ fn every_fixture_agrees_with_its_graph_and_with_onnx_runtime() {
         "din_gate",
         "din_towers",
         "list_attention",
+        "list_pairs",
         "skl_mlp_binary",
         "skl_mlp_multi",
         "skl_logistic",

@@ -87,7 +87,7 @@ impl<'a> Outputs<'a> {
     ) {
         let width = V * WIDTH;
         let whole = first + width <= self.columns;
-        assert!(rows.end <= self.rows && V * R * WIDTH <= TILE && first < self.columns);
+        assert!(rows.end <= self.rows && rows.len().is_multiple_of(R) && V * R * WIDTH <= TILE && first < self.columns);
         let mut aside = [0.0; TILE];
         let aside = aside.as_mut_ptr();
         // Where the starts and the outputs of row 0 lie, and how far those of the next: settled here, and not by tile.

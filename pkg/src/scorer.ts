@@ -73,7 +73,7 @@ export class PreparedScorer {
     this.#ports = ports;
     this.#open = ports.every.filter((i) => arrays[i] === undefined);
     this.#given = ports.every.filter((i) => arrays[i] !== undefined);
-    this.#kept = this.#given.map((i) => arrays[i]!.slice());
+    this.#kept = this.#given.map((i) => arrays[i]!);
     this.#rows = rows.count;
     // What is wrong with the inputs is told here and not at the first score.
     this.#ready();
@@ -149,18 +149,25 @@ class Rows {
   }
 }
 
+/** Of any typed array, whatever its class says of itself: what is asked while the engine runs is no code of the caller's. */
+const lengthOf = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), "length")!.get!;
+
 const ARRAYS = { f32: Float32Array, i32: Int32Array, i64: BigInt64Array, bool: Uint8Array };
+const dtypeOf = ({ dtype }: TensorInfo) => dtype as keyof typeof ARRAYS;
 
 /**
- * The arrays of the inputs `wanted`, in their order, each found to fit; undefined for one that is missing, where `some` are
- * enough. Whatever is the caller's own code runs here: none of it may run while the engine's memory is in use.
+ * The arrays of the inputs `wanted`, in their order, each found to fit; where `some` are enough copies of them, undefined for
+ * one that is missing. Whatever is the caller's own code runs here: none of it may run while the engine's memory is in use.
  */
 function read({ inputs }: Ports, wanted: readonly number[], given: Tensors, rows: Rows, some?: boolean): (Tensor["data"] | undefined)[] {
   try {
     return wanted.map((i) => {
       const port = inputs[i]!;
       const tensor = given[port.name];
-      if (tensor !== undefined) return dataOf(port, tensor, rows);
+      if (tensor !== undefined) {
+        const data = dataOf(port, tensor, rows);
+        return some ? new ARRAYS[dtypeOf(port)](data as never) : data;
+      }
       if (some) return undefined;
       throw mismatch(`input ${port.name} is missing; these are taken: ${wanted.map((i) => inputs[i]!.name).join(", ")}`);
     });
@@ -214,10 +221,12 @@ function roomOf(engine: Engine, { inputs, outputs }: Ports, rows: number): Room 
   if (kept && kept.rows >= rows && kept.addresses.length > 0) return kept;
   const many = Math.max(rows, kept?.rows ?? 1);
   const ports = [...inputs, ...outputs];
+  // Should there be none, some of the arrays may have moved.
+  delete engine.room;
   const address = engine.score_room(many);
   const { buffer } = engine.memory();
   const addresses = new Uint32Array(buffer, address, ports.length);
-  const views = ports.map(({ dtype, dims }, i) => new ARRAYS[dtype as keyof typeof ARRAYS](buffer, addresses[i], sizeOf(dims, many)));
+  const views = ports.map((port, i) => new ARRAYS[dtypeOf(port)](buffer, addresses[i], sizeOf(port.dims, many)));
   return (engine.room = { rows: many, views, addresses });
 }
 
@@ -228,8 +237,9 @@ function write(engine: Engine, ports: Ports, wanted: readonly number[], arrays: 
     const { name, dims } = ports.inputs[wanted[i]!]!;
     const array = arrays[i]!;
     // A getter of a later one may have taken its elements away.
-    if (array.length !== sizeOf(dims, rows)) invalid(name, "data changed while it was read");
-    if (array.length > 0) views[wanted[i]!]!.set(array as never);
+    const length = lengthOf.call(array) as number;
+    if (length !== sizeOf(dims, rows)) invalid(name, "data changed while it was read");
+    if (length > 0) views[wanted[i]!]!.set(array as never);
   }
 }
 

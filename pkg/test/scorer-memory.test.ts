@@ -198,6 +198,57 @@ test("after a trap the arrays are those of the engine that comes", async () => {
   own.dispose();
 });
 
+test("what goes while a list is prepared is copied before, and a class that lies about its length is found out", () => {
+  const all = tensors(3);
+  const first = scorer.inputs.find(({ name, dtype }) => !isContext(name) && dtype === "f32")!.name;
+  const last = scorer.inputs.filter(({ name }) => !isContext(name)).at(-1)!.name;
+  const expected = scorer.score(all);
+  const candidates = only(all, (name) => !isContext(name));
+  const gone = { data: (all[first]!.data as Float32Array).slice(), dims: all[first]!.dims };
+  const given = { ...candidates, [first]: gone, get [last]() {
+    structuredClone(gone.data, { transfer: [gone.data.buffer] });
+    return candidates[last]!;
+  } };
+  expect(first).not.toBe(last);
+  expect(scorer.prepare(given).score(only(all, isContext))).toEqual(expected);
+  expect(gone.data.length).toBe(0);
+
+  class Liar extends Float32Array {
+    override get length(): number {
+      return (all[first]!.data as Float32Array).length;
+    }
+  }
+  const lies = { ...all, [first]: { data: new Liar(1), dims: all[first]!.dims } };
+  expect(code(() => scorer.score(lies))).toBe("request_invalid");
+  expect(code(() => scorer.prepare(only(lies, (name) => !isContext(name))))).toBe("request_invalid");
+  expect(scorer.score(all)).toEqual(expected);
+});
+
+test("after a list that is too long for the last of the outputs, the first one is read where it is", async () => {
+  const compiled = join(folder, "pairs.ranklet");
+  execFileSync(binary, ["compile", join(root, "tests/fixtures/list_pairs.onnx"), "-o", compiled]);
+  const pairs = await createScorer({ bundle: new Uint8Array(readFileSync(compiled)) });
+  const list = (rows: number, by: number) => ({ x: { data: Float32Array.from({ length: 2 * rows }, (_, i) => (i % 7) * by), dims: [rows, 2] } });
+  const expected = pairs.score(list(3, 0.5)).score!.data;
+  pairs.score(list(3, 2));
+  // 2^26 elements are allowed.
+  expect(code(() => pairs.score(list(8200, 1)))).toBe("limit_exceeded");
+  expect(pairs.score(list(3, 0.5)).score!.data).toEqual(expected);
+  pairs.dispose();
+});
+
+test("a preparation never has the handle of none", async () => {
+  const fresh = await createScorer({ bundle: bytes.slice() });
+  const candidates = only(tensors(1), (name) => !isContext(name));
+  // As many as there are generations of a slot.
+  for (let i = 0; i < 65_535; i++) fresh.prepare(candidates).dispose();
+  const kept = fresh.prepare(candidates);
+  const other = tensors(3, 9);
+  expect(fresh.score(other)).toEqual(await cold(other));
+  kept.dispose();
+  fresh.dispose();
+});
+
 test("more than can be is refused with a code, and the next list is scored", () => {
   const expected = scorer.score(tensors(3));
   const { data } = tensors(3)["context"]!;

@@ -180,6 +180,8 @@ impl Scope<'_> {
                 self.need(
                     scales.is_none()
                         && computed.rows == Rows::Shared
+                        && u64::from(computed.width) < 1 << 29
+                        && k as u64 * columns as u64 <= u64::from(computed.width)
                         && computed.width as usize == dense::packed_len(k, columns),
                     detail("computed weights do not fit the widths"),
                 )?;

@@ -1,7 +1,7 @@
 //! Values by handle. A handle holds its slot's generation, so that one of a freed value finds nothing, even
 //! after the slot was taken again.
 
-/// 16 bits of slot, 16 of generation.
+/// 16 bits of slot, 16 of generation. No handle is 0.
 #[derive(Debug)]
 pub(super) struct Slab<T> {
     slots: Vec<(u32, Option<T>)>,
@@ -22,7 +22,8 @@ impl<T> Slab<T> {
             self.slots.push((0, None));
         }
         let (generation, place) = &mut self.slots[slot];
-        *generation = (*generation + 1) & 0xffff;
+        // Never 0: so is no handle.
+        *generation = *generation % 0xffff + 1;
         *place = Some(value);
         Some(*generation << 16 | slot as u32)
     }
