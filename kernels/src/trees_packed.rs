@@ -58,6 +58,10 @@
 //! | blocks of three vectors | 9.2 | 17.4 | 41.6 | 383 |
 //! | two nodes' bins and masks in one load | 8.1 | 16.3 | 40 | 371 |
 //! | planes in halves, not taken: 1.6 KB less of wasm | 8.8 | 17.0 | 41 | 381 |
+//!
+//! The same day, a whole call of `createScorer` for 200 random trees, before those steps and after, N = 10 / 100 / 1000: 2
+//! leaves 7.7 / 37 / 360 and 5.2 / 25 / 241, 64 leaves 21 / 101 / 910 and 18 / 86 / 813, 255 leaves 57 / 413 / 4526 and
+//! 52 / 397 / 4349.
 
 mod bins;
 mod build;
@@ -69,7 +73,7 @@ use bins::{Bins, Cell};
 pub const ROWS: usize = 64;
 /// Leaves of the largest tree that is evaluated by bit vectors.
 pub const MAX_BITS: usize = 64;
-/// Trees of at most 32 leaves whose values are added at a time: a sum is read and written once for all of them.
+/// Trees whose values are added at a time: a sum is read and written once for all of them.
 const TOGETHER: usize = 4;
 /// Vectors of bytes of a block.
 const GROUPS: usize = ROWS / 16;
@@ -124,6 +128,8 @@ pub struct PackedForest {
     width: usize,
     targets: usize,
     trees: Vec<Tree>,
+    /// Whether every tree has at most 33 leaves: words are read where values are added. Otherwise leaves are.
+    words: bool,
     bins: Bins,
     /// Of one block.
     cells: Vec<Cell>,
@@ -143,6 +149,9 @@ pub struct PackedForest {
     target: Vec<u32>,
     weight: Vec<f32>,
 }
+
+/// The higher words of trees of four planes or fewer: where none of their leaves stands it is the 33rd, the last there can be.
+static NONE: [u32; ROWS] = [1; ROWS];
 
 /// The bytes of a word for each row: leaves that stand.
 type Planes = [Cell; 4];
@@ -203,13 +212,10 @@ impl PackedForest {
         let mut first = [0; TOGETHER];
         let mut waiting = 0;
         for tree in &self.trees {
-            // Words of 32 leaves are read where they are added; else `leaves` holds leaves.
-            let mut words = false;
             let leaves = &mut together[waiting];
             match tree.kind {
                 Kind::Walk(root) => walk(&self.walk, root, self.inner, &self.cells, &mut leaves[..rows]),
                 Kind::Bits(count) => {
-                    words = count <= 4;
                     for plane in 0..count as usize {
                         let (nodes, rest) = bits.split_at(counts.next().map_or(0, |&n| n as usize));
                         bits = rest;
@@ -225,43 +231,47 @@ impl PackedForest {
                     }
                     if count < 4 {
                         to_words::<V>(&planes, leaves);
-                    } else if !words {
+                    } else if count > 4 {
                         to_words::<V>(&planes, &mut high);
-                        join(&mut leaves[..rows], &high);
+                    }
+                    if !self.words {
+                        join(&mut leaves[..rows], if count > 4 { &high } else { &NONE });
                     }
                 }
             }
             first[waiting] = tree.leaf as usize;
-            if words && !self.value.is_empty() && self.targets == 1 {
-                waiting += 1;
-                if waiting == TOGETHER {
-                    add_together(first.map(|first| &self.value[first..]), &together, sums);
-                    waiting = 0;
+            waiting += 1;
+            if self.value.is_empty() || self.targets > 1 {
+                self.add_leaves(&together[..1], &first, sums);
+                waiting = 0;
+            } else if waiting == TOGETHER {
+                let value = first.map(|first| &self.value[first..]);
+                if self.words {
+                    add_together::<true>(value, &together, sums);
+                } else {
+                    add_together::<false>(value, &together, sums);
                 }
-                continue;
+                waiting = 0;
             }
-            self.add_leaves(&together[..waiting], &first, true, sums);
-            self.add_leaves(&together[waiting..=waiting], &first[waiting..], words, sums);
-            waiting = 0;
         }
-        self.add_leaves(&together[..waiting], &first, true, sums);
+        self.add_leaves(&together[..waiting], &first, sums);
     }
 
     /// Adds the leaves of trees that begin at `first`, one tree at a time.
-    fn add_leaves(&self, trees: &[[u32; ROWS]], first: &[usize], words: bool, sums: &mut [f32]) {
+    fn add_leaves(&self, trees: &[[u32; ROWS]], first: &[usize], sums: &mut [f32]) {
         for (leaves, &first) in trees.iter().zip(first) {
             if self.value.is_empty() {
-                self.add_entries(first, words, leaves, sums);
+                self.add_entries(first, leaves, sums);
             } else {
-                add_to_targets(&self.value[first..], &self.target, first, words, leaves, sums, self.targets);
+                add_to_targets(&self.value[first..], &self.target, first, self.words, leaves, sums, self.targets);
             }
         }
     }
 
     #[inline(never)]
-    fn add_entries(&self, first: usize, words: bool, leaves: &[u32], sums: &mut [f32]) {
+    fn add_entries(&self, first: usize, leaves: &[u32], sums: &mut [f32]) {
         for (sums, leaf) in sums.chunks_exact_mut(self.targets).zip(leaves) {
-            let leaf = if words { leaf.trailing_zeros() } else { *leaf };
+            let leaf = if self.words { leaf.trailing_zeros() } else { *leaf };
             let [from, to] = self.entries[first + leaf as usize];
             for entry in from as usize..to as usize {
                 sums[self.target[entry] as usize] += self.weight[entry];
@@ -270,16 +280,20 @@ impl PackedForest {
     }
 }
 
-/// Adds each row's values, of one tree after the other, by the words whose lowest bits are its leaves.
+/// Adds each row's values, of one tree after the other, by leaf, or by the word whose lowest bit is its leaf.
 #[inline(never)]
 #[allow(unsafe_code, reason = "a check of bounds for every tree and row")]
-fn add_together(value: [&[f32]; TOGETHER], words: &[[u32; ROWS]; TOGETHER], sums: &mut [f32]) {
+fn add_together<const WORDS: bool>(value: [&[f32]; TOGETHER], leaves: &[[u32; ROWS]; TOGETHER], sums: &mut [f32]) {
     assert!(sums.len() <= ROWS);
     for (row, sum) in sums.iter_mut().enumerate() {
         let mut total = *sum;
-        for (value, words) in value.iter().zip(words) {
-            // SAFETY: `sums` has no more rows than the words; the bit of a tree's last leaf is always set.
-            total += unsafe { *value.get_unchecked(words.get_unchecked(row).trailing_zeros() as usize) };
+        for (value, leaves) in value.iter().zip(leaves) {
+            // SAFETY: `sums` has no more rows than there are leaves. A word's lowest bit is at most its tree's last leaf, or
+            // it is 0, which means 32, if the tree has 33; a walk ends in a leaf: each has a value.
+            total += unsafe {
+                let leaf = *leaves.get_unchecked(row);
+                *value.get_unchecked(if WORDS { leaf.trailing_zeros() } else { leaf } as usize)
+            };
         }
         *sum = total;
     }
@@ -350,7 +364,7 @@ fn join(leaves: &mut [u32], high: &[u32]) {
 #[inline(never)]
 fn walk(nodes: &[WalkNode], root: u32, inner: u32, cells: &[Cell], leaves: &mut [u32]) {
     // In step, so that the loads of several rows are under way at once.
-    const TOGETHER: usize = 4;
+    const TOGETHER: usize = 8;
     for (group, leaves) in leaves.chunks_mut(TOGETHER).enumerate() {
         let mut at = [root; TOGETHER];
         loop {

@@ -5,11 +5,10 @@ use ranklet_kernels::math;
 use ranklet_kernels::trees::{Forest, Node};
 use ranklet_kernels::trees_packed::PackedForest;
 
-/// So few rows are walked one by one, for the same bits: microseconds of the kernel in Node on 2026-11-24, walked and
-/// packed (200 trees, as in `trees_packed`), 31 leaves, N = 1 / 2: 4.5 / 9.0 and 7.8 / 8.0 where the same rows come again,
-/// 8.5 / 17.6 and 8.0 / 8.0 where they change, since a processor learns the branches of the first. Before that, rows that
-/// come again: 2 leaves 1.1 / 2.0 and 5.5 / 5.6, 255 leaves 10 / 22 and 29 / 34.
-const FEW: usize = 1;
+/// So few rows are walked one by one, for the same bits: microseconds of a call of two rows that come again, walked and
+/// packed, Node, 2026-11-24 (200 trees): 2 leaves 3.6 / 4.2, 31 leaves 9.4 / 9, 64 leaves 11 / 18, 255 leaves 13 / 19. Rows
+/// that change walk half as fast, since a processor learns the branches of the first: 31 leaves 17.6 / 8.0 (the kernel alone).
+const FEW: usize = 2;
 
 /// A forest ready to run.
 #[derive(Debug)]

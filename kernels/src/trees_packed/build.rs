@@ -117,6 +117,7 @@ impl PackedForest {
             walk: steps.iter().map(&mut place).collect(),
             // Leaves of a walk look at one too.
             cells: vec![[[0; 16]; GROUPS]; bins.cells().max(1)],
+            words: trees.iter().all(|tree| matches!(tree.kind, Kind::Bits(0..=4))),
             trees,
             bins,
             planes: Vec::new(),
