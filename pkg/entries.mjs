@@ -14,11 +14,11 @@ const CONDITIONS = [
 /**
  * `prefix`: of the files, one for each of `places`: `src/PREFIXPLACE.ts`, `dist/PREFIXPLACE.js`. `runtime`: the wasm, whose glue
  * the sources import as `glue`; none where there is no engine in it. `upon`: places whose own entry (`PLACE.js`) it takes from beside
- * itself, so that a page has one of it. `directive`: the file's first statement.
+ * itself, so that a page has one of it. `directive`: the file's first statement. `eager`: whoever loads it calls nearly all that is in it.
  */
 export const platforms = [
   { name: ".", prefix: "", runtime: "ranklet", glue: "#engine", places: ["browser", "node", "workerd", "edge-light"] },
-  { name: "./scorer", prefix: "scorer-", runtime: "scorer", glue: "#engine", places: ["browser", "node", "workerd", "edge-light"] },
+  { name: "./scorer", prefix: "scorer-", runtime: "scorer", glue: "#engine", places: ["browser", "node", "workerd", "edge-light"], eager: true },
   // The same runtime under a test's hands; a worker's tests run in Node.
   { name: "./testing", prefix: "testing-", runtime: "ranklet", glue: "#engine", places: ["browser", "node"] },
   { name: "./compile", prefix: "compile-", runtime: "compiler", glue: "#compiler", places: ["browser", "node", "workerd"] },

@@ -7,10 +7,15 @@
 
 mod decimal;
 mod text;
+mod write;
 
 use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+
+pub(crate) use write::push_digits;
+#[cfg(all(target_arch = "wasm32", not(feature = "ranking")))]
+pub(crate) use write::quote;
 
 /// The first thing that did not fit, and where: `heads[0].column: a whole number was expected`.
 #[derive(Debug, Default)]
@@ -39,19 +44,10 @@ impl Notes {
         length
     }
 
-    /// Digit by digit: every item of every list comes here, before a page's engine has optimised the standard library's
-    /// formatting.
     #[inline(never)]
     fn enter_item(&mut self, index: usize) -> usize {
         let length = self.enter("", "[");
-        let mut unit = 1;
-        while index / unit >= 10 {
-            unit *= 10;
-        }
-        while unit > 0 {
-            self.path.push(char::from(b'0' + (index / unit % 10) as u8));
-            unit /= 10;
-        }
+        push_digits(index as u64, &mut self.path);
         self.path.push(']');
         length
     }

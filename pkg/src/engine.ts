@@ -23,6 +23,9 @@ export interface EngineInfo {
   /** How long a dismissal, a snooze without a length, and a dismissal for each of the declared reasons hide an item. */
   suppressed_ms: number[];
   dismiss_reasons: string[];
+  /** Of the model, where the engine scores alone. */
+  inputs: TensorInfo[];
+  outputs: TensorInfo[];
 }
 
 /** A tensor as plain data: row-major values and the size of each dimension. Booleans are bytes. */
@@ -49,7 +52,8 @@ export interface Room {
 }
 
 export interface Engine {
-  info(): EngineInfo;
+  /** Of an engine that scores alone, as JSON. */
+  info(): EngineInfo | string;
   session(): number;
   session_free(session: number): void;
   restore(session: number, snapshot: string): void;
@@ -77,7 +81,6 @@ export interface Engine {
   /** The list's last decision in the compact form, with its feature rows where `full`; nothing before the first. */
   record(list: number, full: boolean): Uint8Array<ArrayBuffer> | undefined;
   list_free(list: number): void;
-  scorer_info(): { inputs: TensorInfo[]; outputs: TensorInfo[] };
   memory(): WebAssembly.Memory;
   /** Makes room for so many candidates: the address of those of the inputs, then of the outputs. They hold until it makes more. */
   score_room(rows: number): number;

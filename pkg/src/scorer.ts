@@ -21,12 +21,12 @@ export class Scorer {
   /** @internal */
   constructor(host: Host) {
     this.#host = host;
-    const info = () => host.call((engine) => engine.scorer_info());
-    const { inputs, outputs } = info();
-    this.inputs = inputs;
-    this.outputs = outputs;
-    // What a caller does with those above must not move where memory is written.
-    this.#ports = portsOf(info());
+    const { inputs, outputs } = host.running!.info;
+    // What a caller does with its own must not move where memory is written.
+    const copies = (ports: TensorInfo[]) => ports.map((port) => ({ ...port, dims: [...port.dims] }));
+    this.inputs = copies(inputs);
+    this.outputs = copies(outputs);
+    this.#ports = portsOf({ inputs, outputs });
   }
 
   /** Every graph output under its own name, type and shape. The results are copies. */

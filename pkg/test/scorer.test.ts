@@ -72,6 +72,38 @@ test("the same bits as the native command line", () => {
   rmSync(folder, { recursive: true });
 });
 
+test("a name is told and taken as it is, whatever characters it has", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "ranklet-"));
+  try {
+    const model = readFileSync(join(root, "tests/fixtures/mlp.onnx"));
+    for (const odd of ['"', "\\", "\n", "\u0001", "\u007f"]) {
+      // Wherever a field of one character is the input's name.
+      const named = Buffer.from(model);
+      for (let at = named.indexOf("\n\u0001X"); at >= 0; at = named.indexOf("\n\u0001X", at + 1)) named.write(odd, at + 2);
+      writeFileSync(join(folder, "odd.onnx"), named);
+      execFileSync(binary, ["compile", join(folder, "odd.onnx"), "-o", join(folder, "odd.ranklet")], { stdio: "ignore" });
+      const own = await createScorer({ bundle: readFileSync(join(folder, "odd.ranklet")) });
+      expect(own.inputs.map((input) => input.name)).toEqual([odd]);
+      const [{ dims: [, columns] }] = own.inputs as unknown as [{ dims: [number, number] }];
+      const scores = own.score({ [odd]: { data: new Float32Array(2 * columns).fill(0.5), dims: [2, columns] } });
+      expect(Object.values(scores)[0]!.data.length).toBeGreaterThanOrEqual(2);
+      own.dispose();
+    }
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test("what a caller does with the ports it is told changes no scores", () => {
+  const inputs = matrix(3);
+  const before = scorer.score(inputs);
+  const told = scorer.inputs[0] as { name: string; dims: number[] };
+  const kept = [...told.dims];
+  told.dims.fill(1);
+  expect(scorer.score(inputs)).toEqual(before);
+  told.dims.splice(0, told.dims.length, ...kept);
+});
+
 test("every exporter's file scores as it does natively, bit for bit", async () => {
   const fixtures = join(root, "tests/fixtures");
   const folder = mkdtempSync(join(tmpdir(), "ranklet-"));

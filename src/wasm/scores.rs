@@ -2,12 +2,10 @@
 //! where they were written, so that a call passes numbers alone. The face knows the ports: it has checked names, types and
 //! shapes.
 
-use super::object;
 use super::slab::Slab;
-use crate::engine::{Buffer, Interpreter, Port, Prepared, Rows, Slice};
+use crate::engine::{Buffer, Interpreter, Prepared, Rows, Slice};
 use crate::error::{Error, ErrorKind, Result};
-use js_sys::{Array, Object};
-use wasm_bindgen::JsValue;
+use crate::json::{push_digits, quote};
 
 /// Buffers that calls use again, and candidates that were prepared.
 pub(super) struct Scores {
@@ -19,16 +17,33 @@ pub(super) struct Scores {
     prepared: Slab<Prepared>,
 }
 
-/// `{inputs, outputs}`, each a list of `{name, dtype, dims}`; below 0: so many times the number of candidates.
-pub(super) fn info(engine: &Interpreter) -> Object {
+/// The fields `inputs` and `outputs`, each a list of `{name, dtype, dims}`; a size below 0: so many times the number of
+/// candidates.
+pub(super) fn ports(engine: &Interpreter, json: &mut String) {
     let plan = engine.plan();
-    let describe = |port: &Port| -> JsValue {
-        let dims: Array = port.dims.iter().map(|&d| JsValue::from_f64(d as f64)).collect();
-        let dtype = plan.values[port.value as usize].dtype.name();
-        object([("name", port.name.as_str().into()), ("dtype", dtype.into()), ("dims", dims.into())]).into()
-    };
-    let all = |ports: &[Port]| -> JsValue { ports.iter().map(describe).collect::<Array>().into() };
-    object([("inputs", all(&plan.inputs)), ("outputs", all(&plan.outputs))])
+    for (name, ports) in [("inputs", &plan.inputs), ("outputs", &plan.outputs)] {
+        json.push_str(",\"");
+        json.push_str(name);
+        json.push_str("\":[");
+        for (i, port) in ports.iter().enumerate() {
+            json.push_str(if i > 0 { ",{\"name\":" } else { "{\"name\":" });
+            quote(&port.name, json);
+            json.push_str(",\"dtype\":\"");
+            json.push_str(plan.values[port.value as usize].dtype.name());
+            json.push_str("\",\"dims\":[");
+            for (axis, &size) in port.dims.iter().enumerate() {
+                if axis > 0 {
+                    json.push(',');
+                }
+                if size < 0 {
+                    json.push('-');
+                }
+                push_digits(size.unsigned_abs(), json);
+            }
+            json.push_str("]}");
+        }
+        json.push(']');
+    }
 }
 
 fn address(buffer: &Buffer) -> usize {

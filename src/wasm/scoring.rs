@@ -1,9 +1,8 @@
 //! `Engine` of a page that scores alone: what of the ranking one's face a scorer calls.
 
 use super::scores::{self, Scores};
-use super::{object, thrown};
+use super::thrown;
 use crate::scorer::Scorer;
-use js_sys::{Array, Object};
 use wasm_bindgen::prelude::*;
 
 /// An opened bundle.
@@ -30,27 +29,25 @@ impl Engine {
         crate::heap::refused()
     }
 
-    /// What the face needs to know. A ranker's lists are empty or, where only a ranking reads them, not there.
-    pub fn info(&self) -> Object {
-        let scorer = &self.scorer;
-        let none = || JsValue::from(Array::new());
-        let digests = object([]);
-        object([
-            ("name", scorer.name.as_str().into()),
-            ("version", (scorer.version as f64).into()),
-            ("numerics", scorer.numerics.into()),
-            ("digests", digests.into()),
-            ("heads", none()),
-            ("columns", none()),
-            ("size_bytes", scorer.size.into()),
-            ("self_test_rows", scorer.self_test_rows.into()),
-            ("signals", none()),
-        ])
-    }
-
-    /// Inputs and outputs of the plan.
-    pub fn scorer_info(&self) -> Object {
-        scores::info(&self.scorer.engine)
+    /// What the face needs to know, as JSON: objects made one property at a time are ten more functions that a page compiles
+    /// before its first score. A ranker's lists are empty or, where only a ranking reads them, not there.
+    pub fn info(&self) -> String {
+        let Scorer { name, version, numerics, size, self_test_rows, .. } = &self.scorer;
+        let mut json = String::from(r#"{"digests":{},"heads":[],"columns":[],"signals":[],"name":"#);
+        crate::json::quote(name, &mut json);
+        let numbers = [
+            (r#","version":"#, *version),
+            (r#","numerics":"#, u64::from(*numerics)),
+            (r#","size_bytes":"#, *size as u64),
+            (r#","self_test_rows":"#, *self_test_rows as u64),
+        ];
+        for (name, number) in numbers {
+            json.push_str(name);
+            crate::json::push_digits(number, &mut json);
+        }
+        scores::ports(&self.scorer.engine, &mut json);
+        json.push('}');
+        json
     }
 
     /// The memory in which arrays are written and read.
