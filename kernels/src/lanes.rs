@@ -135,6 +135,7 @@ mod tests {
             let most = lanes.or_less(F4::splat(2.0)).lanes().map(f32::to_bits);
             let expected = if value < 2.0 { value } else { 2.0 };
             assert_eq!(most, [expected, 1.5, expected, 2.0].map(f32::to_bits));
+            assert_eq!(lanes.less(F4::splat(2.0)).count(), if value < 2.0 { 3 } else { 1 });
         }
     }
 

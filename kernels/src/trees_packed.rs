@@ -7,8 +7,8 @@
 //!
 //! - Trees of at most [`MAX_BITS`] leaves: **bit vectors** (QuickScorer: Lucchese et al., SIGIR 2015). Leaves are
 //!   numbered from left to right; a node whose test fails clears its left subtree's leaves from the row's
-//!   word; the lowest bit that is left is the exit leaf. Rows lie in SIMD lanes, a word in planes of eight leaves; the
-//!   smaller subtree is the left one, so that most nodes touch one plane. QuickScorer orders nodes by
+//!   word; the lowest bit that is left is the exit leaf. Rows lie in SIMD lanes, a word in four planes of as many leaves
+//!   each, eight at most, which are run in step; the smaller subtree is the left one, so that most nodes touch one plane. QuickScorer orders nodes by
 //!   feature, to stop at the first test that holds; with [`ROWS`] rows in step nearly no node is skipped, so nodes
 //!   stay with their tree, its words stay in registers, and trees end in order, as the sum needs.
 //! - Larger trees, and those with `==` or `!=`: **a walk** of eight rows in step, each step an indexed load instead
@@ -59,7 +59,21 @@
 //! | two nodes' bins and masks in one load | 8.1 | 16.3 | 40 | 371 |
 //! | planes in halves, not taken: 1.6 KB less of wasm | 8.8 | 17.0 | 41 | 381 |
 //!
-//! The same day, a whole call of `createScorer` for 200 random trees, before those steps and after, N = 10 / 100 / 1000: 2
+//! 2026-11-30, another machine (EPYC with AVX-512), the same model; V8's instructions decide (about five a cycle), of which a
+//! plane's loop had 45 beside its nodes' 10 each:
+//!
+//! | | N = 10 | 36 | 64 | 100 |
+//! | --- | --- | --- | --- | --- |
+//! | as above | 8.3 | 16.2 | 23.5 | 39.7 |
+//! | addresses of cells, tests the other way round (no flips), no stack to clear | 7.2 | 15.7 | 23.1 | 38.7 |
+//! | four planes in step for one vector, two for more; a search ends with four thresholds at a time | 6.6 | 14.9 | 23.6 | 38.4 |
+//!
+//! Not taken: bins and masks by `load8_splat` and `load32_splat` (LLVM makes a scalar load and a splat of them, and V8 adds an
+//! instruction for their offset: 9.4 at N = 10); in step through four pointers, not interleaved (7.4); cuts between planes
+//! chosen for the least nodes (3 % fewer, 600 bytes of brotli); all of it inlined in one function (6.1, 960 bytes); a fourth
+//! vector, one plane at a time (21.7 at N = 64, 620 bytes).
+//!
+//! 2026-11-24, a whole call of `createScorer` for 200 random trees, before those steps and after, N = 10 / 100 / 1000: 2
 //! leaves 7.7 / 37 / 360 and 5.2 / 25 / 241, 64 leaves 21 / 101 / 910 and 18 / 86 / 813, 255 leaves 57 / 413 / 4526 and
 //! 52 / 397 / 4349.
 
@@ -75,16 +89,19 @@ pub const ROWS: usize = 64;
 pub const MAX_BITS: usize = 64;
 /// Trees whose values are added at a time: a sum is read and written once for all of them.
 const TOGETHER: usize = 4;
+/// Planes of a word, of eight leaves each.
+const PLANES: usize = 4;
 /// Vectors of bytes of a block.
 const GROUPS: usize = ROWS / 16;
 
-/// Two tests of a tree of bit vectors and what they clear of one plane: eight leaves.
+/// A test of each of four planes of a tree of bit vectors.
 #[derive(Debug, Clone, Copy)]
 struct BitNodes {
-    /// Bytes before the cell of each.
-    cells: [u32; 2],
-    /// Of each what a value must not exceed, then the leaves that go when the test fails; each four times.
-    tests: [[i8; 4]; 4],
+    /// The address of each one's cell.
+    cells: [usize; PLANES],
+    /// Of the lower two and the upper two planes: what a value that passes is less than, then the plane's leaves that stay
+    /// when the test fails; each four times.
+    tests: [[[i8; 4]; 4]; 2],
 }
 
 /// A node of a walk.
@@ -108,16 +125,24 @@ struct SharedNode {
 #[derive(Debug, Clone, Copy)]
 struct Tree {
     kind: Kind,
-    /// Leaves that the nodes on shared columns clear.
-    cleared: u64,
+    /// The places of leaves, without the last if that is behind all others'.
+    places: u64,
+    /// Those that stand once the nodes on shared columns have cleared theirs.
+    standing: u64,
+    /// The addresses in `bits` where the nodes of each word end.
+    ends: [usize; 2],
     /// First leaf.
     leaf: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Kind {
-    /// So many planes.
-    Bits(u32),
+    /// One plane, whose nodes lie where others have those of the lower two.
+    Stump,
+    /// One plane, whose nodes lie where others have those of four.
+    Plane,
+    /// So many words of four planes.
+    Words(usize),
     /// From this node on.
     Walk(u32),
 }
@@ -133,9 +158,9 @@ pub struct PackedForest {
     bins: Bins,
     /// Of one block.
     cells: Vec<Cell>,
-    /// Of each tree's planes in turn: how many pairs of nodes.
-    planes: Vec<u32>,
-    /// Of each plane in turn: an odd one gets a node that clears nothing.
+    /// Of a few trees and one block; always there, but while they are filled.
+    leaves: Option<Box<Leaves>>,
+    /// Of each tree of bit vectors in turn, and of its words.
     bits: Vec<BitNodes>,
     shared: Vec<SharedNode>,
     walk: Vec<WalkNode>,
@@ -150,11 +175,11 @@ pub struct PackedForest {
     weight: Vec<f32>,
 }
 
-/// The higher words of trees of four planes or fewer: where none of their leaves stands it is the 33rd, the last there can be.
+/// The higher words of trees of one: where none of their leaves stands it is the 33rd, the last there can be.
 static NONE: [u32; ROWS] = [1; ROWS];
 
-/// The bytes of a word for each row: leaves that stand.
-type Planes = [Cell; 4];
+/// Of some trees the leaves that stand, as two words for each row, or in the first the leaf.
+type Leaves = [[[u32; ROWS]; 2]; TOGETHER];
 
 impl PackedForest {
     /// Evaluates the nodes on shared columns, for all rows that [`add`](Self::add) gets until the next call; `row`
@@ -167,11 +192,11 @@ impl PackedForest {
             return;
         }
         for tree in &mut self.trees {
-            tree.cleared = 0;
+            tree.standing = tree.places;
         }
         for SharedNode { key, tree, cleared } in &self.shared {
             if !key.passes(row[key.feature as usize]) {
-                self.trees[*tree as usize].cleared |= cleared;
+                self.trees[*tree as usize].standing &= !cleared;
             }
         }
     }
@@ -187,84 +212,68 @@ impl PackedForest {
         if self.targets == 0 {
             return;
         }
-        for first in (0..rows).step_by(ROWS) {
-            let end = rows.min(first + ROWS);
+        let Some(mut leaves) = self.leaves.take() else { return };
+        let mut first = 0;
+        while first < rows {
+            // Bit vectors take 64 rows by 32: no slower than all at once, which would be more code. A walk of 255 leaves by 32
+            // takes 9 % longer.
+            let bits = |tree: &Tree| !matches!(tree.kind, Kind::Walk(_));
+            let end =
+                if rows - first > 48 && self.trees.iter().any(bits) { first + 32 } else { rows.min(first + ROWS) };
             let sums = &mut sums[first * self.targets..end * self.targets];
             let x = &x[first * self.width..end * self.width];
             self.bins.fill(x, self.width, end - first, &mut self.cells);
-            match (end - first).div_ceil(16) {
-                1 => self.block::<1>(sums),
-                2 => self.block::<2>(sums),
-                3 => self.block::<3>(sums),
-                _ => self.block::<4>(sums),
-            }
+            self.block(&mut leaves, sums);
+            first = end;
         }
+        self.leaves = Some(leaves);
     }
 
-    /// Rows of which the cells are filled, in so many vectors.
+    /// Rows of which the cells are filled.
     #[inline(never)]
-    fn block<const V: usize>(&self, sums: &mut [f32]) {
+    fn block(&self, leaves: &mut Leaves, sums: &mut [f32]) {
         let rows = sums.len() / self.targets;
-        let mut bits = self.bits.as_slice();
-        let mut counts = self.planes.iter();
-        let mut planes: Planes = [[[-1; 16]; GROUPS]; 4];
-        let (mut together, mut high) = ([[0; ROWS]; TOGETHER], [0; ROWS]);
-        let mut first = [0; TOGETHER];
-        let mut waiting = 0;
-        for tree in &self.trees {
-            let leaves = &mut together[waiting];
-            match tree.kind {
-                Kind::Walk(root) => walk(&self.walk, root, self.inner, &self.cells, &mut leaves[..rows]),
-                Kind::Bits(count) => {
-                    for plane in 0..count as usize {
-                        let (nodes, rest) = bits.split_at(counts.next().map_or(0, |&n| n as usize));
-                        bits = rest;
-                        let cleared = (tree.cleared >> (8 * plane)) as i8;
-                        stand::<V>(nodes, cleared, &self.cells, &mut planes[plane % 4]);
-                        if plane == 3 {
-                            to_words::<V>(&planes, leaves);
-                        }
-                    }
-                    if count % 4 > 0 || count == 0 {
-                        // Where no leaf of the planes stands it is the next one, the tree's last.
-                        planes[count as usize % 4][..V].fill([-1; 16]);
-                    }
-                    if count < 4 {
-                        to_words::<V>(&planes, leaves);
-                    } else if count > 4 {
-                        to_words::<V>(&planes, &mut high);
-                    }
-                    if !self.words {
-                        join(&mut leaves[..rows], if count > 4 { &high } else { &NONE });
+        let stand = match rows.div_ceil(16) {
+            1 => stand::<1>,
+            2 => stand::<2>,
+            _ => stand::<3>,
+        };
+        let mut nodes = self.bits.as_ptr();
+        for trees in self.trees.chunks(TOGETHER) {
+            nodes = stand(trees, nodes, &self.cells, leaves);
+            if !self.words {
+                for (tree, [low, high]) in trees.iter().zip(&mut *leaves) {
+                    match tree.kind {
+                        Kind::Walk(root) => walk(&self.walk, root, self.inner, &self.cells, &mut low[..rows]),
+                        Kind::Words(2) => join(&mut low[..rows], high),
+                        _ => join(&mut low[..rows], &NONE),
                     }
                 }
             }
-            first[waiting] = tree.leaf as usize;
-            waiting += 1;
-            if self.value.is_empty() || self.targets > 1 {
-                self.add_leaves(&together[..1], &first, sums);
-                waiting = 0;
-            } else if waiting == TOGETHER {
-                let value = first.map(|first| &self.value[first..]);
+            if self.targets == 1
+                && let &[a, b, c, d] = trees
+                && !self.value.is_empty()
+            {
+                let value = [a, b, c, d].map(|tree| &self.value[tree.leaf as usize..]);
                 if self.words {
-                    add_together::<true>(value, &together, sums);
+                    add_together::<true>(value, leaves, sums);
                 } else {
-                    add_together::<false>(value, &together, sums);
+                    add_together::<false>(value, leaves, sums);
                 }
-                waiting = 0;
+            } else {
+                for (tree, [leaves, _]) in trees.iter().zip(&*leaves) {
+                    self.add_leaves(tree.leaf as usize, leaves, sums);
+                }
             }
         }
-        self.add_leaves(&together[..waiting], &first, sums);
     }
 
-    /// Adds the leaves of trees that begin at `first`, one tree at a time.
-    fn add_leaves(&self, trees: &[[u32; ROWS]], first: &[usize], sums: &mut [f32]) {
-        for (leaves, &first) in trees.iter().zip(first) {
-            if self.value.is_empty() {
-                self.add_entries(first, leaves, sums);
-            } else {
-                add_to_targets(&self.value[first..], &self.target, first, self.words, leaves, sums, self.targets);
-            }
+    /// Adds the leaves of a tree that begin at `first`.
+    fn add_leaves(&self, first: usize, leaves: &[u32], sums: &mut [f32]) {
+        if self.value.is_empty() {
+            self.add_entries(first, leaves, sums);
+        } else {
+            add_to_targets(&self.value[first..], &self.target, first, self.words, leaves, sums, self.targets);
         }
     }
 
@@ -283,13 +292,13 @@ impl PackedForest {
 /// Adds each row's values, of one tree after the other, by leaf, or by the word whose lowest bit is its leaf.
 #[inline(never)]
 #[allow(unsafe_code, reason = "a check of bounds for every tree and row")]
-fn add_together<const WORDS: bool>(value: [&[f32]; TOGETHER], leaves: &[[u32; ROWS]; TOGETHER], sums: &mut [f32]) {
+fn add_together<const WORDS: bool>(value: [&[f32]; TOGETHER], leaves: &Leaves, sums: &mut [f32]) {
     assert!(sums.len() <= ROWS);
     for (row, sum) in sums.iter_mut().enumerate() {
         let mut total = *sum;
-        for (value, leaves) in value.iter().zip(leaves) {
-            // SAFETY: `sums` has no more rows than there are leaves. A word's lowest bit is at most its tree's last leaf, or
-            // it is 0, which means 32, if the tree has 33; a walk ends in a leaf: each has a value.
+        for (value, [leaves, _]) in value.iter().zip(leaves) {
+            // SAFETY: `sums` has no more rows than there are leaves. A word's lowest bit is the place of a leaf, or it is 0,
+            // which means 32, if the tree has four planes: the last leaf's; a walk ends in a leaf: each has a value.
             total += unsafe {
                 let leaf = *leaves.get_unchecked(row);
                 *value.get_unchecked(if WORDS { leaf.trailing_zeros() } else { leaf } as usize)
@@ -317,38 +326,136 @@ fn add_to_targets(
     }
 }
 
-/// The leaves of a plane that stand.
-#[inline(always)]
-#[allow(unsafe_code, reason = "the innermost loop, where a check of bounds would stand beside three vector operations")]
-fn stand<const V: usize>(nodes: &[BitNodes], cleared: i8, cells: &[Cell], plane: &mut Cell) {
-    let mut state = [B16::splat(cleared); V];
-    let mut test = |place: u32, bin: B16, cleared: B16| {
-        // SAFETY: `place_bits` makes the offset from what `Bins::new` says, a cell of `0..Bins::cells()`, and `cells` has
-        // as many, at least one (for a node that clears nothing). A product beyond u32 would lose its high bits alone: a
-        // smaller multiple of a cell's size.
-        let cell = unsafe { &*cells.as_ptr().byte_add(place as usize) };
-        for (state, lanes) in state.iter_mut().zip(cell) {
-            *state = state.or(B16::load(lanes).above(bin).and(cleared));
+/// The leaves of trees of bit vectors that stand, for so many vectors of rows. Gives where the next tree's nodes begin.
+///
+/// All planes of a word at a time where their states find room in sixteen registers beside what the loop loads, which V8
+/// orders as it likes: 17 % less time for one vector than plane by plane. More vectors run two planes at a time; all at a
+/// time cost two of them 10 %.
+#[inline(never)]
+fn stand<const V: usize>(
+    trees: &[Tree],
+    mut nodes: *const BitNodes,
+    cells: &[Cell],
+    leaves: &mut Leaves,
+) -> *const BitNodes {
+    for (tree, leaves) in trees.iter().zip(leaves) {
+        let words = match tree.kind {
+            Kind::Walk(_) => continue,
+            Kind::Words(words) => words,
+            _ => 1,
+        };
+        for ((word, &end), leaves) in (0..words).zip(&tree.ends).zip(leaves) {
+            let standing = ((tree.standing >> (32 * word)) as u32).to_le_bytes();
+            let mut planes = standing.map(|standing| [B16::splat(standing as i8); V]);
+            if !matches!(tree.kind, Kind::Words(_)) {
+                let none = [B16::splat(-1); V];
+                planes = [alone(&mut nodes, end, tree.kind == Kind::Plane, cells, planes[0]), none, none, none];
+            } else if V == 1 {
+                planes = some::<V, 0b1111>(&mut nodes, end, cells, planes);
+            } else {
+                planes = some::<V, 0b0011>(&mut nodes.clone(), end, cells, planes);
+                planes = some::<V, 0b1100>(&mut nodes, end, cells, planes);
+            }
+            store_words(planes, leaves);
         }
-    };
-    for nodes in nodes {
-        let [bin, cleared, next_bin, next_cleared] = B16::splat_fours(&nodes.tests);
-        test(nodes.cells[0], bin, cleared);
-        test(nodes.cells[1], next_bin, next_cleared);
     }
-    for (to, state) in plane.iter_mut().zip(state) {
-        state.flipped().store(to);
-    }
+    nodes
 }
 
-/// The words of four planes.
+/// Writes words of which the planes are the bytes.
 #[inline(always)]
-fn to_words<const V: usize>(planes: &Planes, words: &mut [u32; ROWS]) {
-    for (group, words) in words.as_chunks_mut::<16>().0.iter_mut().take(V).enumerate() {
-        let quarters = B16::words([0, 1, 2, 3].map(|plane| B16::load(&planes[plane][group])));
-        for (to, quarter) in words.as_chunks_mut::<LANES>().0.iter_mut().zip(quarters) {
-            quarter.store(to);
+fn store_words<const V: usize>(planes: [[B16; V]; PLANES], words: &mut [u32; ROWS]) {
+    // Not a loop: LLVM would not unroll it, and would keep the planes in memory for it.
+    let mut store = |v: usize| {
+        if v < V {
+            let quarters = B16::words([planes[0][v], planes[1][v], planes[2][v], planes[3][v]]);
+            let to = words.as_chunks_mut::<LANES>().0;
+            for (to, quarter) in to[4 * v..4 * v + 4].iter_mut().zip(quarters) {
+                quarter.store(to);
+            }
         }
+    };
+    store(0);
+    store(1);
+    store(2);
+}
+
+/// The leaves of some planes that stand; `nodes` moves on to the next word's.
+#[inline(always)]
+fn some<const V: usize, const SOME: u8>(
+    nodes: &mut *const BitNodes,
+    end: usize,
+    cells: &[Cell],
+    [mut a, mut b, mut c, mut d]: [[B16; V]; PLANES],
+) -> [[B16; V]; PLANES] {
+    while let Some(node) = next(nodes, end) {
+        if SOME & 0b1100 != 0 {
+            let [above, kept, next_above, next_kept] = B16::splat_fours(&node.tests[1]);
+            if SOME & 0b0100 != 0 {
+                test(node.cells[2], above, kept, cells, &mut c);
+            }
+            if SOME & 0b1000 != 0 {
+                test(node.cells[3], next_above, next_kept, cells, &mut d);
+            }
+        }
+        if SOME & 0b0011 != 0 {
+            let [above, kept, next_above, next_kept] = B16::splat_fours(&node.tests[0]);
+            if SOME & 0b0001 != 0 {
+                test(node.cells[0], above, kept, cells, &mut a);
+            }
+            if SOME & 0b0010 != 0 {
+                test(node.cells[1], next_above, next_kept, cells, &mut b);
+            }
+        }
+    }
+    [a, b, c, d]
+}
+
+/// The leaves of a tree of one plane that stand; `nodes` moves on to the next tree's.
+#[inline(always)]
+fn alone<const V: usize>(
+    nodes: &mut *const BitNodes,
+    end: usize,
+    upper: bool,
+    cells: &[Cell],
+    mut state: [B16; V],
+) -> [B16; V] {
+    while let Some(node) = next(nodes, end) {
+        let [above, kept, next_above, next_kept] = B16::splat_fours(&node.tests[0]);
+        test(node.cells[0], above, kept, cells, &mut state);
+        test(node.cells[1], next_above, next_kept, cells, &mut state);
+        if upper {
+            let [above, kept, next_above, next_kept] = B16::splat_fours(&node.tests[1]);
+            test(node.cells[2], above, kept, cells, &mut state);
+            test(node.cells[3], next_above, next_kept, cells, &mut state);
+        }
+    }
+    state
+}
+
+/// The next nodes, unless they are another word's.
+#[inline(always)]
+#[allow(unsafe_code, reason = "the innermost loop, where a check of bounds would stand beside three vector operations")]
+fn next<'a>(nodes: &mut *const BitNodes, end: usize) -> Option<&'a BitNodes> {
+    if nodes.addr() == end {
+        return None;
+    }
+    // SAFETY: `block` goes from the start of `bits` through the ends that `place_bits` set for each word in turn, addresses
+    // of elements of `bits` or of its end that never decrease. Nothing is added to `bits` after that.
+    let node = unsafe { &**nodes };
+    *nodes = nodes.wrapping_add(1);
+    Some(node)
+}
+
+/// Clears what a node clears.
+#[inline(always)]
+#[allow(unsafe_code, reason = "as above")]
+fn test<const V: usize>(cell: usize, above: B16, kept: B16, cells: &[Cell], state: &mut [B16; V]) {
+    // SAFETY: `place_bits` makes the address from what `Bins::new` says, a cell of `0..Bins::cells()`, and `cells` has as many,
+    // at least one (for a node that clears nothing), in the same place ever since.
+    let cell = unsafe { &*cells.as_ptr().with_addr(cell) };
+    for (state, lanes) in state.iter_mut().zip(cell) {
+        *state = state.and(above.above(B16::load(lanes)).or(kept));
     }
 }
 

@@ -236,6 +236,12 @@ impl M4 {
     pub fn bits(self) -> I4 {
         I4(self.0.map(|b| -i32::from(b)))
     }
+
+    /// How many are true.
+    #[inline(always)]
+    pub fn count(self) -> u32 {
+        self.0.map(u32::from).iter().sum()
+    }
 }
 
 /// Eight lanes of i16.

@@ -5,9 +5,9 @@
 use std::arch::wasm32::{
     f32x4, f32x4_add, f32x4_convert_i32x4, f32x4_div, f32x4_eq, f32x4_extract_lane, f32x4_le, f32x4_lt, f32x4_mul,
     f32x4_pmax, f32x4_pmin, f32x4_splat, f32x4_sqrt, f32x4_sub, i8x16_gt, i8x16_narrow_i16x8, i8x16_shuffle,
-    i8x16_splat, i16x8_narrow_i32x4, i16x8_shuffle, i32x4_add, i32x4_dot_i16x8, i32x4_max, i32x4_shl, i32x4_shr,
-    i32x4_shuffle, i32x4_splat, i32x4_sub, v128, v128_and, v128_andnot, v128_bitselect, v128_load, v128_load32_splat,
-    v128_not, v128_or, v128_store,
+    i8x16_splat, i16x8_narrow_i32x4, i16x8_shuffle, i32x4_add, i32x4_bitmask, i32x4_dot_i16x8, i32x4_max, i32x4_shl,
+    i32x4_shr, i32x4_shuffle, i32x4_splat, i32x4_sub, v128, v128_and, v128_andnot, v128_bitselect, v128_load,
+    v128_load32_splat, v128_not, v128_or, v128_store,
 };
 
 /// Four lanes of f32.
@@ -258,6 +258,12 @@ impl M4 {
     #[inline(always)]
     pub fn bits(self) -> I4 {
         I4(self.0)
+    }
+
+    /// How many are true.
+    #[inline(always)]
+    pub fn count(self) -> u32 {
+        i32x4_bitmask(self.0).count_ones()
     }
 }
 

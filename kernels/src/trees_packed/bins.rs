@@ -168,10 +168,8 @@ impl Bins {
             self.starts.push(start as u16);
             most = most.max(end - start);
         }
-        if most > 0 {
-            feature.jump = ((most + 1).next_power_of_two() / 2) as u32;
-        }
-        self.thresholds.extend((0..2 * feature.jump).map(|_| f32::INFINITY));
+        feature.jump = (most.next_power_of_two() / 2) as u32;
+        self.thresholds.extend((0..2 * feature.jump + LANES as u32).map(|_| f32::INFINITY));
         self.cells += count.div_ceil(SPAN) * feature.copies(4);
         let mut bin = 0;
         for (key, at) in keys {
@@ -218,7 +216,7 @@ impl Bins {
                 let mut last =
                     ends.map(|place| unsafe { first.add(usize::from(*starts.get_unchecked(place as usize))) });
                 let mut jump = feature.jump as usize;
-                while jump > 0 {
+                while jump >= LANES {
                     for (last, &value) in last.iter_mut().zip(values) {
                         // SAFETY: all jumps together are less than two of the first, and so many infinities follow a
                         // feature's thresholds.
@@ -230,7 +228,11 @@ impl Bins {
                     }
                     jump /= 2;
                 }
-                *ends = last.map(|last| last.addr() as u32);
+                for ((end, last), value) in ends.iter_mut().zip(last).zip(values) {
+                    // SAFETY: as above: a feature's infinities are four more.
+                    let next = unsafe { F4::load_at(last.add(1)) };
+                    *end = last.addr() as u32 + 4 * next.less(F4::splat(*value)).count();
+                }
             }
             feature.write(&block, first.addr() as u32, rows, cells);
         }
