@@ -18,10 +18,11 @@ fn products(c: &mut Criterion) {
         for (name, b_depth, b_column) in [("mixture", n, 1), ("scores", 1, depth)] {
             let shape = format!("{m}x{depth}x{n}");
             group.bench_function(BenchmarkId::new(name, &shape), |bench| {
-                bench.iter(|| matmul(black_box(&a), depth, 1, &b, b_depth, b_column, m, depth, n, &mut out, n));
+                bench.iter(|| matmul(black_box(&a), depth, 1, &b, 0, b_depth, b_column, m, depth, n, &mut out, n));
             });
             group.bench_function(BenchmarkId::new(format!("{name} naive"), &shape), |bench| {
-                bench.iter(|| matmul_naive(black_box(&a), depth, 1, &b, b_depth, b_column, m, depth, n, &mut out, n));
+                bench
+                    .iter(|| matmul_naive(black_box(&a), depth, 1, &b, 0, b_depth, b_column, m, depth, n, &mut out, n));
             });
         }
     }

@@ -160,15 +160,25 @@ impl<'a> Outputs<'a> {
         }
     }
 
-    /// What the only column of `row` starts at.
-    pub fn single(&self, row: usize) -> f32 {
-        self.start.at(row, 0, 1)
+    /// What the only column of four rows starts at; those past the end at anything.
+    #[inline(always)]
+    pub fn begin_single(&self, row: usize) -> F4 {
+        let Start { rows, shift } = self.start;
+        let shift = shift.first().map(|&shift| F4::splat(shift));
+        let start = rows.get(row..).map(F4::load_some);
+        match (rows, shift) {
+            ([], shift) => shift.unwrap_or(F4::splat(0.0)),
+            (_, None) => start.unwrap_or(F4::splat(0.0)),
+            (_, Some(shift)) => start.unwrap_or(F4::splat(0.0)).plus(shift),
+        }
     }
 
-    /// Stores the only column of `row`.
-    pub fn keep_single(&mut self, row: usize, sum: f32) {
-        let low = f32::from_bits((sum * self.slope).to_bits() & self.mask as u32);
-        self.y[row * self.y_stride] = if sum < 0.0 { low } else { sum };
+    /// Stores the only column of four rows, as many as there are.
+    #[inline(always)]
+    pub fn end_single(&mut self, row: usize, sum: F4) {
+        let low = F4::splat(self.slope).times(sum).bits().and(I4::splat(self.mask)).as_f4();
+        let to = self.y.get_mut(row..self.rows).unwrap_or_default();
+        sum.less(F4::splat(0.0)).pick(low, sum).store_some(to);
     }
 }
 

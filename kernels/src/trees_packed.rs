@@ -8,9 +8,9 @@
 //! - Trees of at most [`MAX_BITS`] leaves: **bit vectors** (QuickScorer: Lucchese et al., SIGIR 2015). Leaves are
 //!   numbered from left to right; a node whose test fails clears its left subtree's leaves from the row's
 //!   word; the lowest bit that is left is the exit leaf. Rows lie in SIMD lanes, a word in four planes of as many leaves
-//!   each, eight at most, which are run in step; the smaller subtree is the left one, so that most nodes touch one plane. QuickScorer orders nodes by
-//!   feature, to stop at the first test that holds; with [`ROWS`] rows in step nearly no node is skipped, so nodes
-//!   stay with their tree, its words stay in registers, and trees end in order, as the sum needs.
+//!   each, eight at most, which are run in step; the smaller subtree is the left one, so that most nodes touch one
+//!   plane. QuickScorer orders nodes by feature, to stop at the first test that holds; with [`ROWS`] rows in step nearly
+//!   no node is skipped, so nodes stay with their tree, its words in registers, and trees end in order, as the sum needs.
 //! - Larger trees, and those with `==` or `!=`: **a walk** of eight rows in step, each step an indexed load instead
 //!   of a branch; a leaf is a node that leads to itself.
 //!
@@ -72,10 +72,6 @@
 //! instruction for their offset: 9.4 at N = 10); in step through four pointers, not interleaved (7.4); cuts between planes
 //! chosen for the least nodes (3 % fewer, 600 bytes of brotli); all of it inlined in one function (6.1, 960 bytes); a fourth
 //! vector, one plane at a time (21.7 at N = 64, 620 bytes).
-//!
-//! 2026-11-24, a whole call of `createScorer` for 200 random trees, before those steps and after, N = 10 / 100 / 1000: 2
-//! leaves 7.7 / 37 / 360 and 5.2 / 25 / 241, 64 leaves 21 / 101 / 910 and 18 / 86 / 813, 255 leaves 57 / 413 / 4526 and
-//! 52 / 397 / 4349.
 
 mod bins;
 mod build;
@@ -181,6 +177,10 @@ static NONE: [u32; ROWS] = [1; ROWS];
 /// Of some trees the leaves that stand, as two words for each row, or in the first the leaf.
 type Leaves = [[[u32; ROWS]; 2]; TOGETHER];
 
+fn scratch() -> Box<Leaves> {
+    Box::new([[[0; ROWS]; 2]; TOGETHER])
+}
+
 impl PackedForest {
     /// Evaluates the nodes on shared columns, for all rows that [`add`](Self::add) gets until the next call; `row`
     /// (`[width]`) is any of them. Nothing to do where no column is shared.
@@ -212,7 +212,8 @@ impl PackedForest {
         if self.targets == 0 {
             return;
         }
-        let Some(mut leaves) = self.leaves.take() else { return };
+        // Gone where a panic came between: it is made anew.
+        let mut leaves = self.leaves.take().unwrap_or_else(scratch);
         let mut first = 0;
         while first < rows {
             // Bit vectors take 64 rows by 32: no slower than all at once, which would be more code. A walk of 255 leaves by 32

@@ -18,6 +18,8 @@ pub(super) fn fuse(lowering: &mut Lowering) -> Result<(), String> {
     fold(plan, tensors)?;
     shift_starts(plan);
     prune(plan);
+    super::join::join(plan, tensors);
+    prune(plan);
     renumber(plan);
     let used: BTreeSet<String> = plan.steps.iter().flat_map(|step| step.op.tensors()).cloned().collect();
     tensors.retain(|name, _| used.contains(name));
@@ -301,7 +303,7 @@ fn add_row(plan: &mut Plan, tensors: &mut Tensors, at: usize, operand: usize, ro
 }
 
 /// A tensor under a name that nothing else has.
-fn store(tensors: &mut Tensors, base: &str, tensor: Tensor) -> String {
+pub(super) fn store(tensors: &mut Tensors, base: &str, tensor: Tensor) -> String {
     let mut name = base.to_owned();
     let mut n = 1;
     while tensors.contains_key(&name) {

@@ -22,6 +22,7 @@ mod golden;
 mod graph;
 mod initial;
 mod inputs;
+mod join;
 mod lookup;
 mod loss;
 mod lower;

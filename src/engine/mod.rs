@@ -7,6 +7,7 @@ mod check;
 mod elementwise;
 mod forest;
 mod interpreter;
+mod masks;
 mod operands;
 mod over_axis;
 pub mod plan;

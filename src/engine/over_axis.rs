@@ -2,8 +2,7 @@
 
 use super::elementwise::unary;
 use super::plan::{PostTransform, Unary};
-use ranklet_kernels::elementwise::{Arithmetic, arithmetic_with};
-use ranklet_kernels::math;
+use ranklet_kernels::{math, softmax};
 
 /// The elements of one group: `inner` apart.
 fn lines(y: &mut [f32], group: usize, inner: usize, mut each: impl FnMut(&mut [f32])) {
@@ -22,14 +21,7 @@ fn lines(y: &mut [f32], group: usize, inner: usize, mut each: impl FnMut(&mut [f
 pub(super) fn softmax(y: &mut [f32], group: usize, inner: usize, log: bool) {
     if inner == 1 && !log && group > 0 {
         // What attention and gates ask for: the same bits, in lanes.
-        for line in y.chunks_exact_mut(group) {
-            let top = line.iter().copied().fold(f32::NEG_INFINITY, math::max);
-            arithmetic_with(Arithmetic::Sub, line, top);
-            math::exp_slice(line);
-            let total = line.iter().fold(0.0, |s, v| s + v);
-            arithmetic_with(Arithmetic::Div, line, total);
-        }
-        return;
+        return softmax::softmax(y, group);
     }
     lines(y, group, inner, |line| {
         let top = line.iter().step_by(inner).copied().fold(f32::NEG_INFINITY, math::max);

@@ -24,6 +24,8 @@ pub(super) struct Context<'a> {
     pub first: usize,
     /// Candidates of the block; 1 for a step that runs once.
     pub n: usize,
+    /// Columns that are computed, if not all are read.
+    pub columns: Option<[usize; 2]>,
 }
 
 impl<'a> Context<'a> {
@@ -158,6 +160,7 @@ impl Runner<'_> {
             rows: self.rows,
             first,
             n,
+            columns: None,
         }
     }
 
@@ -168,7 +171,10 @@ impl Runner<'_> {
         let (Slot::Block(room) | Slot::Whole(room)) = slot else { return };
         // The output's room is taken out, so that the others can be read meanwhile.
         let mut cells = std::mem::replace(&mut self.rooms[room], Cells::Ints(Vec::new()));
-        let context = self.context(first, n);
+        let mut context = self.context(first, n);
+        if let Some(mask) = self.schedule.mask.as_ref().filter(|mask| mask.is_of(s)) {
+            context.columns = Some(mask.columns(s, context.cell(mask.condition, false).ints()));
+        }
         let Value { rows, width, .. } = context.value(step.output);
         let row = width as usize * if rows == Rows::Pair { self.rows } else { 1 };
         let (from, to) = match (rows, slot) {

@@ -5,11 +5,12 @@
 //! is used again as soon as nothing reads it any more.
 
 use super::BLOCK;
+use super::masks::{self, Mask};
 use super::plan::{DType, Op, Plan, Rows, Value};
 
 /// Elements of the widest value in a block: what a step writes is still near when the next one reads it, and weights
 /// are read for as many rows as that allows.
-const BLOCK_ELEMENTS: usize = 40 << 10;
+const BLOCK_ELEMENTS: usize = 72 << 10;
 
 /// Where a value lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +57,8 @@ pub(super) struct Schedule {
     pub slots: Vec<Slot>,
     /// By step: the output lies where the first input did.
     pub in_place: Vec<bool>,
+    /// Columns that nothing reads.
+    pub mask: Option<Mask>,
     pub rooms: Vec<Room>,
     /// Given whole numbers that are narrower than i64, and their room.
     pub widened: Vec<(usize, usize)>,
@@ -107,6 +110,7 @@ impl Schedule {
                 passes: vec![Pass::default()],
                 slots: vec![Slot::Unused; values],
                 in_place: vec![false; plan.steps.len()],
+                mask: None,
                 rooms: Vec::new(),
                 widened: Vec::new(),
                 wanted,
@@ -127,6 +131,7 @@ impl Schedule {
             }
         }
         builder.want();
+        builder.schedule.mask = builder.mask();
         builder.rooms_whole();
         for pass in 0..builder.schedule.passes.len() {
             builder.rooms_of_blocks(pass);
@@ -197,6 +202,18 @@ impl Builder<'_> {
             let pass = &mut self.schedule.passes[self.level[value as usize]];
             if self.plan.values[value as usize].rows == Rows::Shared { pass.ready.push(i) } else { pass.rows.push(i) }
         }
+    }
+
+    /// What a Where leaves unread whose condition comes first of all.
+    fn mask(&self) -> Option<Mask> {
+        let alone = |value: u32| {
+            let read = self.plan.steps.iter().flat_map(|step| &step.inputs).chain(&self.schedule.wanted);
+            let once = read.filter(|&&read| read == value).count() == 1;
+            self.step[value as usize].filter(|_| once)
+        };
+        let run = self.plan.steps.iter().filter(|step| self.step[step.output as usize].is_some());
+        let mut found = run.filter_map(|step| masks::find(self.plan, step, &alone));
+        found.find(|mask| self.level[mask.condition as usize] == 0)
     }
 
     /// Rooms for what outlives its block: shared values, and what a later pass reads.

@@ -7,6 +7,7 @@ use super::run::Context;
 use super::values::Slice;
 use super::{over_axis, reduce};
 use ranklet_kernels::dense::Start;
+use ranklet_kernels::moves::copy_rows;
 use ranklet_kernels::{dense, int8, math, matmul};
 
 /// Elements to read.
@@ -95,7 +96,7 @@ fn floats(ready: &mut Ready, cx: &Context<'_>, step: &Step, y: &mut [f32], in_pl
                 let shared = is_shared(from) && width == *outputs;
                 *(if shared { &mut begin.shift } else { &mut begin.rows }) = arg(from);
             }
-            dense_rows(arg(0), weights, computed, begin, *inputs, *outputs, *activation, y);
+            dense_rows(arg(0), weights, computed, begin, *inputs, *outputs, *activation, cx.columns, width, y);
         }
         // The scale of a layer's weights, and what it is multiplied with and added to.
         Ready::Pack { groups, inputs, outputs, .. } if step.inputs.len() == 3 => {
@@ -237,12 +238,10 @@ fn move_rows<'a, T: Copy + Default>(
     let out_shared = cx.value(step.output).rows == Rows::Shared;
     match ready {
         Ready::Concat => {
-            let mut at = 0;
+            let (mut at, y_rows) = (0, y.len() / width);
             for i in 0..step.inputs.len() {
                 let ((w, stride), x) = (strided(i), arg(i, false));
-                for (r, row) in y.chunks_exact_mut(width).enumerate() {
-                    row[at..at + w].copy_from_slice(&x[r * stride..r * stride + w]);
-                }
+                copy_rows(x, stride, &mut y[at..], width, w, y_rows);
                 at += w;
             }
         }
@@ -253,16 +252,15 @@ fn move_rows<'a, T: Copy + Default>(
                 return y.fill(T::default());
             }
             let ((w, stride), x) = (strided(0), arg(0, first));
+            if let Ready::Slice(from) = ready {
+                return copy_rows(&x[*from..], stride, y, width, width, y.len() / width);
+            }
             for (r, row) in y.chunks_exact_mut(width).enumerate() {
                 let x = &x[r * stride..r * stride + w];
-                match ready {
-                    Ready::Select { columns, .. } => {
-                        for (slot, &c) in row.iter_mut().zip(columns) {
-                            *slot = x.get(c as usize).copied().unwrap_or(fill);
-                        }
+                if let Ready::Select { columns, .. } = ready {
+                    for (slot, &c) in row.iter_mut().zip(columns) {
+                        *slot = x.get(c as usize).copied().unwrap_or(fill);
                     }
-                    Ready::Slice(from) => row.copy_from_slice(&x[*from..from + width]),
-                    _ => {}
                 }
             }
         }
@@ -276,7 +274,7 @@ fn move_rows<'a, T: Copy + Default>(
                     match usize::try_from(index) {
                         Ok(i) if i < *size => {
                             let from = r * table_stride + i * block;
-                            to.copy_from_slice(&table[from..from + block]);
+                            copy_rows(&table[from..], 0, to, 0, *block, 1);
                         }
                         _ => to.fill(fill),
                     }
@@ -292,9 +290,9 @@ fn move_rows<'a, T: Copy + Default>(
             let [(cr, cc), (ar, ac), (br, bc)] = [at(0), at(1), at(2)];
             let (a, b) = (arg(1, false), arg(2, false));
             for (r, row) in y.chunks_exact_mut(width).enumerate() {
+                let (condition, a, b) = (&condition[r * cr..], &a[r * ar..], &b[r * br..]);
                 for (c, slot) in row.iter_mut().enumerate() {
-                    let holds = condition[r * cr + c * cc] != 0;
-                    *slot = if holds { a[r * ar + c * ac] } else { b[r * br + c * bc] };
+                    *slot = if condition[c * cc] != 0 { a[c * ac] } else { b[c * bc] };
                 }
             }
         }
@@ -321,17 +319,20 @@ fn move_rows<'a, T: Copy + Default>(
     }
 }
 
-/// A dense layer over every group of every row.
+/// A dense layer over every group of every row, or over what is read of it: some groups of one column of a row, or some
+/// columns of the one group; neither starts at rows.
 #[inline(never)]
 #[allow(clippy::too_many_arguments, reason = "a layer's parts")]
 fn dense_rows(
     x: &[f32],
     weights: &mut Weights,
     computed: &[f32],
-    start: Start<'_>,
+    mut start: Start<'_>,
     inputs: usize,
     outputs: usize,
     activation: Unary,
+    columns: Option<[usize; 2]>,
+    width: usize,
     y: &mut [f32],
 ) {
     let (fused, after) = match activation {
@@ -339,27 +340,34 @@ fn dense_rows(
         Unary::LeakyRelu { alpha } => (dense::Activation::LeakyRelu(alpha), Unary::Identity),
         other => (dense::Activation::None, other),
     };
-    let mut layer = |x: &[f32], start: Start<'_>, y: &mut [f32]| {
-        let rows = y.len() / outputs;
-        let packed = match weights {
-            Weights::Integers { packed, scales, scratch } => {
-                return int8::dense8(
-                    x, inputs, packed, scales, start, inputs, outputs, fused, y, outputs, rows, scratch,
-                );
-            }
-            Weights::Packed(packed) => packed,
-            Weights::Computed => computed,
-        };
-        dense::dense(x, inputs, packed, start, inputs, outputs, fused, y, outputs, rows);
-    };
     if y.is_empty() {
         return;
     }
     // Rows to start at are as many as the output's, or one for all candidates.
-    let rows = if start.rows.is_empty() { y.len() } else { start.rows.len() };
-    let row_inputs = inputs * (rows / outputs);
-    for (x, y) in x.chunks_exact(row_inputs).zip(y.chunks_exact_mut(rows)) {
-        layer(x, start, y);
+    let mut many = if start.rows.is_empty() { y.len() } else { start.rows.len() };
+    let ([mut first, mut last], [mut from, mut to]) = ([0, many / outputs], [0, outputs]);
+    match columns {
+        Some(some) if width == outputs => {
+            [from, to] = some;
+            start.shift = start.shift.get(from..to).unwrap_or_default();
+        }
+        Some(some) => ([first, last], many) = (some, width),
+        None => {}
+    }
+    for (x, y) in x.chunks_exact(many / outputs * inputs).zip(y.chunks_exact_mut(many)) {
+        let (x, y, rows) = (&x[first * inputs..last * inputs], &mut y[first * outputs + from..], last - first);
+        let packed = match weights {
+            Weights::Integers { packed, scales, scratch } => {
+                int8::dense8(x, inputs, packed, scales, start, inputs, outputs, fused, y, outputs, rows, scratch);
+                continue;
+            }
+            Weights::Packed(packed) => packed,
+            Weights::Computed => computed,
+        };
+        // Panels of columns that are cut are whole; of all columns the last may be filled up.
+        let end = if to == outputs { packed.len() } else { to * inputs };
+        let packed = &packed[from * inputs..end];
+        dense::dense(x, inputs, packed, start, inputs, to - from, fused, y, outputs, rows);
     }
     elementwise::unary(after, y);
 }
@@ -392,17 +400,17 @@ fn multiply(p: &Product, cx: &Context<'_>, step: &Step, y: &mut [f32]) {
         Over::Row => {
             let (x, z) = (arg(0, false), arg(1, false));
             let (x_row, z_row) = (stride(0), stride(1));
-            if m == 1 && z_row == 0 && x_row > 0 {
-                // One matrix for all candidates: their rows are the product's.
+            if m == 1 {
+                // The candidates' rows are the product's: of one matrix for all, or each with its own.
                 return batches(p, &mut |a, b, i| {
                     let y = &mut y[i * n..];
-                    matmul::matmul(&x[a..], x_row, a_depth, &z[b..], b_depth, b_column, cx.n, k, n, y, width);
+                    matmul::matmul(&x[a..], x_row, a_depth, &z[b..], z_row, b_depth, b_column, cx.n, k, n, y, width);
                 });
             }
             for (r, y) in y.chunks_exact_mut(width).enumerate() {
                 batches(p, &mut |a, b, i| {
                     let (x, z, y) = (&x[r * x_row + a..], &z[r * z_row + b..], &mut y[i * m * n..]);
-                    matmul::matmul(x, a_row, a_depth, z, b_depth, b_column, m, k, n, y, n);
+                    matmul::matmul(x, a_row, a_depth, z, 0, b_depth, b_column, m, k, n, y, n);
                 });
             }
         }
@@ -410,7 +418,7 @@ fn multiply(p: &Product, cx: &Context<'_>, step: &Step, y: &mut [f32]) {
             let (x, z) = (arg(0, false), arg(1, true));
             batches(p, &mut |a, b, i| {
                 let y = &mut y[i * cx.rows..];
-                matmul::matmul(&x[a..], stride(0), a_depth, &z[b..], b_depth, stride(1), cx.n, k, cx.rows, y, width);
+                matmul::matmul(&x[a..], stride(0), a_depth, &z[b..], 0, b_depth, stride(1), cx.n, k, cx.rows, y, width);
             });
         }
         Over::Mix => {
@@ -419,7 +427,7 @@ fn multiply(p: &Product, cx: &Context<'_>, step: &Step, y: &mut [f32]) {
             batches(p, &mut |a, b, i| {
                 let y = &mut y[i * n..];
                 let x = &x[a * cx.rows..];
-                matmul::matmul(x, x_row, 1, &z[b..], stride(1), b_column, cx.n, cx.rows, n, y, width);
+                matmul::matmul(x, x_row, 1, &z[b..], 0, stride(1), b_column, cx.n, cx.rows, n, y, width);
             });
         }
         Over::Pool => {
@@ -429,7 +437,7 @@ fn multiply(p: &Product, cx: &Context<'_>, step: &Step, y: &mut [f32]) {
             }
             batches(p, &mut |a, b, i| {
                 let y = &mut y[i * m * n..];
-                matmul::matmul(&x[a..], a_row, stride(0), &z[b..], stride(1), b_column, m, cx.rows, n, y, n);
+                matmul::matmul(&x[a..], a_row, stride(0), &z[b..], 0, stride(1), b_column, m, cx.rows, n, y, n);
             });
         }
     }

@@ -1,7 +1,7 @@
 //! From a checked forest to its packed form. Cold code, so that it is built small.
 
 use super::bins::{Bins, Key};
-use super::{BitNodes, GROUPS, Kind, MAX_BITS, PLANES, PackedForest, ROWS, SharedNode, TOGETHER, Tree, WalkNode};
+use super::{BitNodes, GROUPS, Kind, MAX_BITS, PLANES, PackedForest, SharedNode, Tree, WalkNode};
 use crate::trees::{Forest, MISSING_YES, Node};
 
 /// A node as `x <= threshold`: left if it holds, or if x is NaN and `missing_left`.
@@ -97,8 +97,8 @@ impl PackedForest {
                 entries.resize(leaf as usize + behind + 1, entry(leaves[last]));
                 for plane in 0..planes {
                     let from = last * plane / planes;
-                    for leaf in from..last * (plane + 1) / planes {
-                        places[leaf] = 8 * plane + leaf - from;
+                    for (at, place) in places[from..last * (plane + 1) / planes].iter_mut().enumerate() {
+                        *place = 8 * plane + at;
                     }
                 }
                 for (&place, &at) in places.iter().zip(&leaves[..last]) {
@@ -149,7 +149,7 @@ impl PackedForest {
             words: trees.iter().all(|tree| matches!(tree.kind, Kind::Stump | Kind::Plane | Kind::Words(1))),
             trees,
             bins,
-            leaves: Some(Box::new([[[0; ROWS]; 2]; TOGETHER])),
+            leaves: Some(super::scratch()),
             bits: Vec::new(),
             shared: alike,
             inner,
