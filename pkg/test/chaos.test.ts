@@ -105,7 +105,9 @@ test(`Node: ${RERANKS} re-ranks, a fault in one of ten`, async () => {
 }, 1_200_000);
 
 test("lists that are kept would be noticed", async () => {
-  const { early, late } = await inNode<Result>("leak", chaosIn(500, true));
+  // Of 500 what is kept may be less than what V8 happens to let go: 2 % were seen once.
+  const { early, late } = await inNode<Result>("leak", chaosIn(2000, true));
+  console.log("kept", late.heap / early.heap - 1);
   expect(late.heap / early.heap - 1).toBeGreaterThan(GROWTH);
 }, 120_000);
 
