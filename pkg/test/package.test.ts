@@ -58,6 +58,8 @@ test.each(minified)("%s is small, names no console and builds no code", (entry) 
   const small = brotliCompressSync(source, { params: { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_LGWIN]: 22 } });
   if (entry !== "inline.js") expect(small.length).toBeLessThan(SMALL[entry] ?? 5_000);
   expect(source.toString()).not.toMatch(/console\.|\beval\(|new Function|Blob\(/);
+  // A hint counts at the very beginning; a minifier takes it for a comment.
+  expect(source.toString().startsWith("//# allFunctionsCalledOnLoad\n")).toBe(entry === "scorer-browser.js");
   // Of a file beside it: that is what the entry is for.
   expect(/new Worker/.test(source.toString())).toBe(entry === "worker-browser.js");
   const map = JSON.parse(readFileSync(join(dist, `${entry}.map`), "utf8")) as { sources: string[]; sourcesContent: (string | null)[] };
