@@ -11,8 +11,8 @@ use ranklet::scorer::Scorer;
 use serde_json::Value;
 use std::sync::OnceLock;
 
-const FIXTURES: [&str; 7] =
-    ["din_gate", "din_towers", "list_attention", "operators", "lgbm_small", "two_inputs", "skl_mlp_multi"];
+const FIXTURES: [&str; 8] =
+    ["din_gate", "din_towers", "list_attention", "operators", "lgbm_small", "two_inputs", "skl_mlp_multi", "mlp_wide"];
 
 struct Compiled {
     tensors: Tensors,
@@ -63,8 +63,8 @@ fn zeros(scorer: &Scorer, rows: usize) -> Tensors {
             port.dims.iter().map(|&d| if d < 0 { rows * d.unsigned_abs() as usize } else { d as usize }).collect();
         let n = dims.iter().product();
         let data = match plan.values[port.value as usize].dtype.name() {
-            "f32" => Data::F32(vec![0.5; n]),
-            "i32" => Data::I32(vec![1; n]),
+            "f32" => Data::F32(vec![0.5; n].into()),
+            "i32" => Data::I32(vec![1; n].into()),
             "i64" => Data::I64(vec![1; n]),
             _ => Data::U8(vec![1; n]),
         };

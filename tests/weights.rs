@@ -147,21 +147,21 @@ fn a_tampered_scale_or_weight_is_refused_at_open() {
     assert_eq!(opened(&scales, &|_| {}), Ok(()), "written again as it was");
     let scale = |change: fn(&mut Vec<f32>)| {
         move |tensor: &mut Tensor| {
-            let Data::F32(v) = &mut tensor.data else { panic!("scales are f32") };
-            change(v);
-            tensor.dims = vec![v.len()];
+            let mut v = tensor.as_f32().expect("scales are f32").to_vec();
+            change(&mut v);
+            *tensor = Tensor::f32(&[v.len()], v);
         }
     };
     assert_eq!(opened(&scales, &scale(|v| v[3] *= 1.5)), Err(ErrorKind::SelfTestFailed));
     assert_eq!(opened(&scales, &scale(|v| v[3] = f32::NAN)), Err(ErrorKind::SelfTestFailed));
     assert_eq!(opened(&scales, &scale(|v| v.truncate(63))), Err(ErrorKind::BundleCorrupt));
-    assert_eq!(opened(&scales, &|t| t.data = Data::I32(vec![1; 64])), Err(ErrorKind::BundleCorrupt));
+    assert_eq!(opened(&scales, &|t| t.data = Data::I32(vec![1; 64].into())), Err(ErrorKind::BundleCorrupt));
     let flip = |tensor: &mut Tensor| {
         let Data::I8(v) = &mut tensor.data else { panic!("weights are integers") };
         v.iter_mut().step_by(64).for_each(|w| *w = -*w);
     };
     assert_eq!(opened(&weights, &flip), Err(ErrorKind::SelfTestFailed));
-    assert_eq!(opened(&weights, &|t| t.data = Data::F32(vec![0.5; 48 * 64])), Err(ErrorKind::BundleCorrupt));
+    assert_eq!(opened(&weights, &|t| t.data = Data::F32(vec![0.5; 48 * 64].into())), Err(ErrorKind::BundleCorrupt));
     let short = |t: &mut Tensor| *t = Tensor { dims: vec![47, 64], data: Data::I8(vec![1; 47 * 64]) };
     assert_eq!(opened(&weights, &short), Err(ErrorKind::BundleCorrupt));
 

@@ -17,6 +17,7 @@ mod write;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::{self, Read, read_struct};
+use ranklet_kernels::bytes::File;
 use read::Container;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -32,7 +33,7 @@ pub use write::{write, write_with};
 /// Format version written, and the newest that is read.
 pub const FORMAT: u32 = 1;
 /// The newest minor version that is read. Written is the oldest that reads a bundle rightly.
-pub const MINOR: u32 = 1;
+pub const MINOR: u32 = 2;
 /// Largest bundle that is opened, bytes.
 pub const MAX_BYTES: usize = 256 << 20;
 
@@ -161,12 +162,12 @@ fn verified(bytes: &[u8], given: Option<&Hashes>) -> Result<String> {
 
 impl Bundle {
     /// Reads a bundle and verifies its digest, layout and version. The manifest's sections are checked by
-    /// the rooms that own them.
+    /// the rooms that own them. The bytes live as long as any tensor that is used where it lies.
     ///
     /// # Errors
     /// `bundle_corrupt`, `bundle_incompatible` or `limit_exceeded`.
     pub fn read(bytes: &[u8]) -> Result<Bundle> {
-        Self::read_hashed(bytes, None)
+        Self::read_hashed(bytes.into(), None)
     }
 
     /// The same with hashes of these very bytes, if the caller has them: a browser computes them many times as fast as
@@ -175,12 +176,13 @@ impl Bundle {
     /// # Errors
     /// As those of `read`.
     #[inline(never)]
-    pub fn read_hashed(bytes: &[u8], hashes: Option<&Hashes>) -> Result<Bundle> {
+    pub fn read_hashed(bytes: Box<[u8]>, hashes: Option<&Hashes>) -> Result<Bundle> {
         if bytes.len() > MAX_BYTES {
             return Err(Error::new(ErrorKind::LimitExceeded, format!("the bundle is larger than {MAX_BYTES} bytes")));
         }
-        let digest = verified(bytes, hashes)?;
-        let Container { tensors, manifest } = read::container(bytes).map_err(corrupt)?;
+        let digest = verified(&bytes, hashes)?;
+        let file = File::new(bytes);
+        let Container { tensors, manifest } = read::container(&file).map_err(corrupt)?;
         let manifest = manifest.ok_or_else(|| corrupt("it has no manifest"))?;
         let text = manifest;
         let manifest = json::value(&text).map_err(incompatible)?;
@@ -200,7 +202,7 @@ impl Bundle {
             text,
             tensors,
             digest,
-            size: bytes.len(),
+            size: file.len(),
         })
     }
 
@@ -239,5 +241,5 @@ pub fn read_metadata(bytes: &[u8], name: &str) -> Result<Option<String>> {
 pub fn read_tensors(bytes: &[u8]) -> Result<Tensors> {
     let invalid =
         |what| Error::new(ErrorKind::RequestInvalid, format!("not a safetensors file that ranklet reads: {what}"));
-    read::container(bytes).map(|c| c.tensors).map_err(invalid)
+    read::container(&File::new(bytes.into())).map(|c| c.tensors).map_err(invalid)
 }

@@ -3,7 +3,7 @@
 
 use super::tensor::{Data, Tensor, Tensors};
 use crate::json::{self, read_struct};
-use ranklet_kernels::bytes::{decode_f32, decode_i32};
+use ranklet_kernels::bytes::{File, Words};
 use ranklet_kernels::sorted::sorted;
 use serde_json::Value;
 
@@ -37,13 +37,14 @@ pub(super) fn split(bytes: &[u8]) -> Result<(&[u8], &[u8]), String> {
     rest.split_at_checked(length as usize).ok_or_else(|| "its header is cut".to_owned())
 }
 
-/// Reads the whole file.
+/// Reads the whole file, which lives on in the tensors that are used where they lie.
 ///
 /// # Errors
 /// What is wrong with it; a type that no plan takes is named.
 #[inline(never)]
-pub(super) fn container(bytes: &[u8]) -> Result<Container, String> {
-    let (header, data) = split(bytes)?;
+pub(super) fn container(file: &File) -> Result<Container, String> {
+    let (header, data) = split(file)?;
+    let behind = file.len() - data.len();
     let header = std::str::from_utf8(header).map_err(|_| "its header is not UTF-8")?;
     let header = json::value(header)?;
     let Value::Object(entries) = &header else { return Err("its header is no object".to_owned()) };
@@ -63,16 +64,21 @@ pub(super) fn container(bytes: &[u8]) -> Result<Container, String> {
                 entry.dtype
             ));
         };
-        let elements = entry.shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
-        let length = elements.and_then(|n| n.checked_mul(size));
+        let count = entry.shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
+        let length = count.and_then(|n| n.checked_mul(size));
         let place = data.get(start..end).filter(|place| Some(place.len()) == length);
         total = total.saturating_add(place.map_or(0, <[u8]>::len));
         if total > data.len() {
             return Err("its tensors overlap".to_owned());
         }
         let place = place.ok_or_else(|| format!("tensor {name} lies outside the file or does not fit its shape"))?;
+        let elements = match entry.dtype.as_str() {
+            "F32" => Data::F32(Words::of(file, behind + start..behind + end)),
+            "I32" => Data::I32(Words::of(file, behind + start..behind + end)),
+            dtype => elements_of(dtype, place),
+        };
         places.push((start, end));
-        tensors.insert(name.clone(), Tensor { dims: entry.shape, data: elements_of(&entry.dtype, place) });
+        tensors.insert(name.clone(), Tensor { dims: entry.shape, data: elements });
     }
     // As the format says, tensors fill the data without holes or overlap; so they take no more memory than the file.
     let order = sorted(places.len(), &|a, b| places[a].cmp(&places[b]));
@@ -97,15 +103,8 @@ fn elements_of(dtype: &str, bytes: &[u8]) -> Data {
     fn each<const N: usize, T>(bytes: &[u8], f: fn([u8; N]) -> T) -> Vec<T> {
         bytes.as_chunks::<N>().0.iter().map(|c| f(*c)).collect()
     }
-    fn words<T: Clone + Default>(bytes: &[u8], decode: fn(&[u8], &mut [T])) -> Vec<T> {
-        let mut to = vec![T::default(); bytes.len() / 4];
-        decode(bytes, &mut to);
-        to
-    }
     match dtype {
-        "F32" => Data::F32(words(bytes, decode_f32)),
         "F64" => Data::F64(each(bytes, f64::from_le_bytes)),
-        "I32" => Data::I32(words(bytes, decode_i32)),
         "I64" => Data::I64(each(bytes, i64::from_le_bytes)),
         "F16" => Data::F16(each(bytes, u16::from_le_bytes)),
         "BF16" => Data::BF16(each(bytes, u16::from_le_bytes)),

@@ -1,15 +1,15 @@
 //! Named constant tensors, as they lie in a bundle.
 
+use ranklet_kernels::bytes::Words;
 use ranklet_kernels::half;
-use std::borrow::Cow;
 
 /// Elements of a constant tensor.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Data {
-    /// f32.
-    F32(Vec<f32>),
-    /// i32.
-    I32(Vec<i32>),
+    /// f32, where they lie in the file if it holds them well.
+    F32(Words<f32>),
+    /// i32, likewise.
+    I32(Words<i32>),
     /// i64.
     I64(Vec<i64>),
     /// Bytes (u8 or bool).
@@ -36,11 +36,11 @@ pub struct Tensor {
 impl Tensor {
     /// An f32 tensor.
     pub fn f32(dims: &[usize], data: Vec<f32>) -> Self {
-        Tensor { dims: dims.to_vec(), data: Data::F32(data) }
+        Tensor { dims: dims.to_vec(), data: Data::F32(data.into()) }
     }
     /// An i32 tensor.
     pub fn i32(dims: &[usize], data: Vec<i32>) -> Self {
-        Tensor { dims: dims.to_vec(), data: Data::I32(data) }
+        Tensor { dims: dims.to_vec(), data: Data::I32(data.into()) }
     }
     /// An i64 tensor.
     pub fn i64(dims: &[usize], data: Vec<i64>) -> Self {
@@ -59,14 +59,14 @@ impl Tensor {
         if let Data::F32(v) = &self.data { Some(v) } else { None }
     }
     /// The elements as f32 where they are stored as floats of any width up to that; none for other types.
-    pub fn decoded(&self) -> Option<Cow<'_, [f32]>> {
+    pub fn decoded(&self) -> Option<Words<f32>> {
         let widened = |decode: fn(&[u16], &mut [f32]), from: &[u16]| {
             let mut to = vec![0.0; from.len()];
             decode(from, &mut to);
-            Some(Cow::Owned(to))
+            Some(Words::from(to))
         };
         match &self.data {
-            Data::F32(v) => Some(Cow::Borrowed(v)),
+            Data::F32(v) => Some(v.clone()),
             Data::F16(v) => widened(half::decode_f16, v),
             Data::BF16(v) => widened(half::decode_bf16, v),
             _ => None,

@@ -4,6 +4,8 @@ use super::check::rows_axis;
 use super::compare::judge;
 use super::golden::telling_rows;
 use super::inputs::{check_values, hints, parts};
+use super::lower::same_bits;
+use super::pack;
 use super::spec::{HeadSpec, Spec};
 use super::training;
 use super::weights::{self, Seen};
@@ -131,11 +133,12 @@ pub fn compile_spec(
         build.tensors.extend(tensors);
         training
     });
+    let manifest = build.manifest(sources);
     let manifest = Manifest {
         name: spec.name.clone(),
         version: spec.version,
         surfaces: spec.surfaces.clone(),
-        minor: u32::from(spec.is_of_minor_1()),
+        minor: manifest.minor.max(spec.is_of_minor_1().into()),
         input: spec.inputs.is_empty().then_some(0),
         inputs: spec.inputs.clone(),
         heads,
@@ -145,7 +148,7 @@ pub fn compile_spec(
         policy_digest: sha256_hex(json(&policy).as_bytes()),
         policy,
         training,
-        ..build.manifest(sources)
+        ..manifest
     };
     Ok(build.finish(&manifest))
 }
@@ -207,6 +210,8 @@ struct Source<'a> {
 struct Build {
     plan: Plan,
     tensors: Tensors,
+    /// Whether weights are stored as a page reads them.
+    packed: bool,
     golden: Golden,
     oracle: String,
     report: Report,
@@ -259,8 +264,20 @@ impl Build {
             engine = small;
             report.weights = Some(weights);
         }
-        let Lowered { plan, tensors, .. } = lowered;
-        let mut build = Build { plan, tensors, golden: Golden::default(), oracle, report };
+        let Lowered { plan, mut tensors, .. } = lowered;
+        let packed = pack::pack(&plan, &mut tensors);
+        if packed {
+            let mut next = Interpreter::new(plan.clone(), &tensors)?;
+            for rows in &seen {
+                let [before, after] = [&mut engine, &mut next].map(|engine| engine.score(|name| rows.inputs.get(name)));
+                if !before?.iter().zip(&after?).all(|((_, before), (_, after))| same_bits(before, after)) {
+                    let message = "packed weights give other scores than the graph's: this is a defect of ranklet; report the model";
+                    return Err(Error::new(ErrorKind::GoldenMismatch, message));
+                }
+            }
+            engine = next;
+        }
+        let mut build = Build { plan, tensors, packed, golden: Golden::default(), oracle, report };
         if let Some(last) = seen.last() {
             build.store_golden(&mut engine, &last.inputs)?;
         }
@@ -378,7 +395,7 @@ impl Build {
     fn manifest(&self, sources: Vec<SourceDigest>) -> Manifest {
         Manifest {
             format: FORMAT,
-            minor: 0,
+            minor: if self.packed { 2 } else { 0 },
             numerics: NUMERICS,
             plan: self.plan.clone().into(),
             golden: self.golden.clone(),
@@ -406,9 +423,9 @@ fn select(tensor: &Tensor, rows: usize, axis: usize, keep: &[usize]) -> Tensor {
         keep.iter().flat_map(|&r| v[r * width..(r + 1) * width].iter().copied()).collect()
     }
     let data = match &tensor.data {
-        Data::F32(v) => Data::F32(pick(v, rows, keep)),
+        Data::F32(v) => Data::F32(pick(v, rows, keep).into()),
         Data::F64(v) => Data::F64(pick(v, rows, keep)),
-        Data::I32(v) => Data::I32(pick(v, rows, keep)),
+        Data::I32(v) => Data::I32(pick(v, rows, keep).into()),
         Data::I64(v) => Data::I64(pick(v, rows, keep)),
         Data::U8(v) => Data::U8(pick(v, rows, keep)),
         Data::F16(v) => Data::F16(pick(v, rows, keep)),

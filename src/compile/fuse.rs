@@ -343,8 +343,8 @@ fn fold(plan: &mut Plan, tensors: &mut Tensors) -> Result<(), String> {
     let results = run.map_err(|e| e.message().to_owned())?;
     for (value, result) in wanted.into_iter().zip(results) {
         let data = match result {
-            Buffer::F32(v) => Data::F32(v),
-            Buffer::I32(v) => Data::I32(v),
+            Buffer::F32(v) => Data::F32(v.into()),
+            Buffer::I32(v) => Data::I32(v.into()),
             Buffer::I64(v) => Data::I64(v),
             Buffer::Bool(v) => Data::U8(v),
         };

@@ -339,7 +339,7 @@ impl Lowering {
             return Err("a constant without elements".into());
         }
         let data = match (&constant.values, dtype) {
-            (Values::Float(v), _) => Data::F32(v.clone()),
+            (Values::Float(v), _) => Data::F32(v.clone().into()),
             (Values::Int(v), DType::I64) => Data::I64(v.clone()),
             (Values::Int(v), DType::Bool) => Data::U8(v.iter().map(|&i| u8::from(i != 0)).collect()),
             (Values::Int(v), _) => Data::I32(v.iter().map(|&i| i as i32).collect()),
@@ -436,7 +436,7 @@ impl Lowering {
 }
 
 /// The same elements to the bit.
-fn same_bits(a: &Tensor, b: &Tensor) -> bool {
+pub(super) fn same_bits(a: &Tensor, b: &Tensor) -> bool {
     if a.dims != b.dims {
         return false;
     }

@@ -35,6 +35,7 @@ mod norms;
 mod ops;
 mod oracle;
 mod order;
+mod pack;
 mod paths;
 mod problems;
 mod quantise;

@@ -171,7 +171,7 @@ fn shaken(constant: &Constant, state: &mut u64) -> Constant {
 
 fn from_tensor(tensor: &Tensor, elem: Elem) -> Result<Constant, String> {
     let values = match &tensor.data {
-        Data::F32(v) => Values::Float(v.clone()),
+        Data::F32(v) => Values::Float(v.to_vec()),
         Data::F64(v) => Values::Float(v.iter().map(|&v| v as f32).collect()),
         Data::I32(v) => Values::Int(v.iter().map(|&v| i64::from(v)).collect()),
         Data::I64(v) => Values::Int(v.clone()),
@@ -193,7 +193,7 @@ fn from_tensor(tensor: &Tensor, elem: Elem) -> Result<Constant, String> {
 
 fn to_tensor(constant: &Constant) -> Result<Tensor, String> {
     let data = match (&constant.values, constant.elem) {
-        (Values::Float(v), _) => Data::F32(v.clone()),
+        (Values::Float(v), _) => Data::F32(v.clone().into()),
         (Values::Int(v), Elem::Bool) => Data::U8(v.iter().map(|&v| u8::from(v != 0)).collect()),
         (Values::Int(v), Elem::I32) => Data::I32(v.iter().map(|&v| v as i32).collect()),
         (Values::Int(v), _) => Data::I64(v.clone()),

@@ -7,8 +7,8 @@ use super::plan::{Binary, DType, Op, Plan, Rows, Value};
 use super::ready::{Axis, Ready};
 use crate::bundle::tensor::{Tensor, Tensors};
 use crate::error::{Error, ErrorKind, Result, detail};
+use ranklet_kernels::bytes::Words;
 use ranklet_kernels::dense;
-use std::borrow::Cow;
 
 /// Elements of one row of a value; a larger plan is refused.
 pub const MAX_WIDTH: u32 = 1 << 24;
@@ -45,13 +45,13 @@ impl<'a> Scope<'a> {
 
     /// Elements of f32, whatever they are stored as.
     #[inline(never)]
-    pub fn f32s(&self, name: &str) -> Result<Cow<'a, [f32]>> {
+    pub fn f32s(&self, name: &str) -> Result<Words<f32>> {
         self.tensor(name)?.decoded().ok_or_else(|| bad(self.node, format!("tensor {name} is not f32")))
     }
 
     #[inline(never)]
     pub fn f32s_or_none(&self, name: Option<&String>) -> Result<Vec<f32>> {
-        name.map_or(Ok(Vec::new()), |name| Ok(self.f32s(name)?.into_owned()))
+        name.map_or(Ok(Vec::new()), |name| Ok(self.f32s(name)?.to_vec()))
     }
 
     #[inline(never)]
@@ -247,7 +247,7 @@ impl<'a> Scope<'a> {
                 Ready::TopK { group: *group as usize, k: *k as usize, largest: *largest }
             }
             Op::LayerNorm { scale, bias, group, epsilon } => {
-                let scale = self.f32s(scale)?.into_owned();
+                let scale = self.f32s(scale)?.to_vec();
                 let bias = self.f32s_or_none(bias.as_ref())?;
                 self.axis(x, *group, 1)?;
                 let fits = alike && *group > 0 && scale.len() == *group as usize;

@@ -2,7 +2,7 @@
 
 use super::check::{Checked, check};
 use super::plan::{Plan, Rows, Value};
-use super::ready::{Cells, Ready};
+use super::ready::{Cells, Constant, Ready};
 use super::run::execute;
 use super::schedule::Schedule;
 use super::values::{Buffer, Slice};
@@ -25,7 +25,7 @@ pub(super) struct Memory {
 pub struct Interpreter {
     plan: Arc<Plan>,
     steps: Vec<Ready>,
-    constants: Vec<Cells>,
+    constants: Vec<Constant>,
     /// Columns of the one input that steps take to be the same in all rows of a run.
     alike: Vec<u32>,
     memory: Memory,
@@ -101,8 +101,8 @@ impl Interpreter {
         let Checked { mut steps, alike } = check(&plan, tensors)?;
         let mut constants = Vec::new();
         for step in &mut steps {
-            if let Ready::Constant(cells) = step {
-                constants.push(std::mem::replace(cells, Cells::Ints(Vec::new())));
+            if let Ready::Constant(elements) = step {
+                constants.push(std::mem::replace(elements, Constant::Ints(Vec::new())));
             }
         }
         let given: Vec<u32> = plan.inputs.iter().map(|port| port.value).collect();

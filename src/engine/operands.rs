@@ -3,16 +3,19 @@
 use super::check::{Scope, bad};
 use super::forest::OwnedForest;
 use super::plan::{DType, Op, Over, Product, Rows, Trees, Value};
-use super::ready::{Axis, Cells, Ready, Weights};
+use super::ready::{Axis, Constant, Ready, Weights};
 use crate::bundle::tensor::Data;
 use crate::error::{Result, detail};
+use ranklet_kernels::bytes::Words;
 use ranklet_kernels::{dense, int8, trees::Node};
-use std::rc::Rc;
+
+/// Elements of a constant that is copied: more are used where they lie, and keep the file around them.
+const FEW: usize = 1024;
 
 impl Scope<'_> {
     #[inline(never)]
     pub(super) fn forest(&self, trees: &Trees, width: u32) -> Result<OwnedForest> {
-        let (feature, threshold) = (self.i32s(&trees.feature)?, self.f32s(&trees.threshold)?);
+        let (feature, threshold) = (self.i32s(&trees.feature)?, &self.f32s(&trees.threshold)?[..]);
         let mode = self.u8s(&trees.mode)?;
         let (yes, no) = (self.i32s(&trees.yes)?, self.i32s(&trees.no)?);
         let n = feature.len();
@@ -54,21 +57,21 @@ impl Scope<'_> {
     }
 
     #[inline(never)]
-    pub(super) fn constant(&self, tensor: &str, out: Value) -> Result<Cells> {
+    pub(super) fn constant(&self, tensor: &str, out: Value) -> Result<Constant> {
         let tensor = self.tensor(tensor)?;
         let float = out.dtype == DType::F32;
         let cells = match &tensor.data {
-            Data::I32(v) if !float => Cells::Ints(v.iter().map(|&i| i64::from(i)).collect()),
-            Data::I64(v) if !float => Cells::Ints(v.clone()),
-            Data::U8(v) if !float => Cells::Ints(v.iter().map(|&i| i64::from(i)).collect()),
+            Data::I32(v) if !float => Constant::Ints(v.iter().map(|&i| i64::from(i)).collect()),
+            Data::I64(v) if !float => Constant::Ints(v.clone()),
+            Data::U8(v) if !float => Constant::Ints(v.iter().map(|&i| i64::from(i)).collect()),
             _ => match tensor.decoded() {
-                Some(v) if float => Cells::Floats(v.into_owned()),
+                Some(v) if float => Constant::Floats(if v.len() < FEW { v.to_vec().into() } else { v }),
                 _ => return Err(bad(self.node, detail("a constant is of another type"))),
             },
         };
         let elements = match &cells {
-            Cells::Floats(v) => v.len(),
-            Cells::Ints(v) => v.len(),
+            Constant::Ints(v) => v.len(),
+            Constant::Floats(v) => v.len(),
         };
         self.need(
             elements == out.width as usize && out.rows == Rows::Shared,
@@ -123,6 +126,17 @@ impl Scope<'_> {
         )
     }
 
+    /// The same matrix, packed for a step before: the steps of an unrolled recurrent layer have one.
+    fn twin(&self, name: &str, k: usize, columns: usize) -> Option<Words<f32>> {
+        self.plan.steps.iter().zip(self.done).find_map(|(step, ready)| match (&step.op, ready) {
+            (
+                Op::Dense { weights: Some(same), .. },
+                Ready::Dense { weights: Weights::Packed(packed), inputs, outputs, .. },
+            ) if same == name && (*inputs, *outputs) == (k, columns) => Some(packed.clone()),
+            _ => None,
+        })
+    }
+
     #[inline(never)]
     pub(super) fn dense(&self, op: &Op, inputs: &[Value], out: Value) -> Result<Ready> {
         let Op::Dense { weights, scales, bias, start, inputs: k, outputs, activation } = op else {
@@ -146,7 +160,7 @@ impl Scope<'_> {
             |len: usize| self.need(len as u64 == k as u64 * columns as u64, detail("weights do not fit the widths"));
         let weights = match (weights, scales) {
             (Some(name), Some(scales)) => {
-                let scales = self.f32s(scales)?.into_owned();
+                let scales = self.f32s(scales)?.to_vec();
                 let w = self.tensor(name)?.as_i8().unwrap_or(&[]);
                 fits(w.len())?;
                 self.need(scales.len() == columns, detail("scales do not fit the width"))?;
@@ -156,23 +170,19 @@ impl Scope<'_> {
                 Weights::Integers { packed, scales, scratch: vec![0; int8::scratch8_len(k, rows)] }
             }
             (Some(name), None) => {
-                // The steps of an unrolled recurrent layer have one matrix.
-                let twin = self.plan.steps.iter().zip(self.done).find_map(|(step, ready)| match (&step.op, ready) {
-                    (
-                        Op::Dense { weights: Some(same), .. },
-                        Ready::Dense { weights: Weights::Packed(packed), inputs, outputs, .. },
-                    ) if same == name && (*inputs, *outputs) == (k, columns) => Some(packed.clone()),
-                    _ => None,
-                });
-                Weights::Packed(match twin {
-                    Some(packed) => packed,
-                    None => {
-                        let w = self.f32s(name)?;
-                        fits(w.len())?;
-                        let mut packed = vec![0.0; dense::packed_len(k, columns)];
-                        dense::pack(&w, k, columns, &mut packed);
-                        Rc::new(packed)
-                    }
+                let w = self.f32s(name)?;
+                Weights::Packed(if self.tensor(name)?.dims.len() == 1 {
+                    // What is not packed fits into what is: so its length is a number of a page's 32 bits.
+                    let fits = k as u64 * columns as u64 <= w.len() as u64 && w.len() == dense::packed_len(k, columns);
+                    self.need(fits, detail("packed weights do not fit the widths"))?;
+                    w
+                } else if let Some(twin) = self.twin(name, k, columns) {
+                    twin
+                } else {
+                    fits(w.len())?;
+                    let mut packed = vec![0.0; dense::packed_len(k, columns)];
+                    dense::pack(&w, k, columns, &mut packed);
+                    packed.into()
                 })
             }
             (None, scales) => {

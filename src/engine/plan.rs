@@ -320,7 +320,8 @@ pub enum Op {
     /// `[inputs, outputs]`, y `[groups, outputs]`. Inputs of the step: x, then the packed weights if they are
     /// computed, then the start if it is, then, to rows of a start, a shared `[outputs]` that is added to each.
     Dense {
-        /// f32, f16, bf16 or i8 `[inputs, outputs]`, row-major; none: the second input is [`Op::Pack`]'s output.
+        /// f32, f16, bf16 or i8 `[inputs, outputs]`, row-major, or, of rank 1 (since format 1.2), no i8 and in the order of
+        /// [`ranklet_kernels::dense::pack`], used where it lies; none: the second input is [`Op::Pack`]'s output.
         weights: Option<TensorName>,
         /// f32 `[outputs]`: weights are i8 times these. Products are then whole numbers: see [`ranklet_kernels::int8`].
         scales: Option<TensorName>,

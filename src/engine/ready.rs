@@ -2,7 +2,7 @@
 
 use super::forest::OwnedForest;
 use super::plan::{Binary, BinaryScores, PostTransform, Product, Reduce, Unary};
-use std::rc::Rc;
+use ranklet_kernels::bytes::Words;
 
 /// Elements of f32, or whole numbers and booleans.
 #[derive(Debug)]
@@ -11,11 +11,18 @@ pub(super) enum Cells {
     Ints(Vec<i64>),
 }
 
+/// Elements that no step writes.
+#[derive(Debug)]
+pub(super) enum Constant {
+    Floats(Words<f32>),
+    Ints(Vec<i64>),
+}
+
 /// Weights of a dense layer.
 #[derive(Debug)]
 pub(super) enum Weights {
     /// As `dense::pack` lays them out.
-    Packed(Rc<Vec<f32>>),
+    Packed(Words<f32>),
     /// As `int8::pack8` does, a scale for each output, and room for quantised rows.
     Integers { packed: Vec<i16>, scales: Vec<f32>, scratch: Vec<i16> },
     /// The step's second input.
@@ -46,7 +53,7 @@ pub(super) enum Ready {
         rows: Vec<f32>,
     },
     Product(Product),
-    Constant(Cells),
+    Constant(Constant),
     Unary(Unary),
     Binary {
         f: Binary,

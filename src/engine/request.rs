@@ -97,8 +97,8 @@ fn named(port: &Port, rows: usize, data: Buffer) -> (String, Tensor) {
     let size = |&d: &i64| usize::try_from(d).unwrap_or_else(|_| rows * d.unsigned_abs() as usize);
     let dims = port.dims.iter().map(size).collect();
     let data = match data {
-        Buffer::F32(v) => Data::F32(v),
-        Buffer::I32(v) => Data::I32(v),
+        Buffer::F32(v) => Data::F32(v.into()),
+        Buffer::I32(v) => Data::I32(v.into()),
         Buffer::I64(v) => Data::I64(v),
         Buffer::Bool(v) => Data::U8(v),
     };

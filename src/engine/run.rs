@@ -3,7 +3,7 @@
 use super::BLOCK;
 use super::interpreter::Memory;
 use super::plan::{Plan, Rows, Value};
-use super::ready::{Cells, Ready};
+use super::ready::{Cells, Constant, Ready};
 use super::schedule::{Schedule, Slot};
 use super::steps::{self, Cell, CellMut};
 use super::values::Slice;
@@ -16,7 +16,7 @@ pub(super) struct Context<'a> {
     plan: &'a Plan,
     slots: &'a [Slot],
     rooms: &'a [Cells],
-    constants: &'a [Cells],
+    constants: &'a [Constant],
     given: &'a [Slice<'a>],
     /// Number of candidates.
     pub rows: usize,
@@ -52,7 +52,10 @@ impl<'a> Context<'a> {
                 // Widened into rooms.
                 _ => Cell::Ints(&[]),
             },
-            Slot::Constant(i) => Cell::of(&self.constants[i], from, to),
+            Slot::Constant(i) => match &self.constants[i] {
+                Constant::Floats(v) => Cell::Floats(&v[from..to]),
+                Constant::Ints(v) => Cell::Ints(&v[from..to]),
+            },
             Slot::Block(i) | Slot::Whole(i) => Cell::of(&self.rooms[i], from, to),
             Slot::Unused => Cell::Ints(&[]),
         }
@@ -64,7 +67,7 @@ impl<'a> Context<'a> {
 pub(super) fn execute(
     plan: &Plan,
     steps: &mut [Ready],
-    constants: &[Cells],
+    constants: &[Constant],
     alike: &[u32],
     memory: &mut Memory,
     given: &[Slice<'_>],
@@ -92,7 +95,7 @@ pub(super) fn execute(
 fn execute_alike(
     plan: &Plan,
     steps: &mut [Ready],
-    constants: &[Cells],
+    constants: &[Constant],
     memory: &mut Memory,
     given: &[Slice<'_>],
     rows: usize,
@@ -142,7 +145,7 @@ fn widen(schedule: &Schedule, rooms: &mut [Cells], given: &[Slice<'_>]) {
 
 struct Runner<'a> {
     plan: &'a Plan,
-    constants: &'a [Cells],
+    constants: &'a [Constant],
     schedule: &'a Schedule,
     rooms: &'a mut [Cells],
     given: &'a [Slice<'a>],

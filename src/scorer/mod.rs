@@ -58,18 +58,16 @@ impl Scorer {
     /// # Errors
     /// `bundle_corrupt`, `bundle_incompatible`, `limit_exceeded`, `self_test_failed`.
     pub fn open(bytes: &[u8]) -> Result<Scorer> {
-        Self::open_hashed(bytes, None)
+        Self::open_hashed(bytes.into(), None)
     }
 
-    /// The same with hashes of these very bytes, if the caller has them. Bytes that are given away are let go before any
-    /// weight is packed: a page that packs into them touches a third less memory (2.7 us for each
-    /// fresh 4 KB, seen on 2026-11-24).
+    /// The same with hashes of these very bytes, if the caller has them. They are given away, as weights are used where they
+    /// lie: a page touches no second copy of them (2.7 us for each fresh 4 KB, seen on 2026-11-24).
     ///
     /// # Errors
     /// As those of `open`.
-    pub fn open_hashed(bytes: impl AsRef<[u8]>, hashes: Option<&Hashes>) -> Result<Scorer> {
-        let bundle = Bundle::read_hashed(bytes.as_ref(), hashes)?;
-        drop(bytes);
+    pub fn open_hashed(bytes: Box<[u8]>, hashes: Option<&Hashes>) -> Result<Scorer> {
+        let bundle = Bundle::read_hashed(bytes, hashes)?;
         let Sections { name, version, numerics, plan, golden } = bundle.manifest()?;
         let mut engine = Interpreter::new(plan, &bundle.tensors)?;
         self_test(&mut engine, &golden, numerics, &bundle.tensors)?;
@@ -138,7 +136,7 @@ fn same(expected: &Tensor, got: &Buffer, exact: bool, tolerance: f64) -> bool {
         }
         // A label may differ where two scores tie within the tolerance.
         (Data::I64(e), Buffer::I64(g)) => e.len() == g.len() && (!exact || e == g),
-        (Data::I32(e), Buffer::I32(g)) => e == g,
+        (Data::I32(e), Buffer::I32(g)) => e[..] == g[..],
         (Data::U8(e), Buffer::Bool(g)) => e == g,
         _ => false,
     }
