@@ -8,7 +8,8 @@ use serde_json::Value;
 use std::sync::OnceLock;
 
 /// Bundles whose plans differ in kind.
-pub const BASES: [&str; 6] = ["din_gate", "lgbm_small", "list_attention", "operators", "skl_mlp_multi", "two_inputs"];
+pub const BASES: [&str; 7] =
+    ["din_gate", "lgbm_small", "list_attention", "operators", "skl_mlp_multi", "two_inputs", "mlp_wide"];
 
 /// A bundle taken apart.
 struct Base {

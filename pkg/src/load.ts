@@ -64,8 +64,9 @@ export async function readBytes(
 export async function readModule(input: WasmInput, platform: Platform): Promise<WebAssembly.Module> {
   let bytes: Uint8Array<ArrayBuffer>;
   try {
-    const given = await input;
-    const found = given === undefined ? await platform.runtime() : await resolve(given, platform);
+    // No turn of the queue where none is needed: a bundle's bytes are copied and hashed while the module compiles.
+    const given = isPromise(input) ? await input : input;
+    const found = given === undefined ? await platform.runtime() : isName(given) ? await platform.read(given) : given;
     if (isModule(found)) return found as WebAssembly.Module;
     if (isResponse(found)) {
       const type = ok(found).headers.get("content-type") ?? "";
@@ -90,7 +91,15 @@ type Found<T> = Exclude<T, URL | string> | Response | Uint8Array;
 
 async function resolve<T>(input: T | Promise<T>, platform: Platform): Promise<Found<T>> {
   const source = await input;
-  return typeof source === "string" || source instanceof URL ? platform.read(source) : (source as Found<T>);
+  return isName(source) ? platform.read(source) : (source as Found<T>);
+}
+
+function isName(source: unknown): source is URL | string {
+  return typeof source === "string" || source instanceof URL;
+}
+
+function isPromise<T>(given: T | Promise<T>): given is Promise<T> {
+  return typeof (given as PromiseLike<T> | undefined)?.then === "function";
 }
 
 // Not `instanceof`: an edge host hands over what another realm has compiled.

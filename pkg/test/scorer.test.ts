@@ -227,6 +227,21 @@ test("a load that fails rejects with an Error that has a code", async () => {
   await expect(createScorer(null as never)).rejects.toBeInstanceOf(Error);
 });
 
+test("the runtime's bytes are compiling before the bundle's are copied, which takes as long", async () => {
+  const order: string[] = [];
+  const { compile } = WebAssembly;
+  const given = bundle();
+  const { buffer } = given;
+  Object.defineProperty(given, "buffer", { get: () => (order.push("copy"), buffer) });
+  WebAssembly.compile = (bytes: BufferSource) => (order.push("compile"), compile(bytes));
+  try {
+    (await createScorer({ bundle: given, wasm: wasm("scorer") })).dispose();
+  } finally {
+    WebAssembly.compile = compile;
+  }
+  expect(order).toEqual(["compile", "copy"]);
+});
+
 test("a trap is thrown as one, and a disposed scorer says so", async () => {
   const trapped = await createScorer({ bundle: bundle(), wasm: trapping(wasm("scorer"), "engine_score") });
   expect(() => trapped.score(matrix(1))).toThrowError(expect.objectContaining({ code: "trapped" }));

@@ -49,11 +49,17 @@ impl OwnedForest {
         let forest = Forest { roots, nodes: &nodes, leaf_start, target, weight };
         forest.check(width, targets).map_err(|defect| defect.what())?;
         let mut parents = vec![false; nodes.len()];
-        let children = nodes.iter().flat_map(|node| [node.yes, node.no]);
-        for child in roots.iter().copied().chain(children).filter(|&c| c >= 0) {
-            if std::mem::replace(&mut parents[child as usize], true) {
-                return Err("a node has two parents");
-            }
+        let mut adopted = |child: i32| child >= 0 && std::mem::replace(&mut parents[child as usize], true);
+        // Plain loops: a page walks thousands of nodes in code that was not optimised yet.
+        let mut twice = false;
+        for root in roots {
+            twice |= adopted(*root);
+        }
+        for node in &nodes {
+            twice |= adopted(node.yes) | adopted(node.no);
+        }
+        if twice {
+            return Err("a node has two parents");
         }
         let kind = match aggregate {
             Aggregate::Sum | Aggregate::Average => Kind::Sums {

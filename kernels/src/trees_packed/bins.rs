@@ -33,11 +33,10 @@ impl Key {
         (value <= self.threshold || self.missing_left && value.is_nan()) != self.opposite
     }
 
-    /// Its place by feature, then threshold: whole numbers in the order of the floats that have their bits.
-    fn rank(&self) -> u64 {
+    /// Its threshold as a whole number, in the order of the floats that have their bits.
+    fn rank(&self) -> u32 {
         let bits = self.threshold.to_bits();
-        let threshold = if bits >> 31 == 0 { bits | 1 << 31 } else { !bits };
-        u64::from(self.feature) << 32 | u64::from(threshold)
+        if bits >> 31 == 0 { bits | 1 << 31 } else { !bits }
     }
 
     /// Which of a feature's cells it reads.
@@ -49,29 +48,40 @@ impl Key {
 /// A key, and its place among those that were given.
 pub(super) type Given = (Key, u32);
 
-/// Sorts keys by rank, a byte at a time from the lowest: a page sorts thousands before its engine has optimised anything.
-/// Comparing them took 6.1 of the 10.6 million instructions in which 200 trees of 31 leaves were made ready (callgrind).
+/// Bits of a digit; three make a threshold, three more a feature.
+const DIGIT: u32 = 11;
+
+/// Sorts keys by feature, then threshold, a digit at a time from the lowest: a page sorts thousands before its engine has
+/// optimised anything. Comparing them took 6.1 of the 10.6 million instructions in which 200 trees of 31 leaves were made
+/// ready (callgrind).
 #[cold]
 #[inline(never)]
 pub(super) fn sort(keys: &mut Vec<Given>) {
-    let mut to = keys.clone();
-    for shift in (0..u64::BITS).step_by(8) {
-        let byte = |key: &Given| (key.0.rank() >> shift) as u8 as usize;
-        let mut places = [0; 256];
-        keys.iter().for_each(|key| places[byte(key)] += 1);
-        // Columns are few: their high bytes are all alike.
-        if keys.first().is_none_or(|key| places[byte(key)] == keys.len()) {
+    // A threshold's rank above a key's place: keys themselves are moved once.
+    let mut from: Vec<u64> = keys.iter().zip(0..).map(|((key, _), at)| u64::from(key.rank()) << 32 | at).collect();
+    let mut to = from.clone();
+    let mut places = [0; 1 << DIGIT];
+    for at in 0..6 {
+        let digit = |one: u64| {
+            let number = if at < 3 { (one >> 32) as u32 } else { keys[one as u32 as usize].0.feature };
+            (number >> (DIGIT * (at % 3))) as usize % (1 << DIGIT)
+        };
+        places.fill(0);
+        from.iter().for_each(|&one| places[digit(one)] += 1);
+        // Columns are few: their high digits are all alike.
+        if from.first().is_none_or(|&one| places[digit(one)] == from.len()) {
             continue;
         }
         let mut end = 0;
         places.iter_mut().for_each(|place| end += std::mem::replace(place, end));
-        for &key in keys.iter() {
-            let place = &mut places[byte(&key)];
-            to[*place] = key;
+        for &one in &from {
+            let place = &mut places[digit(one)];
+            to[*place] = one;
             *place += 1;
         }
-        std::mem::swap(keys, &mut to);
+        std::mem::swap(&mut from, &mut to);
     }
+    *keys = from.iter().map(|&one| keys[one as u32 as usize]).collect();
 }
 
 #[derive(Debug)]
@@ -158,11 +168,18 @@ impl Bins {
             uses: [0, 1, 2, 3].map(|copy| keys.iter().any(|(key, _)| key.copy() == copy)),
             cell: self.cells as u32,
         };
+        // Four at a time, as `fill` places values.
+        let linear = feature.linear();
+        let mut bucket_of = vec![[0; LANES]; count.div_ceil(LANES)];
+        for (places, own) in bucket_of.iter_mut().zip(own.chunks(LANES)) {
+            linear.places(F4::load_some(own)).store(places);
+        }
+        let bucket_of = bucket_of.as_flattened();
         let mut most = 0;
         let mut end = 0;
         for bucket in 0..buckets {
             let start = end.min(u16::MAX.into());
-            while end < count && feature.place(own[end]) <= bucket {
+            while end < count && bucket_of[end] as usize <= bucket {
                 end += 1;
             }
             self.starts.push(start as u16);
@@ -170,13 +187,17 @@ impl Bins {
         }
         feature.jump = (most.next_power_of_two() / 2) as u32;
         self.thresholds.extend((0..2 * feature.jump + LANES as u32).map(|_| f32::INFINITY));
-        self.cells += count.div_ceil(SPAN) * feature.copies(4);
+        let copies = [0, 1, 2, 3, 4].map(|copy| feature.copies(copy));
+        self.cells += count.div_ceil(SPAN) * copies[4];
         let mut bin = 0;
         for (key, at) in keys {
             while self.thresholds[first + bin] < key.threshold {
                 bin += 1;
             }
-            places[*at as usize] = feature.locate(bin, *key);
+            let cell = feature.cell as usize + bin / SPAN * copies[4] + copies[key.copy()];
+            // Less 128, as it is stored; a value that counts down passes if `255 - count <= 254 - bin`.
+            let stored = (bin % SPAN) as i32 - 128;
+            places[*at as usize] = (cell as u32, if key.opposite { -2 - stored } else { stored } as i8);
         }
         self.features.push(feature);
     }
@@ -267,20 +288,6 @@ impl Feature {
     /// Cells of a span before the given one.
     fn copies(&self, before: usize) -> usize {
         self.uses[..before].iter().filter(|uses| **uses).count()
-    }
-
-    /// The cell and the bin of a key whose threshold is the feature's `bin`-th.
-    fn locate(&self, bin: usize, key: Key) -> (u32, i8) {
-        let cell = self.cell as usize + bin / SPAN * self.copies(4) + self.copies(key.copy());
-        // Less 128, as it is stored; a value that counts down passes if `255 - count <= 254 - bin`.
-        let bin = (bin % SPAN) as i32 - 128;
-        (cell as u32, if key.opposite { -2 - bin } else { bin } as i8)
-    }
-
-    fn place(&self, value: f32) -> usize {
-        let mut places = [0; LANES];
-        self.linear().places(F4::splat(value)).store(&mut places);
-        places[0] as usize
     }
 
     #[inline(always)]

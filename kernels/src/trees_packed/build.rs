@@ -69,10 +69,10 @@ impl PackedForest {
         let entry = |leaf: usize| [forest.leaf_start[leaf] as u32, forest.leaf_start[leaf + 1] as u32];
         let sizes = sizes(forest);
         let mut trees = Vec::with_capacity(forest.roots.len());
-        let mut entries = Vec::new();
+        let mut entries = Vec::with_capacity(forest.leaf_start.len() + 8 * forest.roots.len());
         let mut alike = Vec::new();
         // Of all trees of bits, and where each tree's end.
-        let mut found = Vec::new();
+        let mut found = Vec::with_capacity(forest.nodes.len());
         let mut found_ends = Vec::with_capacity(forest.roots.len());
         let mut leaves = Vec::new();
         // Of a tree's leaves but the last in its words: as many, or one less, in each plane, since planes are run in step. The

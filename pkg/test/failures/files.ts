@@ -49,7 +49,7 @@ const BUNDLES: Record<string, () => Bytes> = {
   empty: () => new Uint8Array(0),
   page: () => PAGE,
   format: () => edited(bundle(), (manifest) => void (manifest.format += 1)),
-  minor: () => edited(bundle(), (manifest) => void (manifest.minor = 2)),
+  minor: () => edited(bundle(), (manifest) => void (manifest.minor += 99)),
   requires: () => edited(bundle(), (manifest) => void (manifest.requires = ["telepathy"])),
   op: () => edited(bundle(), ({ plan }) => {
     const text = JSON.stringify(plan.steps[0].op);
