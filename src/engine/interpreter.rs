@@ -59,6 +59,13 @@ impl Prepared {
     }
 }
 
+/// As `resize` with zeros does, in 190 brotli bytes less of the reranker's module.
+fn lengthen<T: Copy + Default>(v: &mut Vec<T>, len: usize) {
+    let mut longer = vec![T::default(); len];
+    longer[..v.len()].copy_from_slice(v);
+    *v = longer;
+}
+
 impl Memory {
     #[inline(never)]
     fn new(schedule: Schedule) -> Self {
@@ -83,8 +90,8 @@ impl Memory {
             let each = if room.rows == Rows::Pair { rows } else { 1 };
             let len = room.width * many * each;
             match cells {
-                Cells::Floats(v) if v.len() < len => v.resize(len, 0.0),
-                Cells::Ints(v) if v.len() < len => v.resize(len, 0),
+                Cells::Floats(v) if v.len() < len => lengthen(v, len),
+                Cells::Ints(v) if v.len() < len => lengthen(v, len),
                 _ => {}
             }
         }

@@ -69,7 +69,7 @@ impl PackedForest {
         let entry = |leaf: usize| [forest.leaf_start[leaf] as u32, forest.leaf_start[leaf + 1] as u32];
         let sizes = sizes(forest);
         let mut trees = Vec::with_capacity(forest.roots.len());
-        let mut entries = Vec::with_capacity(forest.leaf_start.len() + 8 * forest.roots.len());
+        let mut entries = Vec::with_capacity(forest.leaf_start.len() + 2 * forest.roots.len());
         let mut alike = Vec::new();
         // Of all trees of bits, and where each tree's end.
         let mut found = Vec::with_capacity(forest.nodes.len());
