@@ -83,19 +83,20 @@ fn large_matrices_are_packed_and_score_the_bits_of_those_that_are_not() {
 #[test]
 fn packed_weights_lie_at_multiples_of_a_vector() {
     let bundle = bundle();
-    let bytes = write(&bundle.tensors, Some(bundle.manifest_json()));
-    let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
-    let entries: Value = serde_json::from_slice(&bytes[8..8 + header]).unwrap();
-    let packed = bundle.tensors.iter().filter(|(name, t)| t.dims.len() == 1 && name.ends_with(".weights"));
-    let mut seen = 0;
-    for (name, _) in packed {
-        let start = entries[name]["data_offsets"][0].as_u64().unwrap() as usize;
-        assert!((8 + header + start).is_multiple_of(16), "{name}");
-        seen += 1;
+    let packed: Vec<&String> = bundle.tensors.keys().filter(|name| bundle.tensors[name].dims == [48 * 64]).collect();
+    assert_eq!(packed.len(), 1);
+    // Whatever the header's length.
+    for length in 0..32 {
+        let mut manifest = manifest(&bundle);
+        manifest["note"] = json!("x".repeat(length));
+        let bytes = write(&bundle.tensors, Some(&manifest.to_string()));
+        let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+        let entries: Value = serde_json::from_slice(&bytes[8..8 + header]).unwrap();
+        let start = entries[packed[0]]["data_offsets"][0].as_u64().unwrap() as usize;
+        assert!((8 + header + start).is_multiple_of(16), "{length}");
+        // It stays what every reader of the format takes.
+        assert_eq!(safetensors::SafeTensors::deserialize(&bytes).unwrap().len(), bundle.tensors.len());
     }
-    assert_eq!(seen, 1);
-    // It stays what every reader of the format takes.
-    assert_eq!(safetensors::SafeTensors::deserialize(&bytes).unwrap().len(), bundle.tensors.len());
 }
 
 #[test]
@@ -103,31 +104,20 @@ fn packed_weights_that_do_not_fit_are_refused() {
     let bundle = bundle();
     let name = bundle.tensors.keys().find(|name| name.ends_with(".weights") && bundle.tensors[name].dims.len() == 1);
     let name = name.unwrap().clone();
-    let opened = |change: &dyn Fn(&mut Value, &mut Tensors)| {
-        let (mut manifest, mut tensors) = (manifest(&bundle), bundle.tensors.clone());
-        change(&mut manifest, &mut tensors);
-        Scorer::open(&write(&tensors, Some(&manifest.to_string()))).map(|_| ()).map_err(|e| e.kind())
+    let opened = |change: &dyn Fn(&mut Tensors)| {
+        let mut tensors = bundle.tensors.clone();
+        change(&mut tensors);
+        Scorer::open(&write(&tensors, Some(bundle.manifest_json()))).map(|_| ()).map_err(|e| e.kind())
     };
-    assert_eq!(opened(&|_, _| {}), Ok(()));
+    assert_eq!(opened(&|_| {}), Ok(()));
     let len = 48 * 64;
     for dims in [&[48, 64][..], &[len, 1], &[1, len]] {
         // The same elements, said to stand row by row: the self-test finds them.
-        let got = opened(&|_, t| t.get_mut(&name).unwrap().dims = dims.to_vec());
+        let got = opened(&|t| t.get_mut(&name).unwrap().dims = dims.to_vec());
         assert_eq!(got, Err(ErrorKind::SelfTestFailed), "{dims:?}");
     }
     for len in [0, len - 1, len + 4, len + 48] {
-        let got = opened(&|_, t| *t.get_mut(&name).unwrap() = Tensor::f32(&[len], vec![0.5; len]));
+        let got = opened(&|t| *t.get_mut(&name).unwrap() = Tensor::f32(&[len], vec![0.5; len]));
         assert_eq!(got, Err(ErrorKind::BundleCorrupt), "{len} elements");
     }
-    // 2^32 elements are none in a page's 32 bits.
-    let got = opened(&|m, t| {
-        for step in m["plan"]["steps"].as_array_mut().unwrap() {
-            if step["op"]["dense"]["weights"] == json!(name) {
-                step["op"]["dense"]["inputs"] = json!(65536);
-                step["op"]["dense"]["outputs"] = json!(65536);
-            }
-        }
-        *t.get_mut(&name).unwrap() = Tensor::f32(&[0], vec![]);
-    });
-    assert_eq!(got, Err(ErrorKind::BundleCorrupt));
 }

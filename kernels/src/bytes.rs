@@ -42,7 +42,7 @@ pub struct Words<T> {
 #[derive(Clone)]
 enum Owner<T> {
     Vector(Arc<Vec<T>>),
-    File(#[expect(dead_code, reason = "it is kept, and not looked at")] File),
+    File(File),
 }
 
 // SAFETY: what is shared is read alone, whoever reads it.
@@ -70,6 +70,17 @@ impl<T: Word> Words<T> {
             words.iter_mut().for_each(|word| *word = word.swapped());
         }
         words.into()
+    }
+}
+
+impl<T: Clone> Words<T> {
+    /// For a constant that may be the only thing of a file that is used where it lies: a copy, where that is less than an
+    /// eighth of it. Otherwise all of it would stay for that.
+    pub fn kept(self) -> Self {
+        match &self.owner {
+            Owner::File(file) if 8 * size_of_val(&self[..]) < file.len() => self.to_vec().into(),
+            _ => self,
+        }
     }
 }
 
@@ -162,6 +173,17 @@ mod tests {
             prop_assert!(words.iter().zip(&floats).all(|(word, float)| *word == float.to_bits()));
             prop_assert!(words.iter().zip(&ints).all(|(word, int)| *word as i32 == *int));
         }
+    }
+
+    #[test]
+    fn aligned_words_are_used_where_they_lie_and_others_are_not() {
+        let file = file(&[0; 1024]);
+        let first = file.as_ptr().align_offset(4);
+        let inside = |words: &Words<f32>| file.as_ptr_range().contains(&words.as_ptr().cast());
+        let (placed, copied) = (Words::of(&file, first..first + 128), Words::of(&file, first + 1..first + 129));
+        assert_eq!((inside(&placed), inside(&placed.clone()), inside(&copied)), (true, true, false));
+        // An eighth of the file, and less.
+        assert!(inside(&placed.kept()) && !inside(&Words::of(&file, first..first + 124).kept()));
     }
 
     #[test]

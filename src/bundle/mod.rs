@@ -160,6 +160,22 @@ fn verified(bytes: &[u8], given: Option<&Hashes>) -> Result<String> {
     }
 }
 
+fn limited(bytes: usize) -> Result<()> {
+    if bytes > MAX_BYTES {
+        return Err(Error::new(ErrorKind::LimitExceeded, format!("the bundle is larger than {MAX_BYTES} bytes")));
+    }
+    Ok(())
+}
+
+/// A copy of a bundle's bytes, which will be used where they lie; of none that is too large.
+///
+/// # Errors
+/// `limit_exceeded`.
+pub(crate) fn owned(bytes: &[u8]) -> Result<Box<[u8]>> {
+    limited(bytes.len())?;
+    Ok(bytes.into())
+}
+
 impl Bundle {
     /// Reads a bundle and verifies its digest, layout and version. The manifest's sections are checked by
     /// the rooms that own them. The bytes live as long as any tensor that is used where it lies.
@@ -167,7 +183,7 @@ impl Bundle {
     /// # Errors
     /// `bundle_corrupt`, `bundle_incompatible` or `limit_exceeded`.
     pub fn read(bytes: &[u8]) -> Result<Bundle> {
-        Self::read_hashed(bytes.into(), None)
+        Self::read_hashed(owned(bytes)?, None)
     }
 
     /// The same with hashes of these very bytes, if the caller has them: a browser computes them many times as fast as
@@ -177,9 +193,7 @@ impl Bundle {
     /// As those of `read`.
     #[inline(never)]
     pub fn read_hashed(bytes: Box<[u8]>, hashes: Option<&Hashes>) -> Result<Bundle> {
-        if bytes.len() > MAX_BYTES {
-            return Err(Error::new(ErrorKind::LimitExceeded, format!("the bundle is larger than {MAX_BYTES} bytes")));
-        }
+        limited(bytes.len())?;
         let digest = verified(&bytes, hashes)?;
         let file = File::new(bytes);
         let Container { tensors, manifest } = read::container(&file).map_err(corrupt)?;

@@ -34,6 +34,10 @@ pub(super) fn pack(plan: &Plan, tensors: &mut Tensors) -> bool {
         let Some(weights) = tensor.as_f32().filter(|w| w.len() == inputs * outputs && w.len() >= LEAST) else {
             continue;
         };
+        // A few columns would be filled up to many.
+        if 8 * dense::packed_len(inputs, outputs) > 9 * weights.len() {
+            continue;
+        }
         let mut packed = vec![0.0; dense::packed_len(inputs, outputs)];
         dense::pack(weights, inputs, outputs, &mut packed);
         *tensor = Tensor::f32(&[packed.len()], packed);
@@ -75,6 +79,7 @@ mod tests {
             ("twice".to_owned(), matrix(64, 70)),
             ("shapes".to_owned(), matrix(64, 80)),
             ("few".to_owned(), matrix(45, 45)),
+            ("narrow".to_owned(), matrix(1100, 2)),
             ("half".to_owned(), Tensor { dims: vec![64, 64], data: Data::F16(vec![0; 4096]) }),
         ]);
         let mut plan = Plan {
@@ -86,6 +91,7 @@ mod tests {
                 dense("shapes", 64, 80),
                 dense("shapes", 80, 64),
                 dense("few", 45, 45),
+                dense("narrow", 1100, 2),
                 dense("half", 64, 64),
             ],
             ..Plan::default()
@@ -97,7 +103,7 @@ mod tests {
         let packed = tensors["twice"].as_f32().unwrap();
         assert_eq!(packed[14..18], [14.0, 15.0, 70.0, 71.0]);
         assert_eq!(packed[64 * 64..][4..10], [68.0, 69.0, 0.0, 0.0, 134.0, 135.0]);
-        for name in ["both", "shapes", "few", "half"] {
+        for name in ["both", "shapes", "few", "narrow", "half"] {
             assert_eq!(tensors[name], before[name], "{name}");
         }
         tensors.remove("twice");

@@ -9,9 +9,6 @@ use crate::error::{Result, detail};
 use ranklet_kernels::bytes::Words;
 use ranklet_kernels::{dense, int8, trees::Node};
 
-/// Elements of a constant that is copied: more are used where they lie, and keep the file around them.
-const FEW: usize = 1024;
-
 impl Scope<'_> {
     #[inline(never)]
     pub(super) fn forest(&self, trees: &Trees, width: u32) -> Result<OwnedForest> {
@@ -65,7 +62,7 @@ impl Scope<'_> {
             Data::I64(v) if !float => Constant::Ints(v.clone()),
             Data::U8(v) if !float => Constant::Ints(v.iter().map(|&i| i64::from(i)).collect()),
             _ => match tensor.decoded() {
-                Some(v) if float => Constant::Floats(if v.len() < FEW { v.to_vec().into() } else { v }),
+                Some(v) if float => Constant::Floats(v.kept()),
                 _ => return Err(bad(self.node, detail("a constant is of another type"))),
             },
         };
@@ -170,19 +167,23 @@ impl Scope<'_> {
                 Weights::Integers { packed, scales, scratch: vec![0; int8::scratch8_len(k, rows)] }
             }
             (Some(name), None) => {
-                let w = self.f32s(name)?;
-                Weights::Packed(if self.tensor(name)?.dims.len() == 1 {
-                    // What is not packed fits into what is: so its length is a number of a page's 32 bits.
-                    let fits = k as u64 * columns as u64 <= w.len() as u64 && w.len() == dense::packed_len(k, columns);
-                    self.need(fits, detail("packed weights do not fit the widths"))?;
-                    w
-                } else if let Some(twin) = self.twin(name, k, columns) {
+                // First of all: what is asked for is decoded anew, if it is of 16 bits.
+                Weights::Packed(if let Some(twin) = self.twin(name, k, columns) {
                     twin
                 } else {
-                    fits(w.len())?;
-                    let mut packed = vec![0.0; dense::packed_len(k, columns)];
-                    dense::pack(&w, k, columns, &mut packed);
-                    packed.into()
+                    let w = self.f32s(name)?;
+                    if self.tensor(name)?.dims.len() == 1 {
+                        // What is not packed fits into what is: so its length is a number of a page's 32 bits.
+                        let room = k as u64 * columns as u64 <= w.len() as u64;
+                        let fits = room && w.len() == dense::packed_len(k, columns);
+                        self.need(fits, detail("packed weights do not fit the widths"))?;
+                        w
+                    } else {
+                        fits(w.len())?;
+                        let mut packed = vec![0.0; dense::packed_len(k, columns)];
+                        dense::pack(&w, k, columns, &mut packed);
+                        packed.into()
+                    }
                 })
             }
             (None, scales) => {
@@ -210,5 +211,52 @@ impl Scope<'_> {
         let bias = self.f32s_or_none(bias.as_ref())?;
         self.need(bias.is_empty() || bias.len() == columns, detail("bias does not fit the width"))?;
         Ok(Ready::Dense { weights, bias, inputs: k, outputs: columns, activation: *activation })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::check::check;
+    use super::super::plan::{Plan, Port, Step, Unary};
+    use super::*;
+    use crate::bundle::tensor::{Tensor, Tensors};
+
+    /// Two layers of 8 -> 8, one after the other, with one matrix.
+    fn twice(weights: Tensor) -> [Words<f32>; 2] {
+        let value = Value { dtype: DType::F32, rows: Rows::Candidate, width: 8 };
+        let op = Op::Dense {
+            weights: Some("w".into()),
+            scales: None,
+            bias: None,
+            start: false,
+            inputs: 8,
+            outputs: 8,
+            activation: Unary::Identity,
+        };
+        let step = |input: u32| Step { op: op.clone(), node: String::new(), inputs: vec![input], output: input + 1 };
+        let port = |value: u32| Port { name: value.to_string(), value, dims: vec![-1, 8] };
+        let plan = Plan {
+            inputs: vec![port(0)],
+            outputs: vec![port(2)],
+            values: vec![value; 3],
+            steps: vec![step(0), step(1)],
+        };
+        let steps = check(&plan, &Tensors::from([("w".to_owned(), weights)])).expect("a plan that fits").steps;
+        [0, 1].map(|at| match &steps[at] {
+            Ready::Dense { weights: Weights::Packed(words), .. } => words.clone(),
+            other => panic!("{other:?}"),
+        })
+    }
+
+    /// An unrolled recurrent layer has hundreds of steps; a bundle that nobody trusts has thousands.
+    #[test]
+    fn layers_of_one_matrix_share_it_however_it_is_stored() {
+        let half = |dims: &[usize]| Tensor { dims: dims.to_vec(), data: Data::F16(vec![0x3c00; 64]) };
+        let float = |dims: &[usize]| Tensor::f32(dims, vec![1.0; 64]);
+        for weights in [half(&[8, 8]), half(&[64]), float(&[8, 8]), float(&[64])] {
+            let [first, second] = twice(weights);
+            assert_eq!((first.as_ptr(), first.len()), (second.as_ptr(), 64));
+            assert!(first.iter().all(|w| *w == 1.0));
+        }
     }
 }

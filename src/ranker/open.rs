@@ -4,7 +4,7 @@ use super::manifest::{Link, Manifest};
 use super::privacy::reads_local_only;
 use super::record::Digests;
 use super::score::Feed;
-use crate::bundle::{Bundle, Hashes};
+use crate::bundle::{self, Bundle, Hashes};
 use crate::calibration::{Calibrator, logit};
 use crate::engine::{DType, Interpreter, NUMERICS, Rows, Tensors};
 use crate::error::{Error, ErrorKind, Result, detail};
@@ -80,7 +80,7 @@ impl Ranker {
     /// # Errors
     /// `bundle_corrupt`, `bundle_incompatible`, `limit_exceeded`, `schema_mismatch`, `self_test_failed`.
     pub fn open(bytes: &[u8]) -> Result<Ranker> {
-        Self::open_hashed(bytes.into(), None)
+        Self::open_hashed(bundle::owned(bytes)?, None)
     }
 
     /// The same with hashes of these very bytes, if the caller has them. They are given away, as weights are used where they

@@ -1,7 +1,7 @@
 //! Scores alone: a bundle's plan behind its self-test. The ranker builds on it; a build for those who want scores and
 //! no ranking ends here.
 
-use crate::bundle::{Bundle, Hashes};
+use crate::bundle::{self, Bundle, Hashes};
 use crate::engine::{Buffer, Data, Interpreter, NUMERICS, Plan, Tensor, Tensors, slice};
 use crate::error::{Error, ErrorKind, Result, detail};
 use crate::json::read_struct;
@@ -58,7 +58,7 @@ impl Scorer {
     /// # Errors
     /// `bundle_corrupt`, `bundle_incompatible`, `limit_exceeded`, `self_test_failed`.
     pub fn open(bytes: &[u8]) -> Result<Scorer> {
-        Self::open_hashed(bytes.into(), None)
+        Self::open_hashed(bundle::owned(bytes)?, None)
     }
 
     /// The same with hashes of these very bytes, if the caller has them. They are given away, as weights are used where they

@@ -199,8 +199,8 @@ proptest! {
         let mut random = Random::new(seed);
         let thresholds: Vec<f32> = [f32::NEG_INFINITY, -1.5, -f32::MIN_POSITIVE / 2.0, 0.0, 1e-3, 2.0, f32::INFINITY].to_vec();
         let mut keys: Vec<bins::Given> = (0..n).map(|_| key(&mut random, &thresholds)).zip(0..).collect();
-        // Of more than one byte.
-        keys.iter_mut().step_by(3).for_each(|(key, _)| key.feature *= 70_000);
+        // Of one, two and three digits.
+        keys.iter_mut().zip([1, 70_000, 1 << 22].iter().cycle()).for_each(|((key, _), times)| key.feature *= times);
         let mut expected = keys.clone();
         expected.sort_by(|(a, _), (b, _)| a.feature.cmp(&b.feature).then(a.threshold.total_cmp(&b.threshold)));
         bins::sort(&mut keys);
