@@ -11,13 +11,16 @@ use std::collections::BTreeMap;
 const LEAST: usize = 2048;
 
 /// Packs every f32 matrix of some size that is nothing but a dense layer's weights, of one shape; whether there was one. Those
-/// of 16 bits and whole numbers are decoded by the page anyway.
+/// of 16 bits and whole numbers are decoded by the page anyway. Packed weights promise a page that it may leave out what is
+/// times 0: they are finite, and no bias of theirs is -0, which 0 would make 0 of.
 pub(super) fn pack(plan: &Plan, tensors: &mut Tensors) -> bool {
     // The shape of each that is read as weights alone; none where its readers differ.
     let mut shapes: BTreeMap<String, Option<(usize, usize)>> = BTreeMap::new();
     for step in &plan.steps {
         let dense = match &step.op {
-            Op::Dense { weights: Some(_), scales: None, inputs, outputs, .. } => {
+            Op::Dense { weights: Some(_), scales: None, bias, inputs, outputs, .. }
+                if !bias.as_ref().is_some_and(|bias| starts_below_zero(tensors.get(bias))) =>
+            {
                 Some((*inputs as usize, *outputs as usize))
             }
             _ => None,
@@ -35,7 +38,7 @@ pub(super) fn pack(plan: &Plan, tensors: &mut Tensors) -> bool {
             continue;
         };
         // A few columns would be filled up to many.
-        if 8 * dense::packed_len(inputs, outputs) > 9 * weights.len() {
+        if !weights.iter().all(|w| w.is_finite()) || 8 * dense::packed_len(inputs, outputs) > 9 * weights.len() {
             continue;
         }
         let mut packed = vec![0.0; dense::packed_len(inputs, outputs)];
@@ -44,6 +47,11 @@ pub(super) fn pack(plan: &Plan, tensors: &mut Tensors) -> bool {
         any = true;
     }
     any
+}
+
+/// Whether a bias has a -0; one that is not f32 is taken to.
+fn starts_below_zero(bias: Option<&Tensor>) -> bool {
+    bias.and_then(Tensor::as_f32).is_none_or(|bias| bias.iter().any(|b| b.to_bits() == (-0.0_f32).to_bits()))
 }
 
 #[cfg(test)]
@@ -56,7 +64,7 @@ mod tests {
         let op = Op::Dense {
             weights: Some(weights.into()),
             scales: None,
-            bias: None,
+            bias: Some(if weights == "start" { "minus" } else { "bias" }.into()),
             start: false,
             inputs,
             outputs,
@@ -80,6 +88,10 @@ mod tests {
             ("shapes".to_owned(), matrix(64, 80)),
             ("few".to_owned(), matrix(45, 45)),
             ("narrow".to_owned(), matrix(1100, 2)),
+            ("start".to_owned(), matrix(64, 64)),
+            ("infinite".to_owned(), Tensor::f32(&[64, 64], vec![f32::INFINITY; 4096])),
+            ("bias".to_owned(), Tensor::f32(&[1], vec![0.0])),
+            ("minus".to_owned(), Tensor::f32(&[1], vec![-0.0])),
             ("half".to_owned(), Tensor { dims: vec![64, 64], data: Data::F16(vec![0; 4096]) }),
         ]);
         let mut plan = Plan {
@@ -93,6 +105,8 @@ mod tests {
                 dense("few", 45, 45),
                 dense("narrow", 1100, 2),
                 dense("half", 64, 64),
+                dense("start", 64, 64),
+                dense("infinite", 64, 64),
             ],
             ..Plan::default()
         };
@@ -103,7 +117,7 @@ mod tests {
         let packed = tensors["twice"].as_f32().unwrap();
         assert_eq!(packed[14..18], [14.0, 15.0, 70.0, 71.0]);
         assert_eq!(packed[64 * 64..][4..10], [68.0, 69.0, 0.0, 0.0, 134.0, 135.0]);
-        for name in ["both", "shapes", "few", "narrow", "half"] {
+        for name in ["both", "shapes", "few", "narrow", "half", "start", "infinite"] {
             assert_eq!(tensors[name], before[name], "{name}");
         }
         tensors.remove("twice");

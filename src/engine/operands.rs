@@ -155,6 +155,7 @@ impl Scope<'_> {
         // In 64 bits: 65,536 x 65,536 is 0 in a page's 32.
         let fits =
             |len: usize| self.need(len as u64 == k as u64 * columns as u64, detail("weights do not fit the widths"));
+        let mut skip = false;
         let weights = match (weights, scales) {
             (Some(name), Some(scales)) => {
                 let scales = self.f32s(scales)?.to_vec();
@@ -167,7 +168,8 @@ impl Scope<'_> {
                 Weights::Integers { packed, scales, scratch: vec![0; int8::scratch8_len(k, rows)] }
             }
             (Some(name), None) => {
-                // First of all: what is asked for is decoded anew, if it is of 16 bits.
+                skip = !*start && self.tensor(name)?.dims.len() == 1;
+                // Before it is read: what is asked for is decoded anew, if it is of 16 bits.
                 Weights::Packed(if let Some(twin) = self.twin(name, k, columns) {
                     twin
                 } else {
@@ -210,7 +212,7 @@ impl Scope<'_> {
         }
         let bias = self.f32s_or_none(bias.as_ref())?;
         self.need(bias.is_empty() || bias.len() == columns, detail("bias does not fit the width"))?;
-        Ok(Ready::Dense { weights, bias, inputs: k, outputs: columns, activation: *activation })
+        Ok(Ready::Dense { weights, bias, inputs: k, outputs: columns, activation: *activation, skip })
     }
 }
 

@@ -321,7 +321,8 @@ pub enum Op {
     /// computed, then the start if it is, then, to rows of a start, a shared `[outputs]` that is added to each.
     Dense {
         /// f32, f16, bf16 or i8 `[inputs, outputs]`, row-major, or, of rank 1 (since format 1.2), no i8 and in the order of
-        /// [`ranklet_kernels::dense::pack`], used where it lies; none: the second input is [`Op::Pack`]'s output.
+        /// [`ranklet_kernels::dense::pack`], used where it lies: finite then, and no bias -0, so that products with 0 may be
+        /// left out; none: the second input is [`Op::Pack`]'s output.
         weights: Option<TensorName>,
         /// f32 `[outputs]`: weights are i8 times these. Products are then whole numbers: see [`ranklet_kernels::int8`].
         scales: Option<TensorName>,

@@ -45,6 +45,8 @@ pub(super) enum Ready {
         inputs: usize,
         outputs: usize,
         activation: Unary,
+        /// Weights as compile packed them: it has seen that products with 0 may be left out.
+        skip: bool,
     },
     Pack {
         groups: usize,

@@ -84,7 +84,7 @@ fn floats(ready: &mut Ready, cx: &Context<'_>, step: &Step, y: &mut [f32], in_pl
         return overwrite(ready, cx, y);
     }
     match ready {
-        Ready::Dense { weights, bias, inputs, outputs, activation } => {
+        Ready::Dense { weights, bias, inputs, outputs, activation, skip } => {
             let computed = if let Weights::Computed = weights { arg(1) } else { &[] };
             let from = 1 + usize::from(matches!(weights, Weights::Computed));
             let mut begin = Start { rows: &[], shift: bias };
@@ -96,7 +96,7 @@ fn floats(ready: &mut Ready, cx: &Context<'_>, step: &Step, y: &mut [f32], in_pl
                 let shared = is_shared(from) && width == *outputs;
                 *(if shared { &mut begin.shift } else { &mut begin.rows }) = arg(from);
             }
-            dense_rows(arg(0), weights, computed, begin, *inputs, *outputs, *activation, cx.columns, width, y);
+            dense_rows(arg(0), weights, computed, begin, *inputs, *outputs, *activation, *skip, cx.columns, width, y);
         }
         // The scale of a layer's weights, and what it is multiplied with and added to.
         Ready::Pack { groups, inputs, outputs, .. } if step.inputs.len() == 3 => {
@@ -331,6 +331,7 @@ fn dense_rows(
     inputs: usize,
     outputs: usize,
     activation: Unary,
+    skip: bool,
     columns: Option<[usize; 2]>,
     width: usize,
     y: &mut [f32],
@@ -367,7 +368,7 @@ fn dense_rows(
         // Panels of columns that are cut are whole; of all columns the last may be filled up.
         let end = if to == outputs { packed.len() } else { to * inputs };
         let packed = &packed[from * inputs..end];
-        dense::dense(x, inputs, packed, start, inputs, to - from, fused, y, outputs, rows);
+        dense::dense(x, inputs, packed, start, inputs, to - from, fused, y, outputs, rows, skip);
     }
     elementwise::unary(after, y);
 }

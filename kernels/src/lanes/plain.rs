@@ -237,6 +237,12 @@ impl M4 {
         I4(self.0.map(|b| -i32::from(b)))
     }
 
+    /// A bit for each lane, the first the lowest.
+    #[inline(always)]
+    pub fn mask(self) -> u32 {
+        self.0.iter().rev().fold(0, |mask, &lane| mask << 1 | u32::from(lane))
+    }
+
     /// How many are true.
     #[inline(always)]
     pub fn count(self) -> u32 {

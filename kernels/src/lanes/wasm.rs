@@ -260,6 +260,12 @@ impl M4 {
         I4(self.0)
     }
 
+    /// A bit for each lane, the first the lowest.
+    #[inline(always)]
+    pub fn mask(self) -> u32 {
+        u32::from(i32x4_bitmask(self.0))
+    }
+
     /// How many are true.
     #[inline(always)]
     pub fn count(self) -> u32 {
