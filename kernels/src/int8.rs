@@ -22,6 +22,8 @@ const LANES: usize = 2 * WIDTH;
 const TILE_ROWS: usize = 4;
 /// Rows that are quantised before the weights are gone through.
 const BLOCK: usize = 64;
+/// Elements of these rows, but for a row that is longer: a quarter of a MB.
+const SCRATCH: usize = 1 << 17;
 /// The greatest quantised activation.
 const LIMIT: f32 = 32_767.0;
 /// Adding and subtracting it rounds to the nearest integer, of two the even one; the sum's last bits are that integer.
@@ -34,9 +36,17 @@ pub const fn packed8_len(inputs: usize, outputs: usize) -> usize {
     padded(inputs) * outputs.next_multiple_of(LANES)
 }
 
-/// Elements of the scratch that [`dense8`] needs.
+/// Elements of the scratch that [`dense8`] needs for as many rows, or more: of rows that are long it takes fewer at a time.
 pub const fn scratch8_len(inputs: usize, rows: usize) -> usize {
-    padded(inputs) * if rows < BLOCK { rows } else { BLOCK }
+    let depth = padded(inputs);
+    let block = if depth > SCRATCH {
+        1
+    } else if depth * BLOCK > SCRATCH {
+        SCRATCH / depth
+    } else {
+        BLOCK
+    };
+    depth * if rows < block { rows } else { block }
 }
 
 /// Inputs filled up to whole vectors of i16.
@@ -81,7 +91,7 @@ pub fn pack8(weights: &[i8], inputs: usize, outputs: usize, packed: &mut [i16]) 
 
 /// As [`dense`](crate::dense::dense), on integers.
 ///
-/// `packed` as by [`pack8`], `scales` `[outputs]`, `scratch` of [`scratch8_len`] elements. A row with NaN or an
+/// `packed` as by [`pack8`], `scales` `[outputs]`, `scratch` of [`scratch8_len`] elements for some rows. A row with NaN or an
 /// infinity gives NaN throughout.
 ///
 /// # Panics
@@ -106,11 +116,12 @@ pub fn dense8(
     }
     assert!(fits(x.len(), rows, x_stride, inputs));
     assert_eq!(Some(packed.len()), padded(inputs).checked_mul(outputs.next_multiple_of(LANES)));
-    assert!(scales.len() == outputs && scratch.len() >= scratch8_len(inputs, rows));
+    assert!(scales.len() == outputs && scratch.len() >= padded(inputs));
     let outputs = Outputs::new(start, outputs, activation, y, y_stride, rows);
     let mut layer = Layer { packed, scales, depth: padded(inputs), outputs };
-    for first in (0..rows).step_by(BLOCK) {
-        let n = (rows - first).min(BLOCK);
+    let block = scratch.len().checked_div(layer.depth).map_or(BLOCK, |block| block.min(BLOCK));
+    for first in (0..rows).step_by(block) {
+        let n = (rows - first).min(block);
         let mut row_scales = [0.0; BLOCK];
         for (r, scale) in row_scales.iter_mut().enumerate().take(n) {
             let from = (first + r) * x_stride;

@@ -2,12 +2,13 @@
 
 use super::check::{Checked, check};
 use super::plan::{Plan, Rows, Value};
-use super::ready::{Cells, Constant, Ready};
+use super::ready::{Cells, Constant, Ready, Steps, Weights};
 use super::run::execute;
 use super::schedule::Schedule;
 use super::values::{Buffer, Slice};
 use crate::bundle::tensor::Tensors;
 use crate::error::{Error, ErrorKind, Result};
+use ranklet_kernels::int8;
 use std::sync::Arc;
 
 /// Elements of all outputs of one call of [`Interpreter::run_all`].
@@ -24,7 +25,7 @@ pub(super) struct Memory {
 #[derive(Debug)]
 pub struct Interpreter {
     plan: Arc<Plan>,
-    steps: Vec<Ready>,
+    steps: Steps,
     constants: Vec<Constant>,
     /// Columns of the one input that steps take to be the same in all rows of a run.
     alike: Vec<u32>,
@@ -106,16 +107,19 @@ impl Interpreter {
     pub fn new(plan: impl Into<Arc<Plan>>, tensors: &Tensors) -> Result<Self> {
         let plan = plan.into();
         let Checked { mut steps, alike } = check(&plan, tensors)?;
-        let mut constants = Vec::new();
+        let (mut constants, mut longest) = (Vec::new(), 0);
         for step in &mut steps {
-            if let Ready::Constant(elements) = step {
-                constants.push(std::mem::replace(elements, Constant::Ints(Vec::new())));
+            match step {
+                Ready::Constant(elements) => constants.push(std::mem::replace(elements, Constant::Ints(Vec::new()))),
+                Ready::Dense { weights: Weights::Integers(_), inputs, .. } if longest < *inputs => longest = *inputs,
+                _ => {}
             }
         }
+        let scratch = vec![0; int8::scratch8_len(longest, usize::MAX)];
         let given: Vec<u32> = plan.inputs.iter().map(|port| port.value).collect();
         let wanted = plan.outputs.iter().map(|port| port.value).collect();
         let memory = Memory::new(Schedule::new(&plan, &given, wanted));
-        Ok(Interpreter { plan, steps, constants, alike, memory })
+        Ok(Interpreter { plan, steps: Steps { ready: steps, scratch }, constants, alike, memory })
     }
 
     /// The plan.

@@ -6,7 +6,6 @@ use super::plan::{DType, Op, Over, Product, Rows, Trees, Value};
 use super::ready::{Axis, Constant, Ready, Weights};
 use crate::bundle::tensor::Data;
 use crate::error::{Result, detail};
-use ranklet_kernels::bytes::Words;
 use ranklet_kernels::{dense, int8, trees::Node};
 
 impl Scope<'_> {
@@ -123,13 +122,14 @@ impl Scope<'_> {
         )
     }
 
-    /// The same matrix, packed for a step before: the steps of an unrolled recurrent layer have one.
-    fn twin(&self, name: &str, k: usize, columns: usize) -> Option<Words<f32>> {
+    /// The same weights, packed for a step before: the steps of an unrolled recurrent layer have one matrix.
+    fn twin(&self, names: [Option<&String>; 2], k: usize, columns: usize) -> Option<Weights> {
         self.plan.steps.iter().zip(self.done).find_map(|(step, ready)| match (&step.op, ready) {
-            (
-                Op::Dense { weights: Some(same), .. },
-                Ready::Dense { weights: Weights::Packed(packed), inputs, outputs, .. },
-            ) if same == name && (*inputs, *outputs) == (k, columns) => Some(packed.clone()),
+            (Op::Dense { weights, scales, .. }, Ready::Dense { weights: packed, inputs, outputs, .. })
+                if [weights.as_ref(), scales.as_ref()] == names && (*inputs, *outputs) == (k, columns) =>
+            {
+                Some(packed.clone())
+            }
             _ => None,
         })
     }
@@ -155,8 +155,14 @@ impl Scope<'_> {
         // In 64 bits: 65,536 x 65,536 is 0 in a page's 32.
         let fits =
             |len: usize| self.need(len as u64 == k as u64 * columns as u64, detail("weights do not fit the widths"));
-        let mut skip = false;
+        let skip = match weights {
+            Some(name) => !*start && scales.is_none() && self.tensor(name)?.dims.len() == 1,
+            None => false,
+        };
+        // First of all: what is asked for is decoded and packed anew.
+        let twin = weights.as_ref().and_then(|name| self.twin([Some(name), scales.as_ref()], k, columns));
         let weights = match (weights, scales) {
+            (Some(_), _) if twin.is_some() => twin.unwrap_or(Weights::Computed),
             (Some(name), Some(scales)) => {
                 let scales = self.f32s(scales)?.to_vec();
                 let w = self.tensor(name)?.as_i8().unwrap_or(&[]);
@@ -164,28 +170,21 @@ impl Scope<'_> {
                 self.need(scales.len() == columns, detail("scales do not fit the width"))?;
                 let mut packed = vec![0; int8::packed8_len(k, columns)];
                 int8::pack8(w, k, columns, &mut packed);
-                let rows = if out.rows == Rows::Shared { groups } else { usize::MAX };
-                Weights::Integers { packed, scales, scratch: vec![0; int8::scratch8_len(k, rows)] }
+                Weights::Integers((packed, scales).into())
             }
             (Some(name), None) => {
-                skip = !*start && self.tensor(name)?.dims.len() == 1;
-                // Before it is read: what is asked for is decoded anew, if it is of 16 bits.
-                Weights::Packed(if let Some(twin) = self.twin(name, k, columns) {
-                    twin
+                let w = self.f32s(name)?;
+                Weights::Packed(if self.tensor(name)?.dims.len() == 1 {
+                    // What is not packed fits into what is: so its length is a number of a page's 32 bits.
+                    let room = k as u64 * columns as u64 <= w.len() as u64;
+                    let fits = room && w.len() == dense::packed_len(k, columns);
+                    self.need(fits, detail("packed weights do not fit the widths"))?;
+                    w
                 } else {
-                    let w = self.f32s(name)?;
-                    if self.tensor(name)?.dims.len() == 1 {
-                        // What is not packed fits into what is: so its length is a number of a page's 32 bits.
-                        let room = k as u64 * columns as u64 <= w.len() as u64;
-                        let fits = room && w.len() == dense::packed_len(k, columns);
-                        self.need(fits, detail("packed weights do not fit the widths"))?;
-                        w
-                    } else {
-                        fits(w.len())?;
-                        let mut packed = vec![0.0; dense::packed_len(k, columns)];
-                        dense::pack(&w, k, columns, &mut packed);
-                        packed.into()
-                    }
+                    fits(w.len())?;
+                    let mut packed = vec![0.0; dense::packed_len(k, columns)];
+                    dense::pack(&w, k, columns, &mut packed);
+                    packed.into()
                 })
             }
             (None, scales) => {
@@ -224,11 +223,12 @@ mod tests {
     use crate::bundle::tensor::{Tensor, Tensors};
 
     /// Two layers of 8 -> 8, one after the other, with one matrix.
-    fn twice(weights: Tensor) -> [Words<f32>; 2] {
+    fn twice(weights: Tensor) -> [Weights; 2] {
+        let scales = weights.as_i8().map(|_| "s".to_owned());
         let value = Value { dtype: DType::F32, rows: Rows::Candidate, width: 8 };
         let op = Op::Dense {
             weights: Some("w".into()),
-            scales: None,
+            scales,
             bias: None,
             start: false,
             inputs: 8,
@@ -243,9 +243,10 @@ mod tests {
             values: vec![value; 3],
             steps: vec![step(0), step(1)],
         };
-        let steps = check(&plan, &Tensors::from([("w".to_owned(), weights)])).expect("a plan that fits").steps;
+        let tensors = [("w".to_owned(), weights), ("s".to_owned(), Tensor::f32(&[8], vec![0.5; 8]))];
+        let steps = check(&plan, &Tensors::from(tensors)).expect("a plan that fits").steps;
         [0, 1].map(|at| match &steps[at] {
-            Ready::Dense { weights: Weights::Packed(words), .. } => words.clone(),
+            Ready::Dense { weights, .. } => weights.clone(),
             other => panic!("{other:?}"),
         })
     }
@@ -256,9 +257,13 @@ mod tests {
         let half = |dims: &[usize]| Tensor { dims: dims.to_vec(), data: Data::F16(vec![0x3c00; 64]) };
         let float = |dims: &[usize]| Tensor::f32(dims, vec![1.0; 64]);
         for weights in [half(&[8, 8]), half(&[64]), float(&[8, 8]), float(&[64])] {
-            let [first, second] = twice(weights);
+            let [Weights::Packed(first), Weights::Packed(second)] = twice(weights) else { panic!("not packed") };
             assert_eq!((first.as_ptr(), first.len()), (second.as_ptr(), 64));
             assert!(first.iter().all(|w| *w == 1.0));
         }
+        let whole = Tensor { dims: vec![8, 8], data: Data::I8(vec![3; 64]) };
+        let [Weights::Integers(first), Weights::Integers(second)] = twice(whole) else { panic!("no integers") };
+        assert!(std::sync::Arc::ptr_eq(&first, &second));
+        assert_eq!(*first, (vec![3; 64], vec![0.5; 8]));
     }
 }

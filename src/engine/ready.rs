@@ -3,6 +3,7 @@
 use super::forest::OwnedForest;
 use super::plan::{Binary, BinaryScores, PostTransform, Product, Reduce, Unary};
 use ranklet_kernels::bytes::Words;
+use std::sync::Arc;
 
 /// Elements of f32, or whole numbers and booleans.
 #[derive(Debug)]
@@ -18,15 +19,23 @@ pub(super) enum Constant {
     Ints(Vec<i64>),
 }
 
-/// Weights of a dense layer.
-#[derive(Debug)]
+/// Weights of a dense layer; a copy is the same ones.
+#[derive(Debug, Clone)]
 pub(super) enum Weights {
     /// As `dense::pack` lays them out.
     Packed(Words<f32>),
-    /// As `int8::pack8` does, a scale for each output, and room for quantised rows.
-    Integers { packed: Vec<i16>, scales: Vec<f32>, scratch: Vec<i16> },
+    /// As `int8::pack8` does, and a scale for each output.
+    Integers(Arc<(Vec<i16>, Vec<f32>)>),
     /// The step's second input.
     Computed,
+}
+
+/// The steps of a plan.
+#[derive(Debug)]
+pub(super) struct Steps {
+    pub ready: Vec<Ready>,
+    /// Room for the quantised rows of any one step.
+    pub scratch: Vec<i16>,
 }
 
 /// The middle axis of `[outer, group, inner]`; a group of 0 stands for the candidates.

@@ -3,7 +3,7 @@
 use super::BLOCK;
 use super::interpreter::Memory;
 use super::plan::{Plan, Rows, Value};
-use super::ready::{Cells, Constant, Ready};
+use super::ready::{Cells, Constant, Ready, Steps};
 use super::schedule::{Schedule, Slot};
 use super::steps::{self, Cell, CellMut};
 use super::values::Slice;
@@ -66,7 +66,7 @@ impl<'a> Context<'a> {
 #[allow(clippy::too_many_arguments, reason = "an interpreter's parts")]
 pub(super) fn execute(
     plan: &Plan,
-    steps: &mut [Ready],
+    steps: &mut Steps,
     constants: &[Constant],
     alike: &[u32],
     memory: &mut Memory,
@@ -94,7 +94,7 @@ pub(super) fn execute(
 /// Runs a schedule.
 fn execute_alike(
     plan: &Plan,
-    steps: &mut [Ready],
+    steps: &mut Steps,
     constants: &[Constant],
     memory: &mut Memory,
     given: &[Slice<'_>],
@@ -109,7 +109,7 @@ fn execute_alike(
     let mut runner = Runner { plan, constants, schedule, rooms, given, rows };
     for pass in &runner.schedule.passes {
         for &s in &pass.once {
-            runner.step(&mut steps[s], s, 0, 1);
+            runner.step(steps, s, 0, 1);
         }
         for &i in &pass.ready {
             sink(i, 0, runner.context(0, 1).cell(runner.schedule.wanted[i], false).slice());
@@ -121,7 +121,7 @@ fn execute_alike(
         while first < rows {
             let n = (rows - first).min(block);
             for &s in &pass.block {
-                runner.step(&mut steps[s], s, first, n);
+                runner.step(steps, s, first, n);
             }
             for &i in &pass.rows {
                 sink(i, first, runner.context(first, n).cell(runner.schedule.wanted[i], false).slice());
@@ -168,7 +168,9 @@ impl Runner<'_> {
     }
 
     #[inline(never)]
-    fn step(&mut self, ready: &mut Ready, s: usize, first: usize, n: usize) {
+    fn step(&mut self, steps: &mut Steps, s: usize, first: usize, n: usize) {
+        let Steps { ready, scratch } = steps;
+        let ready = &mut ready[s];
         let step = &self.plan.steps[s];
         let slot = self.schedule.slots[step.output as usize];
         let (Slot::Block(room) | Slot::Whole(room)) = slot else { return };
@@ -189,10 +191,10 @@ impl Runner<'_> {
         };
         match &mut cells {
             Cells::Floats(v) => {
-                steps::run(ready, &context, step, CellMut::Floats(&mut v[from..to]), self.schedule.in_place[s])
+                steps::run(ready, scratch, &context, step, CellMut::Floats(&mut v[from..to]), self.schedule.in_place[s])
             }
             Cells::Ints(v) => {
-                steps::run(ready, &context, step, CellMut::Ints(&mut v[from..to]), self.schedule.in_place[s])
+                steps::run(ready, scratch, &context, step, CellMut::Ints(&mut v[from..to]), self.schedule.in_place[s])
             }
         }
         // What stood in for it owns nothing: there is nothing to free, step by step.

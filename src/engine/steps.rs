@@ -51,9 +51,16 @@ pub(super) enum CellMut<'a> {
 
 /// Runs a step. With `in_place` the output holds what the first input did.
 #[inline(never)]
-pub(super) fn run(ready: &mut Ready, cx: &Context<'_>, step: &Step, out: CellMut<'_>, in_place: bool) {
+pub(super) fn run(
+    ready: &mut Ready,
+    scratch: &mut [i16],
+    cx: &Context<'_>,
+    step: &Step,
+    out: CellMut<'_>,
+    in_place: bool,
+) {
     match out {
-        CellMut::Floats(y) => floats(ready, cx, step, y, in_place),
+        CellMut::Floats(y) => floats(ready, scratch, cx, step, y, in_place),
         CellMut::Ints(y) => ints(ready, cx, step, y),
     }
 }
@@ -76,7 +83,7 @@ fn group(axis: Axis, cx: &Context<'_>) -> usize {
 
 /// Steps whose output is f32.
 #[inline(never)]
-fn floats(ready: &mut Ready, cx: &Context<'_>, step: &Step, y: &mut [f32], in_place: bool) {
+fn floats(ready: &mut Ready, scratch: &mut [i16], cx: &Context<'_>, step: &Step, y: &mut [f32], in_place: bool) {
     let arg = |i: usize| cx.cell(step.inputs[i], false).floats();
     let is_shared = |i: usize| cx.value(step.inputs[i]).rows == Rows::Shared;
     let width = row_width(cx, step.output);
@@ -96,7 +103,20 @@ fn floats(ready: &mut Ready, cx: &Context<'_>, step: &Step, y: &mut [f32], in_pl
                 let shared = is_shared(from) && width == *outputs;
                 *(if shared { &mut begin.shift } else { &mut begin.rows }) = arg(from);
             }
-            dense_rows(arg(0), weights, computed, begin, *inputs, *outputs, *activation, *skip, cx.columns, width, y);
+            dense_rows(
+                arg(0),
+                weights,
+                scratch,
+                computed,
+                begin,
+                *inputs,
+                *outputs,
+                *activation,
+                *skip,
+                cx.columns,
+                width,
+                y,
+            );
         }
         // The scale of a layer's weights, and what it is multiplied with and added to.
         Ready::Pack { groups, inputs, outputs, .. } if step.inputs.len() == 3 => {
@@ -325,7 +345,8 @@ fn move_rows<'a, T: Copy + Default>(
 #[allow(clippy::too_many_arguments, reason = "a layer's parts")]
 fn dense_rows(
     x: &[f32],
-    weights: &mut Weights,
+    weights: &Weights,
+    scratch: &mut [i16],
     computed: &[f32],
     mut start: Start<'_>,
     inputs: usize,
@@ -358,7 +379,8 @@ fn dense_rows(
     for (x, y) in x.chunks_exact(many / outputs * inputs).zip(y.chunks_exact_mut(many)) {
         let (x, y, rows) = (&x[first * inputs..last * inputs], &mut y[first * outputs + from..], last - first);
         let packed = match weights {
-            Weights::Integers { packed, scales, scratch } => {
+            Weights::Integers(packed) => {
+                let (packed, scales) = &**packed;
                 int8::dense8(x, inputs, packed, scales, start, inputs, outputs, fused, y, outputs, rows, scratch);
                 continue;
             }
