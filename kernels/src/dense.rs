@@ -254,7 +254,7 @@ impl Layer<'_> {
                 for (x, mask) in x.chunks(32).zip(masks) {
                     count += mask.write(nonzero(x)).count_ones() as usize;
                 }
-                // What is done by now is done again, to the same bits.
+                // The first row may have 3 more, by chance. Groups that are done by now are done again, to the same bits.
                 if 16 * count > (most * (row + 1 - from) + 3) * inputs {
                     return false;
                 }

@@ -36,7 +36,8 @@ pub const fn packed8_len(inputs: usize, outputs: usize) -> usize {
     padded(inputs) * outputs.next_multiple_of(LANES)
 }
 
-/// Elements of the scratch that [`dense8`] needs for as many rows, or more: of rows that are long it takes fewer at a time.
+/// Elements of scratch for [`dense8`] to take as many rows at a time, or some of them: fewer where rows are long. It makes do with
+/// one row's.
 pub const fn scratch8_len(inputs: usize, rows: usize) -> usize {
     let depth = padded(inputs);
     let block = if depth > SCRATCH {
@@ -120,6 +121,8 @@ pub fn dense8(
     let outputs = Outputs::new(start, outputs, activation, y, y_stride, rows);
     let mut layer = Layer { packed, scales, depth: padded(inputs), outputs };
     let block = scratch.len().checked_div(layer.depth).map_or(BLOCK, |block| block.min(BLOCK));
+    // Whole tiles, if there are any: the weights are gone through for each kind of tile.
+    let block = if block < TILE_ROWS { block } else { block / TILE_ROWS * TILE_ROWS };
     for first in (0..rows).step_by(block) {
         let n = (rows - first).min(block);
         let mut row_scales = [0.0; BLOCK];

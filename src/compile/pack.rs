@@ -89,11 +89,16 @@ mod tests {
             ("few".to_owned(), matrix(45, 45)),
             ("narrow".to_owned(), matrix(1100, 2)),
             ("start".to_owned(), matrix(64, 64)),
+            ("mixed".to_owned(), matrix(64, 64)),
             ("infinite".to_owned(), Tensor::f32(&[64, 64], vec![f32::INFINITY; 4096])),
             ("bias".to_owned(), Tensor::f32(&[1], vec![0.0])),
             ("minus".to_owned(), Tensor::f32(&[1], vec![-0.0])),
             ("half".to_owned(), Tensor { dims: vec![64, 64], data: Data::F16(vec![0; 4096]) }),
         ]);
+        let mut other = dense("mixed", 64, 64);
+        if let Op::Dense { bias, .. } = &mut other.op {
+            *bias = Some("minus".into());
+        }
         let mut plan = Plan {
             steps: vec![
                 dense("both", 64, 70),
@@ -106,6 +111,8 @@ mod tests {
                 dense("narrow", 1100, 2),
                 dense("half", 64, 64),
                 dense("start", 64, 64),
+                dense("mixed", 64, 64),
+                other,
                 dense("infinite", 64, 64),
             ],
             ..Plan::default()
@@ -117,7 +124,7 @@ mod tests {
         let packed = tensors["twice"].as_f32().unwrap();
         assert_eq!(packed[14..18], [14.0, 15.0, 70.0, 71.0]);
         assert_eq!(packed[64 * 64..][4..10], [68.0, 69.0, 0.0, 0.0, 134.0, 135.0]);
-        for name in ["both", "shapes", "few", "narrow", "half", "start", "infinite"] {
+        for name in ["both", "shapes", "few", "narrow", "half", "start", "mixed", "infinite"] {
             assert_eq!(tensors[name], before[name], "{name}");
         }
         tensors.remove("twice");

@@ -111,7 +111,9 @@ impl Interpreter {
         for step in &mut steps {
             match step {
                 Ready::Constant(elements) => constants.push(std::mem::replace(elements, Constant::Ints(Vec::new()))),
-                Ready::Dense { weights: Weights::Integers(_), inputs, .. } if longest < *inputs => longest = *inputs,
+                Ready::Dense { weights: Weights::Integers { .. }, inputs, .. } if longest < *inputs => {
+                    longest = *inputs
+                }
                 _ => {}
             }
         }

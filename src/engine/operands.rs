@@ -123,12 +123,12 @@ impl Scope<'_> {
     }
 
     /// The same weights, packed for a step before: the steps of an unrolled recurrent layer have one matrix.
-    fn twin(&self, names: [Option<&String>; 2], k: usize, columns: usize) -> Option<Weights> {
+    fn twin(&self, name: &str, k: usize, columns: usize) -> Option<Weights> {
         self.plan.steps.iter().zip(self.done).find_map(|(step, ready)| match (&step.op, ready) {
-            (Op::Dense { weights, scales, .. }, Ready::Dense { weights: packed, inputs, outputs, .. })
-                if [weights.as_ref(), scales.as_ref()] == names && (*inputs, *outputs) == (k, columns) =>
+            (Op::Dense { weights: Some(same), .. }, Ready::Dense { weights, inputs, outputs, .. })
+                if same == name && (*inputs, *outputs) == (k, columns) =>
             {
-                Some(packed.clone())
+                Some(weights.clone())
             }
             _ => None,
         })
@@ -159,20 +159,25 @@ impl Scope<'_> {
             Some(name) => !*start && scales.is_none() && self.tensor(name)?.dims.len() == 1,
             None => false,
         };
-        // First of all: what is asked for is decoded and packed anew.
-        let twin = weights.as_ref().and_then(|name| self.twin([Some(name), scales.as_ref()], k, columns));
-        let weights = match (weights, scales) {
-            (Some(_), _) if twin.is_some() => twin.unwrap_or(Weights::Computed),
-            (Some(name), Some(scales)) => {
-                let scales = self.f32s(scales)?.to_vec();
-                let w = self.tensor(name)?.as_i8().unwrap_or(&[]);
-                fits(w.len())?;
+        // Before anything is read, which decodes it, or packed.
+        let twin = weights.as_ref().and_then(|name| self.twin(name, k, columns));
+        let weights = match (weights, scales, twin) {
+            (Some(name), Some(scales), twin) => {
+                let scales = self.f32s(scales)?.kept();
                 self.need(scales.len() == columns, detail("scales do not fit the width"))?;
-                let mut packed = vec![0; int8::packed8_len(k, columns)];
-                int8::pack8(w, k, columns, &mut packed);
-                Weights::Integers((packed, scales).into())
+                let packed = if let Some(Weights::Integers { packed, .. }) = twin {
+                    packed
+                } else {
+                    let w = self.tensor(name)?.as_i8().unwrap_or(&[]);
+                    fits(w.len())?;
+                    let mut packed = vec![0; int8::packed8_len(k, columns)];
+                    int8::pack8(w, k, columns, &mut packed);
+                    packed.into()
+                };
+                Weights::Integers { packed, scales }
             }
-            (Some(name), None) => {
+            (Some(_), None, Some(Weights::Packed(same))) => Weights::Packed(same),
+            (Some(name), None, _) => {
                 let w = self.f32s(name)?;
                 Weights::Packed(if self.tensor(name)?.dims.len() == 1 {
                     // What is not packed fits into what is: so its length is a number of a page's 32 bits.
@@ -187,7 +192,7 @@ impl Scope<'_> {
                     packed.into()
                 })
             }
-            (None, scales) => {
+            (None, scales, _) => {
                 let computed = inputs[1];
                 self.need(
                     scales.is_none()
@@ -222,20 +227,22 @@ mod tests {
     use super::*;
     use crate::bundle::tensor::{Tensor, Tensors};
 
-    /// Two layers of 8 -> 8, one after the other, with one matrix.
-    fn twice(weights: Tensor) -> [Weights; 2] {
-        let scales = weights.as_i8().map(|_| "s".to_owned());
+    /// Two layers of 8 -> 8, one after the other, with one matrix; whole numbers have scales of their own. The second begins
+    /// where the first does, if it is to.
+    fn twice(weights: Tensor, start: bool) -> [(Weights, bool); 2] {
+        let whole = weights.as_i8().is_some();
         let value = Value { dtype: DType::F32, rows: Rows::Candidate, width: 8 };
-        let op = Op::Dense {
+        let op = |step: u32| Op::Dense {
             weights: Some("w".into()),
-            scales,
+            scales: whole.then(|| format!("s{step}")),
             bias: None,
-            start: false,
+            start: start && step == 1,
             inputs: 8,
             outputs: 8,
             activation: Unary::Identity,
         };
-        let step = |input: u32| Step { op: op.clone(), node: String::new(), inputs: vec![input], output: input + 1 };
+        let inputs = |step: u32| if start && step == 1 { vec![1, 1] } else { vec![step] };
+        let step = |step: u32| Step { op: op(step), node: String::new(), inputs: inputs(step), output: step + 1 };
         let port = |value: u32| Port { name: value.to_string(), value, dims: vec![-1, 8] };
         let plan = Plan {
             inputs: vec![port(0)],
@@ -243,10 +250,11 @@ mod tests {
             values: vec![value; 3],
             steps: vec![step(0), step(1)],
         };
-        let tensors = [("w".to_owned(), weights), ("s".to_owned(), Tensor::f32(&[8], vec![0.5; 8]))];
+        let scales = |scale: f32| Tensor::f32(&[8], vec![scale; 8]);
+        let tensors = [("w".to_owned(), weights), ("s0".to_owned(), scales(0.5)), ("s1".to_owned(), scales(0.25))];
         let steps = check(&plan, &Tensors::from(tensors)).expect("a plan that fits").steps;
         [0, 1].map(|at| match &steps[at] {
-            Ready::Dense { weights, .. } => weights.clone(),
+            Ready::Dense { weights, skip, .. } => (weights.clone(), *skip),
             other => panic!("{other:?}"),
         })
     }
@@ -257,13 +265,30 @@ mod tests {
         let half = |dims: &[usize]| Tensor { dims: dims.to_vec(), data: Data::F16(vec![0x3c00; 64]) };
         let float = |dims: &[usize]| Tensor::f32(dims, vec![1.0; 64]);
         for weights in [half(&[8, 8]), half(&[64]), float(&[8, 8]), float(&[64])] {
-            let [Weights::Packed(first), Weights::Packed(second)] = twice(weights) else { panic!("not packed") };
+            let [(Weights::Packed(first), _), (Weights::Packed(second), _)] = twice(weights, false) else {
+                panic!("not packed")
+            };
             assert_eq!((first.as_ptr(), first.len()), (second.as_ptr(), 64));
             assert!(first.iter().all(|w| *w == 1.0));
         }
         let whole = Tensor { dims: vec![8, 8], data: Data::I8(vec![3; 64]) };
-        let [Weights::Integers(first), Weights::Integers(second)] = twice(whole) else { panic!("no integers") };
-        assert!(std::sync::Arc::ptr_eq(&first, &second));
-        assert_eq!(*first, (vec![3; 64], vec![0.5; 8]));
+        let [(Weights::Integers { packed, scales }, _), (Weights::Integers { packed: second, scales: others }, _)] =
+            twice(whole, false)
+        else {
+            panic!("no integers")
+        };
+        assert_eq!((packed.as_ptr(), &packed[..]), (second.as_ptr(), &[3; 64][..]));
+        assert_eq!((&scales[..], &others[..]), (&[0.5; 8][..], &[0.25; 8][..]));
+    }
+
+    /// Compile promises it of what it packed; a computed start may be -0.
+    #[test]
+    fn zeros_are_skipped_where_compile_packed_and_nothing_computed_is_begun_at() {
+        let skips = |dims: &[usize], start| twice(Tensor::f32(dims, vec![1.0; 64]), start).map(|(_, skip)| skip);
+        assert_eq!(skips(&[64], false), [true, true]);
+        assert_eq!(skips(&[64], true), [true, false]);
+        assert_eq!(skips(&[8, 8], false), [false, false]);
+        let half = Tensor { dims: vec![8, 8], data: Data::F16(vec![0x3c00; 64]) };
+        assert_eq!(twice(half, false).map(|(_, skip)| skip), [false, false]);
     }
 }

@@ -25,7 +25,7 @@ pub(super) enum Weights {
     /// As `dense::pack` lays them out.
     Packed(Words<f32>),
     /// As `int8::pack8` does, and a scale for each output.
-    Integers(Arc<(Vec<i16>, Vec<f32>)>),
+    Integers { packed: Arc<Vec<i16>>, scales: Words<f32> },
     /// The step's second input.
     Computed,
 }

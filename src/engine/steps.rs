@@ -379,8 +379,7 @@ fn dense_rows(
     for (x, y) in x.chunks_exact(many / outputs * inputs).zip(y.chunks_exact_mut(many)) {
         let (x, y, rows) = (&x[first * inputs..last * inputs], &mut y[first * outputs + from..], last - first);
         let packed = match weights {
-            Weights::Integers(packed) => {
-                let (packed, scales) = &**packed;
+            Weights::Integers { packed, scales } => {
                 int8::dense8(x, inputs, packed, scales, start, inputs, outputs, fused, y, outputs, rows, scratch);
                 continue;
             }

@@ -131,3 +131,27 @@ fn a_row_does_not_see_its_neighbours() {
         assert!(y[..outputs].iter().all(|v| v.is_nan()), "Relu keeps NaN");
     }
 }
+
+/// Rows so long that marks are kept of one at a time, or of none.
+#[test]
+fn zeros_of_long_rows_are_skipped_to_the_same_bits() {
+    let (rows, outputs) = (5, 16);
+    let mut random = Random::new(7);
+    for inputs in [1030, 8192, 8200] {
+        let mut x = random.values(rows * inputs);
+        // The last row has none.
+        for x in &mut x[..(rows - 1) * inputs] {
+            *x *= f32::from(random.below(4) == 0);
+        }
+        let w = random.values(inputs * outputs);
+        let mut packed = vec![0.0; packed_len(inputs, outputs)];
+        pack(&w, inputs, outputs, &mut packed);
+        for rows in [rows - 1, rows] {
+            let (mut y, mut z) = (vec![0.0; rows * outputs], vec![0.0; rows * outputs]);
+            let (start, none) = (Start::default(), Activation::None);
+            dense(&x, inputs, &packed, start, inputs, outputs, none, &mut y, outputs, rows, true);
+            dense_naive(&x, &w, start, inputs, outputs, none, &mut z);
+            assert_eq!(bits(&y), bits(&z), "{inputs} {rows}");
+        }
+    }
+}

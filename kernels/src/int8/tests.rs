@@ -103,3 +103,22 @@ fn a_layer_is_within_the_steps_of_its_scales() {
         assert!((f64::from(*y) - exact).abs() <= bound, "column {column}");
     }
 }
+
+/// Rows so long that scratch holds few of them, or one.
+#[test]
+fn long_rows_take_turns() {
+    let (rows, outputs) = (9, 3);
+    let mut random = Random::new(7);
+    for (inputs, held) in [(20_000, 6), (100_000, 1), (140_000, 1)] {
+        assert_eq!(scratch8_len(inputs, usize::MAX), held * inputs);
+        let x = random.values(rows * inputs);
+        let w: Vec<i8> = (0..inputs * outputs).map(|_| (random.below(255) as i32 - 127) as i8).collect();
+        let scales = random.values(outputs);
+        let (mut y, mut z) = (vec![0.0; rows * outputs], vec![0.0; rows * outputs]);
+        let mut scratch = vec![0; scratch8_len(inputs, usize::MAX)];
+        let (packed, start, none) = (packed(&w, inputs, outputs), Start::default(), Activation::None);
+        dense8(&x, inputs, &packed, &scales, start, inputs, outputs, none, &mut y, outputs, rows, &mut scratch);
+        dense8_naive(&x, &w, &scales, start, inputs, outputs, none, &mut z);
+        assert_eq!(bits(&y), bits(&z), "{inputs}");
+    }
+}
