@@ -221,7 +221,7 @@ impl Layer<'_> {
             let weights = weights.get(inside..).unwrap_or_default();
             let (x, x_stride, inputs) = (self.x.as_ptr(), self.x_stride, self.inputs);
             assert!(inputs == 0 || weights.len() >= place(V - 1, panel, inputs) + (inputs - 1) * panel + WIDTH);
-            self.outputs.tiles::<R, V>(rows.clone(), first, |row, sums| {
+            self.outputs.tiles::<R, V, false>(rows.clone(), first, |row, sums| {
                 // SAFETY: `dense` has checked that all rows lie within `x`, and `tiles` that these are among them; the
                 // vectors of the last input, each before the greatest place, lie within `weights` as checked.
                 unsafe { add_products(x.add(row * x_stride), x_stride, weights.as_ptr(), panel, inputs, sums) };
@@ -261,7 +261,7 @@ impl Layer<'_> {
             }
             for first in (0..wide).step_by(LANES) {
                 let weights = self.packed[first * inputs..(first + LANES) * inputs].as_ptr();
-                self.outputs.tiles::<1, 4>(from..to, first, |row, [sums]| {
+                self.outputs.tiles::<1, 4, false>(from..to, first, |row, [sums]| {
                     // SAFETY: `dense` has checked that all rows lie within `x`, and `tiles` that this is among them; its marks
                     // were written above, and each is of one of its inputs, whose weights lie within the panel.
                     unsafe {

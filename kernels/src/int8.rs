@@ -187,6 +187,7 @@ impl Layer<'_> {
     /// Rows `from..to` of the block at row `first`, R at a time, by every panel.
     #[inline(never)]
     fn strip<const R: usize>(&mut self, x: &[i16], row_scales: &[f32; BLOCK], first: usize, from: usize, to: usize) {
+        assert!(from <= to && to <= BLOCK && x.len() >= to * self.depth && self.depth.is_multiple_of(2 * WIDTH));
         for column in (0..self.scales.len()).step_by(LANES) {
             let width = (self.scales.len() - column).min(LANES);
             let panel = &self.packed[column * self.depth..(column + LANES) * self.depth];
@@ -194,52 +195,77 @@ impl Layer<'_> {
             scales[..width].copy_from_slice(&self.scales[column..column + width]);
             let (low, high) = scales.split_at(WIDTH);
             let scales = [F4::load_some(low), F4::load_some(high)];
-            self.outputs.tiles::<R, 2>(first + from..first + to, column, |row, sums| {
+            let (depth, w) = (self.depth, panel.as_ptr());
+            self.outputs.tiles::<R, 2, true>(first + from..first + to, column, |row, sums| {
                 let row = row - first;
-                let x = &x[row * self.depth..(row + R) * self.depth];
-                add_products(x, panel, self.depth, &row_scales[row..row + R], scales, sums);
+                // SAFETY: `tiles` gives whole tiles of the rows asked for, of which `x` holds the inputs and `row_scales` the scales,
+                // and `panel` 8 weights for each input, as checked above.
+                unsafe { products(x.as_ptr().add(row * depth), w, depth, row_scales.as_ptr().add(row), scales, sums) };
             });
         }
     }
 }
 
-/// Adds the products of R rows and the 8 outputs of a panel.
+/// The products of R rows and the 8 outputs of a panel, summed.
+///
+/// # Safety
+/// `depth` is even; R rows of as many inputs lie after `x`, 8 weights for each input after `w`, and R scales after `row_scales`.
 #[inline(always)]
-fn add_products<const R: usize>(
-    x: &[i16],
-    panel: &[i16],
+unsafe fn products<const R: usize>(
+    x: *const i16,
+    w: *const i16,
     depth: usize,
-    row_scales: &[f32],
+    row_scales: *const f32,
     scales: [F4; 2],
     sums: &mut [[F4; 2]; R],
 ) {
-    assert!(x.len() == R * depth && panel.len() == LANES * depth && depth.is_multiple_of(2 * WIDTH));
-    let (x, w) = (x.as_ptr(), panel.as_ptr());
     let mut totals = [[F4::splat(0.0); 2]; R];
-    for first in (0..depth).step_by(DEPTH) {
-        let mut exact = [[I4::splat(0); 2]; R];
-        for k in (first..depth.min(first + DEPTH)).step_by(2) {
-            // SAFETY: k and k + 1 are inputs, since `depth` and `DEPTH` are even; R rows of `depth` lie after `x`, and
-            // 8 weights for each input after `w`, as checked above.
-            unsafe {
-                let low = H8::load_at(w.add(k * LANES));
-                let high = H8::load_at(w.add(k * LANES + LANES));
-                for (r, exact) in exact.iter_mut().enumerate() {
-                    let value = H8::splat_pair_at(x.add(r * depth + k));
-                    exact[0] = exact[0].plus(value.dot(low));
-                    exact[1] = exact[1].plus(value.dot(high));
-                }
-            }
+    // SAFETY: both ends are even and at most `depth`; the rest is the caller's promise.
+    let block =
+        |first: usize, totals: &mut _| unsafe { exact_products(x, w, depth, first, depth.min(first + DEPTH), totals) };
+    // Most layers have a single block: what others need does not stand in its way.
+    block(0, &mut totals);
+    for first in (DEPTH..depth).step_by(DEPTH) {
+        block(first, &mut totals);
+    }
+    for (r, (sums, totals)) in sums.iter_mut().zip(&totals).enumerate() {
+        // SAFETY: the caller's promise.
+        let row_scale = F4::splat(unsafe { *row_scales.add(r) });
+        for ((sum, total), scale) in sums.iter_mut().zip(totals).zip(scales) {
+            *sum = total.times(row_scale.times(scale));
         }
-        for (totals, exact) in totals.iter_mut().zip(&exact) {
-            for (total, exact) in totals.iter_mut().zip(exact) {
-                *total = total.plus(exact.to_f4());
+    }
+}
+
+/// Adds the products of R rows and the 8 outputs of a panel for the inputs `from..to`, themselves summed exactly.
+///
+/// # Safety
+/// `from` and `to` are even; R rows of `depth`, no less than `to`, lie after `x`, and 8 weights for each after `w`.
+#[inline(always)]
+unsafe fn exact_products<const R: usize>(
+    x: *const i16,
+    w: *const i16,
+    depth: usize,
+    from: usize,
+    to: usize,
+    totals: &mut [[F4; 2]; R],
+) {
+    let mut exact = [[I4::splat(0); 2]; R];
+    for k in (from..to).step_by(2) {
+        // SAFETY: k and k + 1 are less than `to`; the rest is the caller's promise.
+        unsafe {
+            let low = H8::load_at(w.add(k * LANES));
+            let high = H8::load_at(w.add(k * LANES + LANES));
+            for (r, exact) in exact.iter_mut().enumerate() {
+                let value = H8::splat_pair_at(x.add(r * depth + k));
+                exact[0] = exact[0].plus(value.dot(low));
+                exact[1] = exact[1].plus(value.dot(high));
             }
         }
     }
-    for ((sums, totals), row_scale) in sums.iter_mut().zip(&totals).zip(row_scales) {
-        for ((sum, total), scale) in sums.iter_mut().zip(totals).zip(scales) {
-            *sum = sum.plus(total.times(F4::splat(*row_scale).times(scale)));
+    for (totals, exact) in totals.iter_mut().zip(&exact) {
+        for (total, exact) in totals.iter_mut().zip(exact) {
+            *total = total.plus(exact.to_f4());
         }
     }
 }

@@ -2,9 +2,9 @@
 //! [`B16`] of sixteen i8.
 //!
 //! On wasm32 by its intrinsics: with link-time optimisation at a size level LLVM vectorises no loop there (seen on
-//! 2026-11-23: no `f32x4.mul` in the page's module). Elsewhere plain arrays, which LLVM turns into vectors. Every
-//! operation is IEEE 754's or exact on integers, product and sum are rounded separately, and comparison and choice
-//! stand in for min and max, so the bits are the same on both.
+//! 2026-11-23: no `f32x4.mul` in the page's module). Elsewhere plain arrays, which LLVM turns into vectors, but for
+//! x86-64's product of integers, which it does not find. Every operation is IEEE 754's or exact on integers, product and
+//! sum are rounded separately, and comparison and choice stand in for min and max, so the bits are the same on both.
 
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod wasm;

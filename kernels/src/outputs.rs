@@ -23,7 +23,7 @@ pub enum Activation {
     None,
     /// `x < 0 ? 0 : x`: NaN and -0 stay.
     Relu,
-    /// `x < 0 ? slope * x : x`.
+    /// `x < 0 ? slope * x : x`, its slope above 0 and at most 1, so that it is the greater of both.
     LeakyRelu(f32),
 }
 
@@ -45,8 +45,8 @@ pub(crate) struct Outputs<'a> {
     start: Start<'a>,
     rows: usize,
     columns: usize,
-    /// Below 0 a sum becomes `sum * slope`, of whose bits those of `mask`: without it, 0 times an infinity is NaN and
-    /// 0 times a negative number -0.
+    /// What a sum is at least: `sum * slope`, of whose bits those of `mask`. Without that, 0 times an infinity is NaN and 0 times a
+    /// negative number -0.
     slope: f32,
     mask: i32,
     y: &'a mut [f32],
@@ -55,7 +55,7 @@ pub(crate) struct Outputs<'a> {
 
 impl<'a> Outputs<'a> {
     /// # Panics
-    /// If a length does not fit.
+    /// If a length or a slope does not fit.
     pub fn new(
         start: Start<'a>,
         columns: usize,
@@ -70,16 +70,20 @@ impl<'a> Outputs<'a> {
         let (slope, mask) = match activation {
             Activation::None => (1.0, -1),
             Activation::Relu => (0.0, 0),
-            Activation::LeakyRelu(slope) => (slope, -1),
+            Activation::LeakyRelu(slope) => {
+                assert!(0.0 < slope && slope <= 1.0);
+                (slope, -1)
+            }
         };
         Outputs { start, rows, columns, slope, mask, y, y_stride }
     }
 
     /// The tiles of R rows by V vectors at column `first` of `rows`, which are a multiple of R: the starts of each go
-    /// through `sum`, with its first row, then to y. Columns past the last one are begun and stored aside.
+    /// through `sum`, with its first row, then to y. LATE they are added to what it makes of zeros, and keep no registers from it.
+    /// Columns past the last one are begun and stored aside.
     // No array of vectors by value: LLVM copies it by a call (100 ns a tile in V8).
     #[inline(always)]
-    pub fn tiles<const R: usize, const V: usize>(
+    pub fn tiles<const R: usize, const V: usize, const LATE: bool>(
         &mut self,
         rows: Range<usize>,
         first: usize,
@@ -103,7 +107,7 @@ impl<'a> Outputs<'a> {
         assert!(shift.len() >= width);
         let shift = shift.as_ptr();
         let (y, y_stride) = if whole { (self.y[first..].as_mut_ptr(), self.y_stride) } else { (aside, width) };
-        let (slope, mask, zero) = (F4::splat(self.slope), I4::splat(self.mask), F4::splat(0.0));
+        let (slope, mask) = (F4::splat(self.slope), I4::splat(self.mask));
         for row in rows.step_by(R) {
             let mut at = row;
             if !whole {
@@ -113,16 +117,27 @@ impl<'a> Outputs<'a> {
             }
             // SAFETY: whole tiles and the shift lie within the columns, and their rows within those that `new` has
             // checked; others lie at the beginning of `aside`, which holds R rows of `width`.
-            let mut sums: [[F4; V]; R] = unsafe {
-                let shift: [F4; V] = from_fn(|v| F4::load_at(shift.add(v * WIDTH)));
-                from_fn(|r| from_fn(|v| F4::load_at(start.add((at + r) * start_stride + v * WIDTH)).plus(shift[v])))
+            let begin = |r: usize, v: usize| unsafe {
+                F4::load_at(start.add((at + r) * start_stride + v * WIDTH)).plus(F4::load_at(shift.add(v * WIDTH)))
             };
+            let mut sums = [[F4::splat(0.0); V]; R];
+            if !LATE {
+                sums = from_fn(|r| from_fn(|v| begin(r, v)));
+            }
             sum(row, &mut sums);
+            if LATE {
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    for (v, sum) in sums.iter_mut().enumerate() {
+                        *sum = begin(r, v).plus(*sum);
+                    }
+                }
+            }
             for (r, sums) in sums.iter().enumerate() {
                 for (v, &sum) in sums.iter().enumerate() {
-                    let low = slope.times(sum).bits().and(mask).as_f4();
+                    // The sum where it is not less, so NaN and -0 stay.
+                    let sum = slope.times(sum).bits().and(mask).as_f4().or_more(sum);
                     // SAFETY: as above.
-                    unsafe { sum.less(zero).pick(low, sum).store_at(y.add((at + r) * y_stride + v * WIDTH)) };
+                    unsafe { sum.store_at(y.add((at + r) * y_stride + v * WIDTH)) };
                 }
             }
             if !whole {
@@ -178,7 +193,7 @@ impl<'a> Outputs<'a> {
     pub fn end_single(&mut self, row: usize, sum: F4) {
         let low = F4::splat(self.slope).times(sum).bits().and(I4::splat(self.mask)).as_f4();
         let to = self.y.get_mut(row..self.rows).unwrap_or_default();
-        sum.less(F4::splat(0.0)).pick(low, sum).store_some(to);
+        low.or_more(sum).store_some(to);
     }
 }
 

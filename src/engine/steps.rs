@@ -359,7 +359,9 @@ fn dense_rows(
 ) {
     let (fused, after) = match activation {
         Unary::Relu => (dense::Activation::Relu, Unary::Identity),
-        Unary::LeakyRelu { alpha } => (dense::Activation::LeakyRelu(alpha), Unary::Identity),
+        Unary::LeakyRelu { alpha } if 0.0 < alpha && alpha <= 1.0 => {
+            (dense::Activation::LeakyRelu(alpha), Unary::Identity)
+        }
         other => (dense::Activation::None, other),
     };
     if y.is_empty() {

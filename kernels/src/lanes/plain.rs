@@ -271,9 +271,8 @@ impl H8 {
     /// They are readable.
     #[inline(always)]
     pub unsafe fn splat_pair_at(x: *const i16) -> Self {
-        // SAFETY: the caller's promise; an array of i16 is aligned as i16 is.
-        let [a, b] = unsafe { x.cast::<[i16; 2]>().read() };
-        H8([a, b, a, b, a, b, a, b])
+        // SAFETY: the caller's promise; vectors of 16 bytes, whose bits may be any.
+        unsafe { H8(std::mem::transmute::<[i32; 4], [i16; 8]>([x.cast::<i32>().read_unaligned(); 4])) }
     }
 
     /// The lanes of both, each brought into the range of i16.
@@ -293,6 +292,21 @@ impl H8 {
 
     /// The products of the lanes, each two neighbours summed.
     #[inline(always)]
+    #[cfg(target_arch = "x86_64")]
+    pub fn dot(self, other: Self) -> I4 {
+        use std::arch::x86_64::{__m128i, _mm_madd_epi16};
+        use std::mem::transmute;
+        // From the loop below LLVM makes 15 GFLOP/s instead of 70.
+        // SAFETY: arrays and vectors of 16 bytes, whose bits may be any; every x86-64 has SSE2.
+        unsafe {
+            let [a, b] = [self.0, other.0].map(|x| transmute::<[i16; 8], __m128i>(x));
+            I4(transmute::<__m128i, [i32; 4]>(_mm_madd_epi16(a, b)))
+        }
+    }
+
+    /// The products of the lanes, each two neighbours summed.
+    #[inline(always)]
+    #[cfg(not(target_arch = "x86_64"))]
     pub fn dot(self, other: Self) -> I4 {
         let product = |i: usize| i32::from(self.0[i]) * i32::from(other.0[i]);
         I4(from_fn(|i| product(2 * i).wrapping_add(product(2 * i + 1))))
