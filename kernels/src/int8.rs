@@ -220,52 +220,31 @@ unsafe fn products<const R: usize>(
     sums: &mut [[F4; 2]; R],
 ) {
     let mut totals = [[F4::splat(0.0); 2]; R];
-    // SAFETY: both ends are even and at most `depth`; the rest is the caller's promise.
-    let block =
-        |first: usize, totals: &mut _| unsafe { exact_products(x, w, depth, first, depth.min(first + DEPTH), totals) };
-    // Most layers have a single block: what others need does not stand in its way.
-    block(0, &mut totals);
-    for first in (DEPTH..depth).step_by(DEPTH) {
-        block(first, &mut totals);
+    for first in (0..depth).step_by(DEPTH) {
+        let mut exact = [[I4::splat(0); 2]; R];
+        for k in (first..depth.min(first + DEPTH)).step_by(2) {
+            // SAFETY: k and k + 1 are inputs, since `depth` and `DEPTH` are even; the rest is the caller's promise.
+            unsafe {
+                let low = H8::load_at(w.add(k * LANES));
+                let high = H8::load_at(w.add(k * LANES + LANES));
+                for (r, exact) in exact.iter_mut().enumerate() {
+                    let value = H8::splat_pair_at(x.add(r * depth + k));
+                    exact[0] = exact[0].plus(value.dot(low));
+                    exact[1] = exact[1].plus(value.dot(high));
+                }
+            }
+        }
+        for (totals, exact) in totals.iter_mut().zip(&exact) {
+            for (total, exact) in totals.iter_mut().zip(exact) {
+                *total = total.plus(exact.to_f4());
+            }
+        }
     }
     for (r, (sums, totals)) in sums.iter_mut().zip(&totals).enumerate() {
         // SAFETY: the caller's promise.
         let row_scale = F4::splat(unsafe { *row_scales.add(r) });
         for ((sum, total), scale) in sums.iter_mut().zip(totals).zip(scales) {
             *sum = total.times(row_scale.times(scale));
-        }
-    }
-}
-
-/// Adds the products of R rows and the 8 outputs of a panel for the inputs `from..to`, themselves summed exactly.
-///
-/// # Safety
-/// `from` and `to` are even; R rows of `depth`, no less than `to`, lie after `x`, and 8 weights for each after `w`.
-#[inline(always)]
-unsafe fn exact_products<const R: usize>(
-    x: *const i16,
-    w: *const i16,
-    depth: usize,
-    from: usize,
-    to: usize,
-    totals: &mut [[F4; 2]; R],
-) {
-    let mut exact = [[I4::splat(0); 2]; R];
-    for k in (from..to).step_by(2) {
-        // SAFETY: k and k + 1 are less than `to`; the rest is the caller's promise.
-        unsafe {
-            let low = H8::load_at(w.add(k * LANES));
-            let high = H8::load_at(w.add(k * LANES + LANES));
-            for (r, exact) in exact.iter_mut().enumerate() {
-                let value = H8::splat_pair_at(x.add(r * depth + k));
-                exact[0] = exact[0].plus(value.dot(low));
-                exact[1] = exact[1].plus(value.dot(high));
-            }
-        }
-    }
-    for (totals, exact) in totals.iter_mut().zip(&exact) {
-        for (total, exact) in totals.iter_mut().zip(exact) {
-            *total = total.plus(exact.to_f4());
         }
     }
 }

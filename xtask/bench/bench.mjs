@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { openChild } from "./children.mjs";
 import { RANKLET, RTEN, WEB } from "./engines.mjs";
-import { absentOf, bytes, dataOf, modelsOf, ready } from "./folder.mjs";
+import { absentOf, bytes, dataOf, hasIntegers, modelsOf, ready } from "./folder.mjs";
 import { firstLine, measureModel } from "./measure.mjs";
 import { chromiumPath, measurePage } from "./page.mjs";
 
@@ -75,11 +75,12 @@ process.exit(0);
 async function measure(model) {
   const { engines, absent } = await openAll(model);
   const cold = coldStarts(model, engines.map(({ name }) => name).filter((name) => [RANKLET, WEB, RTEN].includes(name)));
-  const note = ({ rows, engines }, prepared) => {
+  const note = ({ rows, engines }, how) => {
     const ms = Object.entries(engines).map(([name, { ms }]) => `${name} ${ms.toPrecision(3)}`);
-    say(`${model.title}, ${rows} rows${prepared ? ", prepared" : ""}: ${ms.join(", ")} ms`);
+    say(`${model.title}, ${rows} rows${how && `, ${how}`}: ${ms.join(", ")} ms`);
   };
-  const measured = await measureModel(model, engines, dataOf(folder, model), tile, EFFORT, note);
+  const small = hasIntegers(model) ? await (await ready(RANKLET, folder, model, ".int8"))() : undefined;
+  const measured = await measureModel(model, engines, small, dataOf(folder, model), tile, EFFORT, note);
   const absentees = { ...absent, ...measured.absent };
   for (const [name, reason] of Object.entries(absentees)) say(`${model.title}: ${name} is absent: ${reason}`);
   return { ...model, ...measured, cold, absent: absentees };

@@ -22,13 +22,20 @@ export function absentOf(folder) {
   return existsSync(path) ? JSON.parse(readFileSync(path, "utf8")) : {};
 }
 
-/** Reads and imports everything an engine needs for a model; what the function that it gives does is a cold start. */
-export async function ready(engine, folder, model) {
+/** Whether there is a bundle of the model with weights of 8 bits. */
+export const hasIntegers = (model) => Boolean(model.multiplyAdds) && !model.absent[RANKLET];
+
+/**
+ * Reads and imports everything an engine needs for a model; what the function that it gives does is a cold start.
+ *
+ * @param form of the bundle's name: "" or ".int8"
+ */
+export async function ready(engine, folder, model, form = "") {
   const onnx = () => bytes(join(folder, `${model.name}.onnx`));
   if (engine === RANKLET) {
     const dist = new URL("../../pkg/dist/", import.meta.url);
     const { createScorer } = await import(new URL("scorer-node.js", dist).href);
-    const bundle = bytes(join(folder, `${model.name}.ranklet`));
+    const bundle = bytes(join(folder, `${model.name}${form}.ranklet`));
     const wasm = bytes(fileURLToPath(new URL("scorer.wasm", dist)));
     return () => openRanklet(createScorer, bundle, wasm);
   }

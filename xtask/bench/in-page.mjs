@@ -8,10 +8,10 @@ const FIRST = 100;
 const bytes = async (path) => new Uint8Array(await (await fetch(path)).arrayBuffer());
 
 /** Everything fetched and imported; what the returned function does is a cold start. */
-async function ready(engine, model) {
+async function ready(engine, model, form = "") {
   if (engine === RANKLET) {
     const [{ createScorer }, bundle, wasm] = await Promise.all([
-      import("/dist/scorer-browser.js"), bytes(`/models/${model.name}.ranklet`), bytes("/dist/scorer.wasm"),
+      import("/dist/scorer-browser.js"), bytes(`/models/${model.name}${form}.ranklet`), bytes("/dist/scorer.wasm"),
     ]);
     return () => openRanklet(createScorer, bundle, wasm);
   }
@@ -44,9 +44,10 @@ export async function cold(model, engine) {
 }
 
 /** Both engines in turns on every length of list. */
-export async function lists(model, effort) {
+export async function lists(model, { effort, integers }) {
   const tile = await WebAssembly.compile(await bytes("/models/tile.wasm"));
   const engines = [];
   for (const name of [RANKLET, WEB].filter((name) => !model.absent[name])) engines.push(await (await ready(name, model))());
-  return measureModel(model, engines, { whole: await wholeOf(model), expected: await expectedOf(model) }, tile, effort);
+  const small = integers ? await (await ready(RANKLET, model, ".int8"))() : undefined;
+  return measureModel(model, engines, small, { whole: await wholeOf(model), expected: await expectedOf(model) }, tile, effort);
 }

@@ -7,8 +7,14 @@ import { bareLoop } from "./tile.mjs";
 export const ROWS = [1, 10, 50, 100, 500, 1000, 5000];
 export const PREPARED_ROWS = [100, 1000];
 
+/** The lengths that weights of 8 bits are measured at. */
+export const INTEGER_ROWS = [10, 100, 1000];
+
 /** |difference| <= BOUND max(1, |expected|): the bound of the design for dense layers. */
 const BOUND = 1e-5;
+
+/** Weights of 8 bits are others: what they may do to a score. */
+const INTEGER_BOUND = 0.05;
 
 /** A peer whose call would take longer is of no use for a comparison and costs the others their turns. */
 const TOO_SLOW_MS = 300;
@@ -17,16 +23,17 @@ const TOO_SLOW_MS = 300;
 const LEAST_ROUNDS = 5;
 
 /**
- * Every length of list, and the prepared ones where the model has some: `{ lists, prepared, absent }`. A peer that cannot
- * run the model, or not at this length in reasonable time, is left out with its reason; ranklet and onnxruntime-web must
- * agree with ONNX Runtime.
+ * Every length of list, and the prepared ones where the model has some, and those by weights of 8 bits where there are such:
+ * `{ lists, prepared, integers, absent }`. A peer that cannot run the model, or not at this length in reasonable time, is left
+ * out with its reason; ranklet and onnxruntime-web must agree with ONNX Runtime.
  *
  * @param engines what could be opened; ranklet first, where it could
+ * @param small ranklet with weights of 8 bits, if any: beside the peers' f32
  * @param data { whole: { input: values }, expected: { output: values } } of the longest list
  * @param tile the bare loop's wasm module
  * @param note called with every list measured
  */
-export async function measureModel(model, engines, data, tile, effort, note = () => {}) {
+export async function measureModel(model, engines, small, data, tile, effort, note = () => {}) {
   const absent = {};
   let present = engines;
   const lists = [];
@@ -37,7 +44,7 @@ export async function measureModel(model, engines, data, tile, effort, note = ()
     const taken = await takeTurns([...present, ...loops], list, effort);
     await sameAfterwards(model, present, list);
     lists.push({ rows, difference: admitted.difference, ...taken });
-    note(lists.at(-1), false);
+    note(lists.at(-1), "");
   }
   const prepared = [];
   const [own, ...peers] = present;
@@ -49,10 +56,20 @@ export async function measureModel(model, engines, data, tile, effort, note = ()
     await sameAfterwards(model, [ours, ...peers], list);
     prepared.push({ rows, difference, ...taken });
     ours.dispose();
-    note(prepared.at(-1), true);
+    note(prepared.at(-1), "prepared");
   }
-  for (const engine of engines) engine.dispose();
-  return { lists, prepared, absent };
+  const integers = [];
+  for (const rows of small ? INTEGER_ROWS : []) {
+    const list = listOf(model, data.whole, rows);
+    const difference = await agree(model, small, list, data.expected, INTEGER_BOUND);
+    const beside = [small, ...peers];
+    const taken = await takeTurns(beside, list, effort);
+    await sameAfterwards(model, beside, list, INTEGER_BOUND);
+    integers.push({ rows, difference, ...taken });
+    note(integers.at(-1), "8 bits");
+  }
+  for (const engine of [...engines, ...(small ? [small] : [])]) engine.dispose();
+  return { lists, prepared, integers, absent };
 }
 
 /** The engines that run this length and agree with ONNX Runtime, and the largest difference. */
@@ -86,35 +103,35 @@ function tooSlow(engines, last, rows, absent) {
 export const firstLine = (error) => String(error?.message ?? error).split("\n")[0].slice(0, 300);
 
 /** The largest relative difference of an engine's outputs from ONNX Runtime's native ones. Throws beyond the bound. */
-async function agree(model, engine, list, expected) {
+async function agree(model, engine, list, expected, bound = BOUND) {
   const outputs = await engine.outputs(list);
   const differences = model.outputs.filter(({ name }) => expected[name]).map(({ name }) => {
     const place = `${engine.name}, ${model.name}, ${list.rows} rows, output ${name}`;
     const wanted = expected[name].subarray(0, (expected[name].length / ROWS.at(-1)) * list.rows);
     if (outputs[name]?.length !== wanted.length) throw new Error(`${place}: ${outputs[name]?.length ?? "no"} values`);
-    return difference(outputs[name], wanted, place);
+    return difference(outputs[name], wanted, place, bound);
   });
   return Math.max(...differences);
 }
 
 /** ranklet gives what onnxruntime-web gives on the inputs as the measurement left them: it answered from no memory. */
-async function sameAfterwards(model, engines, list) {
+async function sameAfterwards(model, engines, list, bound = BOUND) {
   const [own, web] = [RANKLET, WEB].map((wanted) => engines.find(({ name }) => name === wanted));
   if (!own || !web) return;
   const [ours, theirs] = [await own.outputs(list), await web.outputs(list)];
   for (const [name, values] of Object.entries(theirs)) {
     const place = `${model.name}, ${list.rows} rows, output ${name} after the measurement`;
     if (ours[name]?.length !== values.length) throw new Error(`${place}: ${ours[name]?.length ?? "no"} values`);
-    difference(Array.from(ours[name], Number), Array.from(values, Number), place);
+    difference(Array.from(ours[name], Number), Array.from(values, Number), place, bound);
   }
 }
 
-function difference(values, expected, place) {
+function difference(values, expected, place, bound) {
   let worst = 0;
   for (let i = 0; i < values.length; i++) {
     const relative = Math.abs(values[i] - expected[i]) / Math.max(1, Math.abs(expected[i]));
     // Written so that a NaN fails.
-    if (!(relative <= BOUND)) throw new Error(`${place}: element ${i} is ${values[i]} and not ${expected[i]}`);
+    if (!(relative <= bound)) throw new Error(`${place}: element ${i} is ${values[i]} and not ${expected[i]}`);
     worst = Math.max(worst, relative);
   }
   return worst;

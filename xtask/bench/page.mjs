@@ -6,6 +6,7 @@ import { createRequire } from "node:module";
 import { extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 import { RANKLET, WEB } from "./engines.mjs";
+import { hasIntegers } from "./folder.mjs";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const root = join(here, "../..");
@@ -50,7 +51,7 @@ export async function inChromium(executablePath, folder, work) {
   }
 }
 
-/** Measures every model: `{ version, models: [{ ...model, cold, lists, prepared }] }`. A cold start has a browser of its own. */
+/** Measures every model: `{ version, models: [{ ...model, cold, lists, prepared, integers }] }`. A cold start has a browser of its own. */
 export function measurePage(executablePath, folder, models, { effort, coldStarts, say }) {
   return inChromium(executablePath, folder, async (fresh) => {
     const inBrowser = async (what, model, options) => {
@@ -75,7 +76,7 @@ export function measurePage(executablePath, folder, models, { effort, coldStarts
       }
       const middle = (values) => values.sort((a, b) => a - b)[values.length >> 1];
       const cold = Object.fromEntries(Object.entries(taken).map(([engine, ms]) => [engine, { ms: middle(ms) }]));
-      const { result, version: found } = await inBrowser("lists", model, effort);
+      const { result, version: found } = await inBrowser("lists", model, { effort, integers: hasIntegers(model) });
       version = found;
       say(`${model.title}, Chromium, cold start: ${Object.entries(cold).map(([name, { ms }]) => `${name} ${ms.toFixed(1)}`).join(", ")} ms`);
       measured.push({ ...model, ...result, cold, absent: { ...model.absent, ...result.absent } });

@@ -14,6 +14,8 @@ const MARGIN = 16;
 const [SCALE, TICKS] = [[0.3, 80], [0.5, 1, 2, 4, 8, 16, 32, 64]];
 const FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif";
 const COLOURS = { Node: "#1d6f5f", Chromium: "#8cc4a8" };
+/** Of a length of list, by how it was scored. */
+const SUFFIX = { full: "", prepared: " p", integers: " 8" };
 const [INK, PALE, GOAL] = ["#1f2328", "#656d76", "#c2410c"];
 
 const [path, out] = process.argv.slice(2);
@@ -28,7 +30,7 @@ const [width, height] = [COLUMNS * WIDTH + 2 * MARGIN, rows * HEIGHT + HEAD + FO
 const svg = element("svg", { xmlns: "http://www.w3.org/2000/svg", viewBox: `0 0 ${width} ${height}`, width, height, "font-family": FONT });
 svg.append(element("rect", { width, height, rx: 8, fill: "#fff" }));
 text(MARGIN, 28, `How many times as long onnxruntime-web takes as ranklet`, { "font-size": 17, "font-weight": 600 });
-text(MARGIN, 48, "one thread, medians of rounds in turns, by candidates in the list; p: list prepared, context changed", { fill: PALE });
+text(MARGIN, 48, "one thread, medians of rounds in turns, by candidates in the list; p: list prepared, context changed; 8: weights of 8 bits beside its f32", { fill: PALE });
 legend(MARGIN, 66);
 names.forEach((name, i) => svg.append(panel(name, MARGIN + (i % COLUMNS) * WIDTH, HEAD + Math.floor(i / COLUMNS) * HEIGHT)));
 const { machine, versions, date, commit } = record;
@@ -42,7 +44,7 @@ function panel(name, x, y) {
     const model = models.find((model) => model.name === name);
     const of = (lists, suffix) =>
       (lists ?? []).filter(({ ratios }) => ratios[WEB]).map((list) => ({ place, rows: `${list.rows}${suffix}`, ratio: list.ratios[WEB].median }));
-    return model ? [...of(model.lists, ""), ...of(model.prepared, " p")] : [];
+    return model ? [...of(model.lists, SUFFIX.full), ...of(model.prepared, SUFFIX.prepared), ...of(model.integers, SUFFIX.integers)] : [];
   });
   const model = record.models.find((model) => model.name === name);
   if (bars.length === 0) {
@@ -53,7 +55,7 @@ function panel(name, x, y) {
   }
   const goals = (record.goals ?? [])
     .filter(({ mark }) => mark?.model === name && mark.peer === WEB)
-    .map(({ mark }) => ({ rows: `${mark.rows}${mark.prepared ? " p" : ""}`, times: mark.times }));
+    .map(({ mark }) => ({ rows: `${mark.rows}${SUFFIX[mark.form]}`, times: mark.times }));
   const lengths = [...new Set(bars.map(({ rows }) => rows))];
   const plot = Plot.plot({
     document,

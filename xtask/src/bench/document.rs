@@ -81,6 +81,9 @@ pub struct Model {
     /// ranklet on a prepared list beside the peers' full runs, an element of the context changed before every call.
     #[serde(default)]
     pub prepared: Vec<List>,
+    /// ranklet with weights of 8 bits beside the peers' f32; the difference is that of the weights.
+    #[serde(default)]
+    pub integers: Vec<List>,
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]

@@ -27,9 +27,20 @@ pub struct Answer {
 pub struct Mark {
     model: String,
     rows: usize,
-    prepared: bool,
+    form: Form,
     peer: String,
     times: f64,
+}
+
+/// How ranklet scores what the peer runs in full, in f32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Form {
+    Full,
+    /// On a prepared list, a new context.
+    Prepared,
+    /// With weights of 8 bits.
+    Integers,
 }
 
 /// What a number is compared with.
@@ -102,6 +113,10 @@ const AGAINST_NATIVE: [(&str, usize); 6] = [
 const PREPARED: [(&str, usize, f64, &str); 3] =
     [("multi-task", 100, 8.0, WEB), ("two-towers", 1000, 30.0, WEB), ("two-towers", 1000, 1.0, NATIVE)];
 
+/// `(model, rows, times)` with weights of 8 bits against onnxruntime-web's f32.
+const INTEGERS: [(&str, usize, f64); 3] =
+    [("mlp-256-512-256-128-1", 10, 3.5), ("mlp-256-512-256-128-1", 100, 3.5), ("mlp-256-512-256-128-1", 1000, 3.5)];
+
 /// Lengths of list at which dense layers are set beside the bare loop.
 const LEAST_DENSE_ROWS: usize = 100;
 const BARE: f64 = 0.9;
@@ -117,13 +132,16 @@ pub const SCORER: &str = "ranklet, scorer alone";
 pub fn answers(document: &Document) -> Vec<Answer> {
     let mut answers = bare(document);
     for (name, rows, times) in AGAINST_WEB {
-        answers.push(against(document, name, rows, false, WEB, times));
+        answers.push(against(document, name, rows, Form::Full, WEB, times));
     }
     for (name, rows) in AGAINST_NATIVE {
-        answers.push(against(document, name, rows, false, NATIVE, 1.0));
+        answers.push(against(document, name, rows, Form::Full, NATIVE, 1.0));
     }
     for (name, rows, times, peer) in PREPARED {
-        answers.push(against(document, name, rows, true, peer, times));
+        answers.push(against(document, name, rows, Form::Prepared, peer, times));
+    }
+    for (name, rows, times) in INTEGERS {
+        answers.push(against(document, name, rows, Form::Integers, WEB, times));
     }
     answers.extend(cold(document));
     for (name, bound) in [(RANKLET, BROTLI), (SCORER, BROTLI_SCORER)] {
@@ -147,16 +165,24 @@ fn title<'a>(document: &'a Document, name: &'a str) -> &'a str {
     find(&document.models, name).map_or(name, |model| model.title.as_str())
 }
 
-/// A full run, or one on a prepared list, against a peer's full run.
-fn against(document: &Document, name: &str, rows: usize, prepared: bool, peer: &str, times: f64) -> Answer {
+/// Against a peer's full run.
+fn against(document: &Document, name: &str, rows: usize, form: Form, peer: &str, times: f64) -> Answer {
     let seen = places(document, |models| {
         let model = find(models, name)?;
-        let lists = if prepared { &model.prepared } else { &model.lists };
+        let lists = match form {
+            Form::Full => &model.lists,
+            Form::Prepared => &model.prepared,
+            Form::Integers => &model.integers,
+        };
         Some(lists.iter().find(|list| list.rows == rows)?.ratios.get(peer)?.median)
     });
-    let how = if prepared { ", prepared" } else { "" };
+    let how = match form {
+        Form::Full => "",
+        Form::Prepared => ", prepared",
+        Form::Integers => ", 8 bits",
+    };
     let work = format!("{}, N = {rows}{how}, {peer}", title(document, name));
-    let mark = Mark { model: name.into(), rows, prepared, peer: peer.into(), times };
+    let mark = Mark { model: name.into(), rows, form, peer: peer.into(), times };
     Answer { mark: Some(mark), ..Bound::Times(times).answer(work, seen) }
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::document::{RANKLET, RTEN};
+use super::document::{MultiplyAdds, RANKLET, RTEN};
 use super::peers::Peers;
 use crate::failure::{AtPath, Failure, Result};
 use crate::process::{Progress, must, run};
@@ -38,6 +38,7 @@ pub fn make(work: &Workspace, peers: &Peers) -> Result<PathBuf> {
         must(&mut make, "the benchmark's models", "see its message above")?;
         keep(&record, &stamp)?;
     }
+    let dense = dense(&folder.join("models.json"))?;
     let mut absent = Absent::new();
     let mut entries: Vec<PathBuf> = Vec::new();
     for entry in fs::read_dir(&folder).at(&folder)? {
@@ -47,9 +48,15 @@ pub fn make(work: &Workspace, peers: &Peers) -> Result<PathBuf> {
     for model in entries.iter().filter(|path| path.extension().is_some_and(|ending| ending == "onnx")) {
         let name = model.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let mut reasons = BTreeMap::new();
-        if let Some(reason) = compile(work, &folder, model)? {
-            eprintln!("ranklet compiles no {name}: {reason}");
-            reasons.insert(RANKLET.to_owned(), reason);
+        let mut forms = vec!["f32"];
+        if dense.contains(&name) {
+            forms.push("int8");
+        }
+        for weights in forms {
+            if let Some(reason) = compile(work, &folder, model, weights)? {
+                eprintln!("ranklet compiles no {name} with weights {weights}: {reason}");
+                reasons.insert(RANKLET.to_owned(), reason);
+            }
         }
         if let Err(reason) = &peers.rten {
             reasons.insert(RTEN.to_owned(), reason.clone());
@@ -67,16 +74,38 @@ pub fn make(work: &Workspace, peers: &Peers) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// Compiles one model with nothing but its ONNX file. Gives the reason of a refusal.
-fn compile(work: &Workspace, folder: &Path, model: &Path) -> Result<Option<String>> {
-    let bundle = model.with_extension("ranklet");
+/// The models that multiply and add: those with weights to store in 8 bits.
+fn dense(path: &Path) -> Result<Vec<String>> {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Entry {
+        name: String,
+        multiply_adds: Option<MultiplyAdds>,
+    }
+    let text = fs::read_to_string(path).at(path)?;
+    let entries: Vec<Entry> = serde_json::from_str(&text)
+        .map_err(|error| Failure::new(error.to_string(), path.display(), "remove the folder it lies in"))?;
+    Ok(entries.into_iter().filter(|entry| entry.multiply_adds.is_some()).map(|entry| entry.name).collect())
+}
+
+/// Compiles one model with nothing but its ONNX file, to NAME.ranklet, with other weights than f32 to NAME.WEIGHTS.ranklet.
+/// Gives the reason of a refusal.
+fn compile(work: &Workspace, folder: &Path, model: &Path, weights: &str) -> Result<Option<String>> {
+    let ending = if weights == "f32" { "ranklet".to_owned() } else { format!("{weights}.ranklet") };
+    let bundle = model.with_extension(ending);
     if bundle.exists() {
         fs::remove_file(&bundle).at(&bundle)?;
     }
     // Names within the folder: a reason is recorded, and no path of this machine with it.
     let name = |path: &Path| PathBuf::from(path.file_name().unwrap_or_default());
     let mut compile = Command::new(work.binary());
-    compile.arg("compile").arg(name(model)).arg("-o").arg(name(&bundle)).current_dir(folder);
+    compile
+        .arg("compile")
+        .arg(name(model))
+        .arg("-o")
+        .arg(name(&bundle))
+        .args(["--weights", weights])
+        .current_dir(folder);
     let progress = Progress::start(format!("ranklet compile {}", work.show(model)));
     let ended = run(&mut compile, &progress);
     progress.vanish();

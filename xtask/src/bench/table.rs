@@ -66,13 +66,19 @@ fn model_table(model: &Model, place: &str, paint: &Paint) -> String {
     }
     let title = format!("{}, {place}", model.title);
     let mut text = format!("{}\n{}\n", paint.bold(&title), paint.dim(&head));
-    for (list, prepared) in
-        model.lists.iter().map(|list| (list, false)).chain(model.prepared.iter().map(|list| (list, true)))
-    {
-        text.push_str(&row(model, list, prepared, bare, &peers, paint));
+    for (lists, how) in [(&model.lists, ""), (&model.prepared, "prepared"), (&model.integers, "8 bits")] {
+        for list in lists {
+            text.push_str(&row(model, list, how, bare, &peers, paint));
+        }
     }
-    let worst = model.lists.iter().map(|list| list.difference).fold(0.0, f64::max_of);
-    text.push_str(&paint.dim(&format!("{:>15}  outputs differ by {worst:.1e} at most\n", "")));
+    let worst = |lists: &[List]| lists.iter().map(|list| list.difference).fold(0.0, f64::max_of);
+    let small = if model.integers.is_empty() {
+        String::new()
+    } else {
+        format!(", with weights of 8 bits by {:.1e}", worst(&model.integers))
+    };
+    let lists = worst(&model.lists);
+    text.push_str(&paint.dim(&format!("{:>15}  outputs differ by {lists:.1e} at most{small}\n", "")));
     for (name, reason) in &model.absent {
         text.push_str(&paint.dim(&format!("{:>15}  {name} is absent: {reason}\n", "")));
     }
@@ -80,18 +86,18 @@ fn model_table(model: &Model, place: &str, paint: &Paint) -> String {
     text
 }
 
-fn row(model: &Model, list: &List, prepared: bool, bare: bool, peers: &[&str], paint: &Paint) -> String {
+fn row(model: &Model, list: &List, how: &str, bare: bool, peers: &[&str], paint: &Paint) -> String {
     let ms = |name: &str| list.engines.get(name).map_or_else(|| "–".into(), |times| milliseconds(times.ms));
     // What is left of the work on a prepared list is the engine's affair: there is no speed to speak of.
     let speed = match &model.multiply_adds {
-        _ if prepared => None,
+        _ if how == "prepared" => None,
         Some(count) => list.gflops(count),
         None => list.engines.get(RANKLET).map(|own| list.rows as f64 / own.ms),
     };
     let number = |value: Option<f64>, width: usize| {
         value.map_or_else(|| format!("{:>width$}", ""), |value| format!("{value:>width$.1}"))
     };
-    let rows = if prepared { format!("{}, prepared", list.rows) } else { list.rows.to_string() };
+    let rows = if how.is_empty() { list.rows.to_string() } else { format!("{}, {how}", list.rows) };
     let mut text = format!("{rows:>15}  {:>9}  {}", ms(RANKLET), paint.dim(&number(speed, 8)));
     if bare {
         text.push_str(&format!("  {}", paint.dim(&number(list.bare_gflops(), 6))));
