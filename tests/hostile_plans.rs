@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test states what it expects")]
 
 use proptest::prelude::*;
+use ranklet::ErrorKind;
 use ranklet::bundle::{Bundle, write};
 use ranklet::compile::{Storage, compile_onnx};
 use ranklet::engine::{Data, Tensor, Tensors};
@@ -117,4 +118,35 @@ proptest! {
             let _ = scorer.engine.score(|name| inputs.get(name));
         }
     }
+}
+
+/// A forest that many steps have is packed for each of them: a small file would fill a page's memory.
+#[test]
+fn a_forest_is_packed_so_many_times_and_no_more() {
+    let Compiled { tensors, manifest } = &compiled()[4];
+    let plan = &manifest["plan"];
+    let at = plan["steps"].as_array().unwrap().iter().position(|step| step["op"].get("trees").is_some()).unwrap();
+    let step = plan["steps"][at].clone();
+    let from = step["output"].as_u64().unwrap() as usize;
+    let trees = &step["op"]["trees"];
+    let weight = trees["weight"].as_str().unwrap();
+    let nodes = tensors[trees["feature"].as_str().unwrap()].dims[0];
+    let opened = |length: usize, times: usize| {
+        // Entries that no leaf has are a defect of their own.
+        let mut tensors = tensors.clone();
+        tensors.insert(weight.into(), Tensor::f32(&[length], vec![0.0; length]));
+        let mut manifest = manifest.clone();
+        let plan = manifest.get_mut("plan").unwrap();
+        for _ in 1..times {
+            let values = plan["values"].as_array_mut().unwrap();
+            let mut step = step.clone();
+            step["output"] = values.len().into();
+            values.push(values[from].clone());
+            plan["steps"].as_array_mut().unwrap().push(step);
+        }
+        Scorer::open(&write(&tensors, Some(&manifest.to_string()))).map(|_| ()).unwrap_err().kind()
+    };
+    let limit = 1 << 25;
+    assert_eq!(opened(limit / 16 - nodes, 16), ErrorKind::BundleCorrupt);
+    assert_eq!(opened(limit / 16 - nodes + 1, 16), ErrorKind::LimitExceeded);
 }

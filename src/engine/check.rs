@@ -15,8 +15,12 @@ pub const MAX_WIDTH: u32 = 1 << 24;
 /// Steps and values of a plan.
 pub const MAX_STEPS: usize = 1 << 14;
 
-/// Elements of working memory, all values together.
+/// Elements of working memory, all values together. Biases, constants and columns are as wide as the values they go to.
 const MAX_MEMORY: u64 = 1 << 26;
+
+/// Nodes and leaves' values of all forests, those of one tensor counted for each step that has it: each step packs its own. A
+/// file has no more of them.
+const MAX_FOREST: u64 = 1 << 25;
 
 #[cold]
 #[inline(never)]
@@ -326,6 +330,14 @@ fn alike_columns(op: &Op, input: Value, output: Value, tensors: &Tensors) -> Vec
     }
 }
 
+/// Nodes and leaves' values of a forest, before anything of it is made.
+fn forest_size(op: &Op, tensors: &Tensors) -> u64 {
+    let Op::Trees(trees) = op else { return 0 };
+    let size =
+        |name: &String| tensors.get(name).map_or(0, |tensor| tensor.dims.iter().map(|&dim| dim as u64).product());
+    size(&trees.feature) + size(&trees.weight)
+}
+
 /// Verifies the whole plan and packs its weights, step by step.
 #[inline(never)]
 pub(super) fn check(plan: &Plan, tensors: &Tensors) -> Result<Checked> {
@@ -343,6 +355,12 @@ pub(super) fn check(plan: &Plan, tensors: &Tensors) -> Result<Checked> {
         return Err(Error::new(
             ErrorKind::LimitExceeded,
             detail("a plan's working memory is larger than 2^26 elements"),
+        ));
+    }
+    if plan.steps.iter().map(|step| forest_size(&step.op, tensors)).sum::<u64>() > MAX_FOREST {
+        return Err(Error::new(
+            ErrorKind::LimitExceeded,
+            detail("a plan's forests have more than 2^25 nodes and values"),
         ));
     }
     let mut written = vec![false; plan.values.len()];
