@@ -169,20 +169,20 @@ pub fn dense(
     }
     let columns = packed_columns(outputs);
     let (wide, most) = (columns / LANES * LANES, columns / HALF * HALF);
-    let (twos, fours) = (rows / 2 * 2, rows / 4 * 4);
-    if !(skip && wide > 0 && layer.skips(rows, wide)) {
-        // A panel for all rows, then the next: it stays in the first cache.
-        let mut row = 0;
-        if cfg!(not(target_arch = "wasm32")) {
-            // Of plain arrays LLVM makes vectors by itself, and of sixteen columns it makes halves of them: 17 instead of 36
-            // GFLOP/s with SSE2 (2026-11-24).
-            layer.strip::<4, 2>(0..fours, 0..wide, LANES);
-            row = fours;
-        }
-        layer.strip::<2, 4>(row..twos, 0..wide, LANES);
-        let done = layer.strip::<1, 8>(twos..rows, 0..wide, LANES);
-        layer.strip::<1, 1>(twos..rows, done..wide, LANES);
+    // A panel for all rows, then the next: it stays in the first cache.
+    let mut row = if skip && wide > 0 { layer.skips(rows, wide) } else { 0 };
+    let last = row + (rows - row) / 2 * 2;
+    if cfg!(not(target_arch = "wasm32")) {
+        // Of plain arrays LLVM makes vectors by itself, and of sixteen columns it makes halves of them: 17 instead of 36
+        // GFLOP/s with SSE2 (2026-11-24).
+        let first = row;
+        row += (rows - row) / 4 * 4;
+        layer.strip::<4, 2>(first..row, 0..wide, LANES);
     }
+    layer.strip::<2, 4>(row..last, 0..wide, LANES);
+    let done = layer.strip::<1, 8>(last..rows, 0..wide, LANES);
+    layer.strip::<1, 1>(last..rows, done..wide, LANES);
+    let fours = rows / 4 * 4;
     layer.strip::<4, 2>(0..fours, wide..most, HALF);
     layer.strip::<1, 1>(fours..rows, wide..most, HALF);
     layer.strip::<4, 1>(0..fours, most..columns, QUARTER);
@@ -231,9 +231,9 @@ impl Layer<'_> {
         first
     }
 
-    /// Adds the products of inputs that are not 0 to the panels of 16 of all rows, where those are few; whether it did.
+    /// Adds the products of inputs that are not 0 to the panels of 16 of the first rows, as long as those are few; of how many.
     #[inline(never)]
-    fn skips(&mut self, rows: usize, wide: usize) -> bool {
+    fn skips(&mut self, rows: usize, wide: usize) -> usize {
         let (x, x_stride, inputs) = (self.x.as_ptr(), self.x_stride, self.inputs);
         // Sixteenths. A row at a time waits for its own sums, 1.6 times as long for each product, and of few columns to mark
         // them is a tenth of the work (V8, 2026-12-01).
@@ -243,7 +243,7 @@ impl Layer<'_> {
         // Not filled: most layers show in their first row that they have no zeros.
         let mut masks = [MaybeUninit::<u32>::uninit(); MARKS];
         if group == 0 {
-            return false;
+            return 0;
         }
         for from in (0..rows).step_by(group) {
             let to = rows.min(from + group);
@@ -254,9 +254,9 @@ impl Layer<'_> {
                 for (x, mask) in x.chunks(32).zip(masks) {
                     count += mask.write(nonzero(x)).count_ones() as usize;
                 }
-                // The first row may have 3 more, by chance. Groups that are done by now are done again, to the same bits.
+                // The first row may have 3 more, by chance.
                 if 16 * count > (most * (row + 1 - from) + 3) * inputs {
-                    return false;
+                    return from;
                 }
             }
             for first in (0..wide).step_by(LANES) {
@@ -271,7 +271,7 @@ impl Layer<'_> {
                 });
             }
         }
-        true
+        rows
     }
 
     /// One output: four rows in the lanes. The next four begin before these are summed, so more at a time gain a tenth.
