@@ -167,10 +167,12 @@ def test_every_fault_is_found(tmp_path, monkeypatch, fault, status, why):
 
 def test_what_passed_may_only_rise(tmp_path):
     index = [{"name": name, "cells": [("Add", "f32")]} for name in ("a", "b", "c")]
-    found = {"a": ("passed", ""), "b": ("refused", "no"), "c": ("passed", "")}
+    found = {"a": ("passed", ""), "b": ("refused", "error: /tmp/b/graph.onnx: no | yes"), "c": ("passed", "")}
     assert table.regressions(tmp_path, "suite", found, whole=True) != []
     table.save(tmp_path, "suite", index, found)
-    assert "| Add | f32 | 2 | 1 | . |" in (tmp_path / "suite.md").read_text()
+    page = (tmp_path / "suite.md").read_text()
+    assert "| Add | f32 | 2 | 1 | . |" in page
+    assert page.split("## What did not pass")[1].splitlines()[4:] == ["| b | refused | no \\| yes |"]
     assert table.regressions(tmp_path, "suite", found, whole=True) == []
     better = {**found, "b": ("passed", "")}
     assert table.regressions(tmp_path, "suite", better, whole=True) == []

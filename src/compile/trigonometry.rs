@@ -167,12 +167,16 @@ impl On<'_> {
         self.arc(&tangent)
     }
 
-    /// `e^x / 2` plus or minus `e^-x / 2`, halved in the exponent so that only the result may overflow.
+    /// `e^x / 2` plus or minus `e^-x / 2`. Halved in the exponent where e^x may overflow and half of it does not, and nowhere else:
+    /// the exponent's rounding is an error of the result's many units.
     fn halves(&mut self, x: &Val, f: Binary) -> Done {
         let negative = self.of(Unary::Neg, x)?;
         let mut half = |x: &Val| {
-            let exponent = self.by(Binary::Sub, x, LN_2)?;
-            self.of(Unary::Exp, &exponent)
+            let (large, less) = (self.by(Binary::Greater, x, 88.0)?, self.by(Binary::Sub, x, LN_2)?);
+            let exponent = self.chosen_by(&large, &less, x)?;
+            let power = self.of(Unary::Exp, &exponent)?;
+            let halved = self.by(Binary::Mul, &power, 0.5)?;
+            self.chosen_by(&large, &power, &halved)
         };
         let (up, down) = (half(x)?, half(&negative)?);
         self.with(f, &up, &down)
@@ -245,6 +249,8 @@ mod tests {
         check("Atan", -1e30, 1e30);
         check("Sinh", -60.0, 60.0);
         check("Cosh", -60.0, 60.0);
+        check("Sinh", 88.0, 89.4);
+        check("Cosh", -89.4, -88.0);
         check("Asinh", -40.0, 40.0);
         check("Asinh", -1e30, 1e30);
         check("Acosh", 1.0, 40.0);

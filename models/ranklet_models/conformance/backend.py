@@ -54,6 +54,11 @@ DECIDING = {
     "Trilu": [1],
     "Dropout": [1, 2],
     **{f"Reduce{name}": [1] for name in REDUCTIONS.split()},
+    # Not listed themselves: their expansions are Range, Pad, Slice and arithmetic.
+    "CenterCropPad": [1],
+    "BlackmanWindow": [0],
+    "HammingWindow": [0],
+    "HannWindow": [0],
 }
 """Inputs by operator that decide a shape, an axis or a count."""
 
